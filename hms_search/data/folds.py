@@ -1,0 +1,146 @@
+"""Folds: which samples a fold is validated on.
+
+``grouped`` keeps all samples of a patient on one side and spreads consensus classes and vote strata evenly; ``random``
+is the public baseline's way, which lets patients leak.
+"""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from jaxtyping import Int
+from pydantic import Field, model_validator
+from sklearn.model_selection import StratifiedGroupKFold
+
+from hms_search.component import Component, fingerprint_of
+from hms_search.data.store import Store
+from hms_search.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+class GroupedFolds(Component):
+    """Folds by patient, stratified by consensus class and vote stratum."""
+
+    name: Literal["grouped"] = "grouped"
+    n_folds: int = Field(default=5, ge=2, description="Parts the samples are cut into.")
+    use: tuple[int, ...] | None = Field(default=None, description="The folds that are run, in this order; all if null.")
+    seed: int = Field(default=0, ge=0, description="Seed of the shuffle.")
+
+    @model_validator(mode="after")
+    def _use_is_in_range(self) -> Self:
+        _check_use(self.use, self.n_folds)
+        return self
+
+
+class RandomFolds(Component):
+    """Contiguous slices of the shuffled samples, as in the public baseline; patients leak between the sides."""
+
+    name: Literal["random"] = "random"
+    n_folds: int = Field(default=5, ge=2, description="Parts the samples are cut into.")
+    use: tuple[int, ...] | None = Field(default=None, description="The folds that are run, in this order; all if null.")
+    seed: int = Field(default=0, ge=0, description="Seed of the shuffle.")
+
+    @model_validator(mode="after")
+    def _use_is_in_range(self) -> Self:
+        _check_use(self.use, self.n_folds)
+        return self
+
+
+Folds = Annotated[GroupedFolds | RandomFolds, Field(discriminator="name")]
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """The fold of each sample, the folds in use, and how many patients have samples in more than one fold."""
+
+    assignment: Int[np.ndarray, " samples"]
+    n_folds: int
+    use: tuple[int, ...]
+    shared_patients: int
+    fingerprint: str
+
+    def split(self, fold: int) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
+        """Return the rows to train on and the rows to validate on."""
+        validation = self.assignment == fold
+        return np.flatnonzero(~validation), np.flatnonzero(validation)
+
+
+def plan_folds(folds: Folds, store: Store) -> FoldPlan:
+    """Return the fold of every sample of the Store; the same for the same samples and configuration.
+
+    Raises DataError where there are fewer patients (grouped) or samples (random) than folds.
+    """
+    if isinstance(folds, GroupedFolds):
+        assignment = _grouped(store, folds)
+    else:
+        assignment = _sliced(len(store), folds)
+    shared = _shared_patients(assignment, store.patients)
+    if shared:
+        logger.warning(
+            "%s folds: %d patients have samples in more than one fold, so scores are too good; use folds: {name: grouped}",
+            folds.name,
+            shared,
+        )
+    sample_ids = store.samples["sample_id"].tolist()
+    return FoldPlan(
+        assignment=assignment,
+        n_folds=folds.n_folds,
+        use=folds.use or tuple(range(folds.n_folds)),
+        shared_patients=shared,
+        fingerprint=fingerprint_of([sample_ids, assignment.tolist()]),
+    )
+
+
+def _grouped(store: Store, folds: GroupedFolds) -> Int[np.ndarray, " samples"]:
+    n_patients = len(np.unique(store.patients))
+    if n_patients < folds.n_folds:
+        raise DataError(
+            f"grouped folds need at least one patient per fold: n_folds is {folds.n_folds}, the samples are of "
+            f"{n_patients} patients; use fewer folds or more data"
+        )
+    strata = 2 * store.samples["consensus"].to_numpy() + store.high
+    return assign_groups(strata, store.patients, n_folds=folds.n_folds, seed=folds.seed)
+
+
+def assign_groups(
+    strata: Int[np.ndarray, " samples"], groups: Int[np.ndarray, " samples"], *, n_folds: int, seed: int
+) -> Int[np.ndarray, " samples"]:
+    """Return a fold for every sample: groups stay together, strata and sizes are spread evenly."""
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    assignment = np.full(len(groups), -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "least populated class": expected of small data
+        for fold, (_, validation) in enumerate(splitter.split(strata, strata, groups)):
+            assignment[validation] = fold
+    return assignment
+
+
+def _sliced(n_samples: int, folds: RandomFolds) -> Int[np.ndarray, " samples"]:
+    if n_samples < folds.n_folds:
+        raise DataError(
+            f"n_folds is {folds.n_folds}, but there are only {n_samples} samples; use fewer folds or more data"
+        )
+    assignment = np.empty(n_samples, dtype=np.int64)
+    order = np.random.default_rng(folds.seed).permutation(n_samples)
+    for fold, rows in enumerate(np.array_split(order, folds.n_folds)):
+        assignment[rows] = fold
+    return assignment
+
+
+def _shared_patients(assignment: Int[np.ndarray, " samples"], patients: Int[np.ndarray, " samples"]) -> int:
+    pairs = np.unique(np.stack([patients, assignment], axis=1), axis=0)
+    _, n_folds = np.unique(pairs[:, 0], return_counts=True)
+    return int((n_folds > 1).sum())
+
+
+def _check_use(use: tuple[int, ...] | None, n_folds: int) -> None:
+    if use is None:
+        return
+    if not use or len(set(use)) != len(use):
+        raise ValueError(f"use: expected different folds, at least one, found {list(use)}")
+    wrong = [fold for fold in use if not 0 <= fold < n_folds]
+    if wrong:
+        raise ValueError(f"use: expected folds 0 to {n_folds - 1} (n_folds: {n_folds}), found {wrong}")

@@ -1,0 +1,216 @@
+"""The Kaggle "HMS" layout: column names, units and readers of one file each.
+
+``train.csv`` has one row per labelled 50 s window; ``train_eegs/<eeg_id>.parquet`` holds microvolts at 200 Hz,
+``train_spectrograms/<spectrogram_id>.parquet`` the power of four regions every 2 s. The readers accept exactly this and
+raise :class:`DataError` with the id and the reason for anything else.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+
+from hms_search.data.labels import VOTE_COLUMNS
+from hms_search.errors import DataError
+
+SFREQ = 200
+"""Samples per second of the EEG."""
+EEG_WINDOW = 50 * SFREQ
+"""Samples of an EEG window."""
+SPECTROGRAM_STEP_S = 2
+SPECTROGRAM_WINDOW = 300
+"""Rows of a spectrogram window: 10 minutes in steps of 2 s."""
+
+Kind = Literal["eeg", "spectrogram"]
+KINDS: tuple[Kind, ...] = ("eeg", "spectrogram")
+FOLDERS: dict[Kind, str] = {"eeg": "train_eegs", "spectrogram": "train_spectrograms"}
+
+ELECTRODES = (
+    *("Fp1", "F3", "C3", "P3", "F7", "T3", "T5", "O1", "Fz", "Cz"),
+    *("Pz", "Fp2", "F4", "C4", "P4", "F8", "T4", "T6", "O2", "EKG"),
+)
+"""Columns of an EEG file, in order; float32 microvolts."""
+REGIONS = ("LL", "RL", "LP", "RP")
+FREQUENCIES_HZ = tuple(math.floor(k * SFREQ / 1024 * 100 + 0.5) / 100 for k in range(3, 103))
+"""Frequencies as the files name them: bins 3 to 102 of a 1024-point transform, rounded half up to 0.01 Hz."""
+POWERS = tuple(f"{region}_{frequency}" for region in REGIONS for frequency in FREQUENCIES_HZ)
+"""Columns of a spectrogram file after ``time``, in order; float32 power, never negative."""
+COLUMNS: dict[Kind, tuple[str, ...]] = {"eeg": ELECTRODES, "spectrogram": ("time", *POWERS)}
+
+ID_COLUMNS = ("eeg_id", "spectrogram_id", "label_id", "patient_id")
+OFFSET_COLUMNS = ("eeg_label_offset_seconds", "spectrogram_label_offset_seconds")
+TABLE_COLUMNS = (
+    *("eeg_id", "eeg_sub_id", "eeg_label_offset_seconds"),
+    *("spectrogram_id", "spectrogram_sub_id", "spectrogram_label_offset_seconds"),
+    *("label_id", "patient_id", "expert_consensus", *VOTE_COLUMNS),
+)
+"""Columns of ``train.csv``, in Kaggle's order."""
+
+
+def recording_path(root: Path, kind: Kind, recording_id: int) -> Path:
+    """Return where the layout keeps a recording."""
+    return root / FOLDERS[kind] / f"{recording_id}.parquet"
+
+
+def read_table(root: Path) -> pd.DataFrame:
+    """Return ``train.csv`` with one row per labelled window and the columns of :data:`TABLE_COLUMNS`, plus ``fault``.
+
+    Ids are Int64 (missing where the cell is empty), offsets float64, votes Int64, ``expert_consensus`` text. ``fault``
+    is empty for a usable row and says in words what is wrong with the others. Further columns are left out.
+
+    Raises
+    ------
+    DataError
+        Where the file is missing, unreadable, empty or lacks a column.
+    """
+    text = read_text_table(root)
+    missing = [name for name in TABLE_COLUMNS if name not in text.columns]
+    if missing:
+        raise DataError(
+            f"{root / 'train.csv'}: expected the {len(TABLE_COLUMNS)} HMS columns, "
+            f"missing {', '.join(missing)}; found {', '.join(text.columns)}"
+        )
+    table = pd.DataFrame(index=text.index)
+    for name in TABLE_COLUMNS:
+        if name == "expert_consensus":
+            table[name] = text[name]
+        elif name in OFFSET_COLUMNS:
+            table[name] = _numbers(text[name])
+        else:
+            table[name] = _integers(text[name])
+    table["fault"] = _faults(text, table)
+    return table
+
+
+def read_text_table(root: Path) -> pd.DataFrame:
+    """Return ``train.csv`` as text, every column as written, an empty cell as ``""``."""
+    path = root / "train.csv"
+    if not root.is_dir():
+        raise DataError(f"no data folder {root}: expected a folder with train.csv, {' and '.join(FOLDERS.values())}")
+    if not path.is_file():
+        raise DataError(f"no file {path}: a data folder in the Kaggle layout needs it")
+    try:
+        text = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:  # ParserError, EmptyDataError and UnicodeDecodeError are ValueErrors
+        raise DataError(f"{path}: expected a CSV table, but it cannot be read: {error}") from error
+    if text.empty:
+        raise DataError(f"{path}: expected one row per labelled window, found no rows")
+    return text
+
+
+def read_eeg(path: Path) -> Float[np.ndarray, "n_times 20"]:
+    """Return the microvolts of an EEG file, float32, missing values as NaN; raises DataError with id and reason."""
+    batch = read_batch(path, "eeg")
+    return _matrix(batch)
+
+
+def read_spectrogram(path: Path) -> Float[np.ndarray, "time 400"]:
+    """Return the power of a spectrogram file, float32, missing values as NaN; raises DataError with id and reason."""
+    batch = read_batch(path, "spectrogram")
+    check_times(path, batch.column(0).to_numpy(zero_copy_only=False))
+    power = _matrix(batch.select(list(POWERS)))
+    if np.fmin.reduce(power, axis=None) < 0:
+        raise DataError(f"spectrogram {path.stem}: expected power >= 0, found {np.nanmin(power):g}")
+    return power
+
+
+def check_times(path: Path, times: Int[np.ndarray, " time"]) -> None:
+    """Raise DataError unless ``times`` runs 1, 3, 5, ... seconds."""
+    expected = 1 + SPECTROGRAM_STEP_S * np.arange(len(times))
+    if not np.array_equal(times, expected):
+        row = int(np.flatnonzero(times != expected)[0])
+        raise DataError(
+            f"spectrogram {path.stem}: expected the time column to run 1, 3, 5, ..., found {times[row]} in row {row}"
+        )
+
+
+def read_batch(path: Path, kind: Kind) -> Any:
+    """Return a recording as one Arrow record batch with exactly the columns of ``COLUMNS[kind]``.
+
+    Raises DataError where the file is missing, unreadable or empty, or where names, order or types differ.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            fault = schema_fault(file.schema_arrow, kind)
+            if fault:
+                raise DataError(f"{kind} {path.stem}: {fault}")
+            table = file.read(use_threads=False)
+    except FileNotFoundError as error:
+        raise DataError(f"{kind} {path.stem}: no file {path}") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{kind} {path.stem}: unreadable parquet (truncated or damaged?): {reason}") from error
+    if table.num_rows == 0:
+        raise DataError(f"{kind} {path.stem}: expected at least one row, found none")
+    return table.combine_chunks().to_batches()[0]
+
+
+def schema_fault(schema: Any, kind: Kind) -> str:
+    """Return what is wrong with the names, order or types of a file's columns, ``""`` where nothing is."""
+    expected, found = COLUMNS[kind], schema.names
+    if tuple(found) != expected:
+        missing = [name for name in expected if name not in found]
+        extra = [name for name in found if name not in expected]
+        if missing or extra:
+            return f"wrong columns: missing {_few(missing)}, unexpected {_few(extra)}"
+        at = next(i for i, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b)
+        return f"wrong column order: column {at} is {found[at]}, expected {expected[at]}"
+    for field in schema:
+        wanted = pa.int64() if field.name == "time" else pa.float32()
+        if field.type != wanted:
+            return f"wrong type: column {field.name} is {field.type}, expected {wanted}"
+    return ""
+
+
+def _matrix(batch: Any) -> Float[np.ndarray, "rows columns"]:
+    array: np.ndarray = batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
+    return array
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "none"
+
+
+def _numbers(text: "pd.Series[str]") -> "pd.Series[float]":
+    return pd.to_numeric(text.str.strip(), errors="coerce").astype("float64")
+
+
+def _integers(text: "pd.Series[str]") -> "pd.Series[Any]":
+    numbers = _numbers(text)
+    whole = numbers.where(np.isfinite(numbers) & (numbers == numbers.round()))
+    return whole.astype("Int64")
+
+
+def _faults(text: pd.DataFrame, table: pd.DataFrame) -> "pd.Series[str]":
+    """Return what makes each row unusable, the first reason only."""
+    fault = pd.Series("", index=table.index, dtype=object)
+
+    def note(where: "pd.Series[bool]", reason: str) -> None:
+        fault[where.fillna(False).astype(bool) & (fault == "")] = reason
+
+    for name in TABLE_COLUMNS:
+        if name != "expert_consensus":
+            filled = text[name].str.strip() != ""
+            note(
+                filled & table[name].isna(),
+                f"{name} is not a{'n integer' if name not in OFFSET_COLUMNS else ' number'}",
+            )
+    for name in ("label_id", "patient_id"):
+        note(table[name].isna(), f"{name} is empty")
+    note(table["label_id"].duplicated(), "label_id appears in an earlier row")
+    note(table["eeg_id"].isna() & table["spectrogram_id"].isna(), "neither eeg_id nor spectrogram_id")
+    for kind, offset in zip(KINDS, OFFSET_COLUMNS, strict=True):
+        note(table[f"{kind}_id"].notna() & ~np.isfinite(table[offset]), f"{offset} is empty or not finite")
+    votes = table[list(VOTE_COLUMNS)]
+    note(votes.isna().any(axis=1), "a vote is empty")
+    note((votes < 0).any(axis=1), "a vote is negative")
+    note(votes.sum(axis=1) == 0, "zero votes")
+    for kind in KINDS:
+        patients = table.groupby(f"{kind}_id")["patient_id"].transform("nunique")
+        note(patients > 1, f"its {kind}_id belongs to more than one patient")
+    return fault

@@ -1,0 +1,163 @@
+"""The Store: prepared recordings as memory-mapped arrays, cut into samples by a sampling rule.
+
+Nothing is read from parquet recordings any more; opening reads the tables only.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Float16, Int
+
+from hms_search.component import fingerprint_of
+from hms_search.data.atomic import write_array
+from hms_search.data.hms import EEG_WINDOW, KINDS, SPECTROGRAM_WINDOW, Kind
+from hms_search.data.index import HISTOGRAMS, read_manifest
+from hms_search.data.labels import VOTE_COLUMNS, targets_of
+from hms_search.data.recordings import Recordings
+from hms_search.data.sampling import Sampling, SpectrogramSampling
+from hms_search.data.selection import select
+from hms_search.eeg.histogram import N_COUNTS, count_log_power
+from hms_search.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Store:
+    """Samples of a prepared data folder; open with :meth:`open`.
+
+    Attributes
+    ----------
+    fingerprint
+        12 hex digits of the content, the sampling and the source; the same for a copied folder.
+    samples
+        One line per sample: ``sample_id, eeg_id, spectrogram_id, patient_id, n_votes, stratum, consensus``. ``n_votes``
+        is the sum over the rows behind the sample; ``stratum`` is "high" when one of these rows alone has at least 10
+        votes; ``consensus`` is the index of the class with most votes (the first of equals).
+    votes, targets
+        ``[samples, 6]``; the votes summed, and as a distribution.
+    high, patients
+        ``stratum == "high"`` and ``patient_id`` as arrays.
+    left_out
+        Number of rows of ``train.csv`` that reach no sample, by reason.
+    """
+
+    path: Path
+    sampling: Sampling
+    source: Kind
+    fingerprint: str
+    samples: pd.DataFrame
+    votes: Int[np.ndarray, "samples 6"]
+    targets: Float[np.ndarray, "samples 6"]
+    high: Bool[np.ndarray, " samples"]
+    patients: Int[np.ndarray, " samples"]
+    left_out: dict[str, int]
+    _recordings: Recordings
+    _numbers: dict[Kind, Int[np.ndarray, " samples"]]
+    _starts: dict[Kind, Int[np.ndarray, " samples"]]
+
+    @classmethod
+    def open(cls, path: Path, sampling: Sampling, *, source: Kind = "spectrogram") -> "Store":
+        """Return the samples that ``sampling`` makes of a prepared folder.
+
+        Every sample has a recording of kind ``source``; rows without one are left out and counted. Raises DataError
+        where there is no Store, or no sample in it.
+        """
+        manifest = read_manifest(path)
+        if manifest is None:
+            raise DataError(f"no Store in {path}, or one of another version: prepare the data folder first")
+        recordings = Recordings(path, pd.read_parquet(path / "recordings.parquet"))
+        lines, left_out = select(sampling, source, pd.read_parquet(path / "index.parquet"), recordings.lengths)
+        if manifest["rejected_rows"]:
+            left_out = {"refused while preparing": manifest["rejected_rows"], **left_out}
+        if lines.empty:
+            why = "; ".join(f"{reason}: {number}" for reason, number in left_out.items())
+            raise DataError(
+                f"{path}: no sample with sampling {sampling.name} and source {source}; rows left out: {why}"
+            )
+        votes = lines[list(VOTE_COLUMNS)].to_numpy(dtype=np.int64)
+        samples = lines[["sample_id", "eeg_id", "spectrogram_id", "patient_id"]].assign(
+            n_votes=votes.sum(axis=1), stratum=np.where(lines["high"], "high", "low"), consensus=votes.argmax(axis=1)
+        )
+        return cls(
+            path=path,
+            sampling=sampling,
+            source=source,
+            fingerprint=fingerprint_of([manifest["content"], sampling.to_dict(), source]),
+            samples=samples,
+            votes=votes,
+            targets=targets_of(votes),
+            high=lines["high"].to_numpy(dtype=bool),
+            patients=lines["patient_id"].to_numpy(dtype=np.int64),
+            left_out=left_out,
+            _recordings=recordings,
+            _numbers={kind: lines[kind].to_numpy() for kind in KINDS},
+            _starts={kind: lines[f"{kind}_start"].to_numpy() for kind in KINDS},
+        )
+
+    def __len__(self) -> int:
+        return len(self.votes)
+
+    def __repr__(self) -> str:
+        return (
+            f"Store({str(self.path)!r}, sampling={self.sampling.name!r}, source={self.source!r}, samples={len(self)})"
+        )
+
+    def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, Sampling, Kind]]:
+        return _reopen, (self.path, self.sampling, self.source)
+
+    def spectrogram(self, row: int) -> Float16[np.ndarray, "time 400"]:
+        """Return a sample's natural-log power, -inf where the power is 0 and NaN where it is missing or off the file.
+
+        Columns are LL, RL, LP, RP x 100 frequencies; ``time`` is in steps of 2 s, the file's length where a sample is
+        the whole file, else 300. The array is a read-only view of the file wherever the window lies inside it.
+        """
+        return self._window("spectrogram", row, None if self._whole else SPECTROGRAM_WINDOW)
+
+    def eeg(self, row: int) -> Float16[np.ndarray, "10000 20"]:
+        """Return a sample's microvolts in the electrodes' file order, NaN where missing or off the file."""
+        return self._window("eeg", row, EEG_WINDOW)
+
+    def histograms(self) -> Int[np.ndarray, "samples counts"]:
+        """Return :func:`count_log_power` of every sample's spectrogram, uint32.
+
+        Whole files were counted while preparing; windows are counted at the first call and kept beside the Store.
+        """
+        if self._whole:
+            counts: np.ndarray = np.load(self.path / "counts.npy", mmap_mode="r")[self._numbers["spectrogram"]]
+            return counts
+        cache = self.path / HISTOGRAMS / f"{self.fingerprint}.npy"
+        with suppress(OSError, ValueError):
+            counts = np.load(cache, allow_pickle=False)
+            if counts.shape == (len(self), N_COUNTS):
+                return counts
+        counts = np.stack([count_log_power(self.spectrogram(row)) for row in range(len(self))])
+        try:
+            cache.parent.mkdir(exist_ok=True)
+            write_array(cache, counts)
+        except OSError as error:
+            logger.warning("cannot keep the histograms in %s (%s): they will be counted again", cache, error.strerror)
+        return counts
+
+    @property
+    def _whole(self) -> bool:
+        return isinstance(self.sampling, SpectrogramSampling)
+
+    def _window(self, kind: Kind, row: int, length: int | None) -> np.ndarray:
+        number = int(self._numbers[kind][row])
+        if number < 0:
+            raise DataError(
+                f"sample {self.samples['sample_id'].iat[row]} has no {kind}; open the Store with source={kind!r}"
+            )
+        if length is None:
+            length = int(self._recordings.lengths[kind][number])
+        return self._recordings.window(kind, number, int(self._starts[kind][row]), length)
+
+
+def _reopen(path: Path, sampling: Sampling, source: Kind) -> Store:
+    return Store.open(path, sampling, source=source)
