@@ -1,0 +1,132 @@
+"""The commands of ``hms-search``; each hands over to the library at once.
+
+The library is imported inside the commands: PyTorch and MLflow take seconds, and ``--help`` should not.
+"""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from hms_search.cli.data import data_app
+from hms_search.errors import HmsSearchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    help="Turn YAML search spaces into Optuna studies over an EEG-classification pipeline.",
+)
+app.add_typer(data_app, name="data")
+
+StorageOption = Annotated[str | None, typer.Option("--storage", help="Optuna storage URL; default: mlruns/optuna.db.")]
+TrackingOption = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow URI; default: mlruns/mlflow.db.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")] = False,
+) -> None:
+    """Set what holds for every command."""
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
+    os.environ["HMS_SEARCH_DEBUG"] = "1" if debug else ""
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)],
+    data: Annotated[str | None, typer.Option(help="Folder with train.csv, or 'synthetic'.")] = None,
+    trials: Annotated[int | None, typer.Option(help="The study's total, earlier sessions included.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds; stops after the epoch that is running.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="path=value in the study; may be repeated.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at a time, one process each.")] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Run a study, or go on with it: the same command resumes."""
+    from hms_search.cli.run import run_command
+    from hms_search.search.session import Places
+
+    given = {"data.root": data, "trials": trials, "timeout_s": timeout, "workers": workers}
+    chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
+    run_command(study, (*(settings or ()), *chosen), Places(storage_url=storage, tracking=tracking_uri))
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+    dashboard_port: Annotated[int, typer.Option(help="Port of optuna-dashboard.")] = 8080,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Start the MLflow UI and optuna-dashboard on the local stores; Ctrl-C stops both."""
+    from hms_search.cli.up import up_command
+    from hms_search.search.session import Places
+
+    up_command(Places(storage_url=storage, tracking=tracking_uri), host, mlflow_port, dashboard_port)
+
+
+@app.command("ls")
+def list_studies(storage: StorageOption = None) -> None:
+    """List the studies: trials by outcome, the best value and the baseline's."""
+    from hms_search.cli.tables import studies_table
+    from hms_search.search.report import all_reports
+    from hms_search.search.session import Places
+    from hms_search.search.storage import open_existing_storage
+
+    reports = all_reports(open_existing_storage(Places(storage_url=storage).storage))
+    Console().print(studies_table(reports) if reports else "no studies yet; hms-search run STUDY.yaml makes one")
+
+
+@app.command()
+def show(
+    study: Annotated[str, typer.Argument(help="The study's name.")],
+    top: Annotated[int, typer.Option(help="How many trials to list, best first; 0 for all.")] = 20,
+    storage: StorageOption = None,
+) -> None:
+    """Show a study: its trials, the best beside the baseline, folds, stratum and interval."""
+    from hms_search.cli.tables import print_report
+    from hms_search.search.report import find_report
+    from hms_search.search.session import Places
+    from hms_search.search.storage import open_existing_storage
+
+    print_report(find_report(open_existing_storage(Places(storage_url=storage).storage), study), top=top)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Studies' and search spaces' YAML files.", show_default=False)],
+) -> None:
+    """Check studies and search spaces without running anything; every fault is listed."""
+    from hms_search.cli.validate import validate_command
+
+    raise typer.Exit(validate_command(files))
+
+
+@app.command()
+def schema(
+    kind: Annotated[Literal["study", "space"], typer.Argument(help="Which kind of YAML file.")] = "study",
+) -> None:
+    """Print the JSON schema of a kind of YAML file, for an editor's completion."""
+    from hms_search.cli.validate import schema_of
+
+    typer.echo(json.dumps(schema_of(kind), indent=2))
+
+
+def main() -> None:
+    """Run the command line: an error is one clear message and exit code 2."""
+    try:
+        app()
+    except HmsSearchError as error:
+        if os.environ.get("HMS_SEARCH_DEBUG"):
+            raise
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", style="bold red", markup=False)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)

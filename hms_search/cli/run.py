@@ -1,0 +1,145 @@
+"""``hms-search run``: a live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from hms_search.cli.progress import StepProgress, duration
+from hms_search.cli.tables import outcome_text, print_report
+from hms_search.search.coordinator import Event, Finished, Judged, Notice, Submitted
+from hms_search.search.report import StudyReport
+from hms_search.search.session import Places, run_study
+from hms_search.search.study import StudyConfig, read_study
+
+_ROWS = 12
+
+
+def run_command(path: Path, settings: tuple[str, ...], places: Places) -> None:
+    """Run a study and print its report; the exit code is 1 where no trial of it has completed."""
+    config = read_study(path, settings)
+    console = Console(highlight=False)
+    view = StudyView(config, console)
+    with StepProgress(console) as progress, view.shown():
+        report = run_study(config, places, notify=view.on_event, progress=progress)
+    print_report(report, console=console)
+    _say_next(report, console, path)
+    if report.best is None:
+        raise typer.Exit(1)
+
+
+@dataclass
+class _Row:
+    """What the live table shows of one trial."""
+
+    number: int
+    baseline: bool
+    started: float
+    step: int = 0
+    where: str = "starting"
+    value: float | None = None
+    outcome: str = "running"
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class StudyView:
+    """Shows a running study from its events: a live table on a terminal, one plain line per ended trial elsewhere."""
+
+    def __init__(self, config: StudyConfig, console: Console) -> None:
+        self._config, self._console = config, console
+        self._epochs = config.space.base.training.epochs
+        self._steps = len(config.folds.use or range(config.folds.n_folds)) * self._epochs
+        self._rows: dict[int, _Row] = {}
+        self._epoch_seconds: list[float] = []
+        self._live: Live | None = None
+        self._last_plain = 0.0
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Keep the live table up while a study runs."""
+        try:
+            yield
+        finally:
+            if self._live is not None:
+                self._live.update(self._table(), refresh=True)
+                self._live.stop()
+
+    def on_event(self, event: Event) -> None:
+        """Take in one event of the coordinator."""
+        if isinstance(event, Notice):
+            self._console.print(("warning: " if event.warning else "") + event.text, style="yellow", markup=False)
+        elif isinstance(event, Submitted):
+            self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic())
+        elif isinstance(event, Judged):
+            self._judged(event)
+        elif isinstance(event, Finished):
+            self._finished(event)
+        self._refresh()
+
+    def _judged(self, event: Judged) -> None:
+        epoch, row = event.ended.epoch, self._rows[event.ended.number]
+        self._epoch_seconds.append(epoch.seconds)
+        row.step, row.value = epoch.step + 1, epoch.value
+        row.where = f"fold {epoch.step // self._epochs + 1}/{self._steps // self._epochs} epoch {epoch.epoch + 1}/{epoch.epochs}"
+        if not self._console.is_terminal and time.monotonic() - self._last_plain > 10:
+            self._last_plain = time.monotonic()
+            self._console.print(f"trial {row.number}: {row.where}, KL {epoch.value:.4f}, {self._eta()}")
+
+    def _finished(self, event: Finished) -> None:
+        ended, row = event.ended, self._rows.setdefault(event.ended.number, _Row(event.ended.number, False, 0.0))
+        row.outcome, row.reason, row.seconds = ended.outcome, ended.reason, ended.seconds
+        row.value = ended.value if ended.value is not None else row.value
+        if not self._console.is_terminal:
+            value = f" KL {ended.value:.4f}" if ended.value is not None else ""
+            reason = f" ({ended.reason})" if ended.reason else ""
+            baseline = " (baseline)" if row.baseline else ""
+            self._console.print(
+                f"trial {row.number}{baseline}: {ended.outcome}{value}{reason} in {duration(ended.seconds)}, {self._eta()}",
+                markup=False,
+            )
+
+    def _refresh(self) -> None:
+        if not self._console.is_terminal or not self._rows:
+            return
+        if self._live is None:
+            self._live = Live(self._table(), console=self._console, refresh_per_second=4)
+            self._live.start()
+        self._live.update(self._table())
+
+    def _table(self) -> Group:
+        table = Table(title=f"study {self._config.name}", title_justify="left")
+        for name in ("trial", "", "fold and epoch", f"KL ({self._config.objective} votes)", "time", "outcome"):
+            table.add_column(name, justify="right" if name in {"trial", "time"} else "left")
+        best = min((r.value for r in self._rows.values() if r.outcome == "complete" and r.value), default=None)
+        for row in list(self._rows.values())[-_ROWS:]:
+            seconds = row.seconds if row.outcome != "running" else time.monotonic() - row.started
+            is_best = row.outcome == "complete" and row.value == best
+            value = Text("" if row.value is None else f"{row.value:.4f}", style="bold green" if is_best else "")
+            label = "baseline" if row.baseline else ("best" if is_best else "")
+            outcome = outcome_text(row.outcome, row.reason)
+            table.add_row(str(row.number), label, row.where, value, duration(seconds), outcome)
+        done = sum(row.outcome not in {"running", "interrupted"} for row in self._rows.values())
+        best_text = f"best {best:.4f}" if best is not None else "no completed trial yet"
+        return Group(table, Text(f"{done} of {self._config.trials} trials this session, {best_text}, {self._eta()}"))
+
+    def _eta(self) -> str:
+        if not self._epoch_seconds:
+            return "ETA unknown yet"
+        recent = self._epoch_seconds[-20:]
+        done = sum(row.step if row.outcome == "running" else self._steps for row in self._rows.values())
+        left = max(0, self._config.trials * self._steps - done) / self._config.workers
+        return f"ETA {duration(left * sum(recent) / len(recent))}"
+
+
+def _say_next(report: StudyReport, console: Console, path: Path) -> None:
+    if report.outcomes.get("queued") or report.outcomes.get("interrupted"):
+        console.print(f"to go on: hms-search run {path} with the same options", markup=False)
+    console.print("to look at it: hms-search up", markup=False)

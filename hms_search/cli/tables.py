@@ -1,0 +1,117 @@
+"""Tables of studies and trials."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hms_search.cli.progress import duration
+from hms_search.search.report import StudyReport, TrialRow
+
+_STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta"}
+
+
+def outcome_text(outcome: str, reason: str = "") -> Text:
+    """Return an outcome in its colour, with the reason of a failure."""
+    shown = f"{outcome}: {reason}" if reason and outcome == "failed" else outcome
+    return Text(shown, style=_STYLES.get(outcome, ""))
+
+
+def studies_table(reports: Sequence[StudyReport]) -> Table:
+    """Return one row per study."""
+    table = Table()
+    for name in ("study", "started (UTC)", "trials", "complete", "pruned", "failed", "best KL", "baseline KL", "stratum"):
+        table.add_column(name, justify="left" if name in {"study", "stratum"} else "right")
+    for report in reports:
+        counts = report.outcomes
+        table.add_row(
+            report.name,
+            f"{report.started:%Y-%m-%d %H:%M}" if report.started else "",
+            f"{sum(counts[key] for key in ('complete', 'pruned', 'failed'))}/{report.total}",
+            *(str(counts[key]) for key in ("complete", "pruned", "failed")),
+            _value(report.best),
+            _value(report.baseline),
+            report.objective,
+        )
+    return table
+
+
+def print_report(report: StudyReport, *, console: Console | None = None, top: int = 10) -> None:
+    """Print a study: the best beside the baseline with what the score means, then its trials, best first."""
+    console = console or Console(highlight=False)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
+    console.print(f"study {report.name}: {counts or 'no trials yet'}")
+    console.print(
+        f"value: KL divergence on {report.objective} votes, mean over {report.n_folds} folds; "
+        "interval: 95 % bootstrap over patients of all out-of-fold rows"
+    )
+    _print_comparison(report, console)
+    if report.rows:
+        console.print(_trials_table(report, top))
+
+
+def _print_comparison(report: StudyReport, console: Console) -> None:
+    best, baseline = report.best, report.baseline
+    if best is None:
+        console.print("no trial has completed: there is no best value", style="yellow")
+        return
+    console.print(f"best: trial {best.number} {_score(best)}")
+    if baseline is None:
+        return
+    console.print(f"baseline: trial {baseline.number} {_score(baseline)}")
+    if best.number == baseline.number:
+        console.print("the baseline itself is the best so far")
+    elif best.interval and baseline.interval and best.interval[1] >= baseline.interval[0]:
+        console.print("their intervals overlap: the difference may be noise; a paired test over patients would tell")
+
+
+def _trials_table(report: StudyReport, top: int) -> Table:
+    rows = sorted(report.rows, key=lambda row: (row.value is None, row.value or 0.0, row.number))
+    shown = rows if top == 0 else rows[:top]
+    caption = f"{len(rows) - len(shown)} more; --top 0 shows all" if len(shown) < len(rows) else None
+    table = Table(caption=caption)
+    params = list(dict.fromkeys(path for row in rows for path in row.params))
+    for name in ("trial", "KL", "folds", "HIGH", "LOW", "time", "outcome"):
+        table.add_column(name, no_wrap=name != "outcome")
+    for path in params:
+        table.add_column(_short(path, params))
+    for row in shown:
+        table.add_row(
+            f"{row.number}{' (baseline)' if row.baseline else ''}",
+            _value(row),
+            " ".join(f"{value:.3f}" for value in row.folds),
+            _metric(row, "kl_high"),
+            _metric(row, "kl_low"),
+            duration(row.seconds) if row.seconds is not None else "",
+            outcome_text(row.outcome, row.reason),
+            *(_parameter(row.params.get(path)) for path in params),
+        )
+    return table
+
+
+def _score(row: TrialRow) -> str:
+    interval = f" [{row.interval[0]:.4f}, {row.interval[1]:.4f}]" if row.interval else ""
+    return f"KL {row.value:.4f}{interval}"
+
+
+def _value(row: TrialRow | None) -> str:
+    return "" if row is None or row.value is None else f"{row.value:.4f}"
+
+
+def _metric(row: TrialRow, name: str) -> str:
+    return f"{row.metrics[name]:.3f}" if name in row.metrics else ""
+
+
+def _parameter(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _short(path: str, paths: list[str]) -> str:
+    """Return the shortest ending of a dotted path that no other path has."""
+    keys = path.split(".")
+    for length in range(1, len(keys) + 1):
+        ending = ".".join(keys[-length:])
+        if sum(other == ending or other.endswith(f".{ending}") for other in paths) == 1:
+            return ending
+    return path

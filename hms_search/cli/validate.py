@@ -1,0 +1,44 @@
+"""``hms-search validate`` and ``schema``."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from hms_search.document import read_yaml
+from hms_search.errors import ConfigError
+from hms_search.search.space import SearchSpace
+from hms_search.search.study import StudyConfig, read_study
+
+
+def validate_command(files: list[Path]) -> int:
+    """Print the verdict on each file; return the exit code, 2 where any has a fault."""
+    console, failed = Console(soft_wrap=True, highlight=False), False
+    for file in files:
+        try:
+            console.print(f"{file}: {_verdict(file)}", markup=False)
+        except ConfigError as error:
+            failed = True
+            console.print(str(error), style="red", markup=False)
+    return 2 if failed else 0
+
+
+def schema_of(kind: Literal["study", "space"]) -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of a kind of YAML file.
+
+    In a study's file ``space`` may also be the path of a space's file.
+    """
+    schema = (StudyConfig if kind == "study" else SearchSpace).model_json_schema()
+    if kind == "study":
+        inline = schema["properties"]["space"]
+        schema["properties"]["space"] = {"anyOf": [{"type": "string", "description": "a space's YAML file"}, inline]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"hms-search {kind}", **schema}
+
+
+def _verdict(file: Path) -> str:
+    document = read_yaml(file)
+    if isinstance(document.content, dict) and "base" in document.content:
+        space = SearchSpace.from_document(document)
+        return f"a valid search space with {len(space.parameters)} parameters"
+    study = read_study(file)
+    return f"a valid study of {study.trials} trials over {len(study.space.parameters)} parameters"

@@ -1,0 +1,1 @@
+"""From files to batches: the Kaggle layout, the Store, folds and synthetic recordings."""

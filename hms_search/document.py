@@ -1,0 +1,144 @@
+"""YAML documents that remember where each value was written, so that an error can name its file and line.
+
+Read with ruamel (YAML 1.2): PyYAML takes ``1e-3`` for a string, ``no`` for false and lets a duplicate key win silently.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from hms_search.errors import ConfigError
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML document as plain Python values, with the place (``file:line``) of each path in it."""
+
+    content: Any
+    places: Mapping[Path_, str]
+
+    def place(self, path: Path_) -> str:
+        """Return where ``path``, or its nearest parent that was written down, stands."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.places:
+                return self.places[path[:end]]
+        return "?"
+
+    def mounted(self, key: str, other: "Document") -> "Document":
+        """Return this document with the whole of ``other`` as the value of the top-level ``key``."""
+        places = {path: place for path, place in self.places.items() if path[:1] != (key,)}
+        places |= {(key, *path): place for path, place in other.places.items()}
+        return Document({**self.content, key: other.content}, places)
+
+    def with_setting(self, setting: str) -> "Document":
+        """Return this document with one ``dotted.path=value`` (the value is YAML) put in.
+
+        A missing mapping on the way is created, so that a default can be set too; the validation that follows says
+        whether the path exists. Raises ConfigError where the path runs into something that is no mapping.
+        """
+        dotted, equals, text = setting.partition("=")
+        if not equals or not dotted.strip():
+            raise ConfigError(f"--set expects path=value, found {setting!r}; for example --set trials=40")
+        keys = _keys_of(self.content, dotted.strip())
+        return replace(
+            self,
+            content=_put(self.content, keys, parse_yaml(text, source=f"--set {dotted}").content, dotted),
+            places={**self.places, tuple(keys): f"--set {dotted}"},
+        )
+
+
+def read_yaml(path: Path) -> Document:
+    """Return the document in a YAML file; raises ConfigError for a missing, unreadable or malformed file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"no such file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from None
+    return parse_yaml(text, source=str(path))
+
+
+def parse_yaml(text: str, *, source: str) -> Document:
+    """Return the document in ``text``; ``source`` names it in errors.
+
+    Raises ConfigError, with the line, for malformed YAML and for duplicate keys.
+    """
+    yaml = YAML(typ="rt", pure=True)
+    yaml.version = (1, 2)
+    try:
+        tree = yaml.load(text)
+    except DuplicateKeyError as error:
+        raise ConfigError(f"{_marked(source, error)}: {error.problem}; keep one of them") from None
+    except MarkedYAMLError as error:
+        raise ConfigError(f"{_marked(source, error)}: not valid YAML: {error.problem or error.context}") from None
+    except YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+    places: dict[Path_, str] = {(): f"{source}:1"}
+    return Document(_plain(tree, (), source, places), places)
+
+
+def dump_yaml(content: Any) -> str:
+    """Return plain Python values as YAML 1.2 text."""
+    from io import StringIO  # noqa: PLC0415
+
+    stream = StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(content, stream)
+    return stream.getvalue()
+
+
+def _marked(source: str, error: MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    return f"{source}:{mark.line + 1}" if mark is not None else source
+
+
+def _plain(node: Any, path: Path_, source: str, places: dict[Path_, str]) -> Any:
+    if isinstance(node, CommentedMap):
+        for key in node:
+            places[(*path, key)] = f"{source}:{node.lc.key(key)[0] + 1}" if key in node.lc.data else places[path]
+        return {key: _plain(value, (*path, key), source, places) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        for index in range(len(node)):
+            places[(*path, index)] = f"{source}:{node.lc.item(index)[0] + 1}"
+        return [_plain(value, (*path, index), source, places) for index, value in enumerate(node)]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):  # ruamel's scalars are subclasses that remember their spelling
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _keys_of(content: Any, dotted: str) -> list[str]:
+    """Split a dotted path, taking a key that itself holds dots (``parameters: {model.dropout: ...}``) as one key."""
+    keys: list[str] = []
+    rest = dotted
+    while rest:
+        known = [key for key in content if isinstance(key, str)] if isinstance(content, dict) else []
+        fitting = [key for key in known if rest == key or rest.startswith(f"{key}.")]
+        dotted_keys = any("." in key for key in known)  # a new entry beside dotted ones is dotted too
+        key = max(fitting, key=len, default=rest if dotted_keys else rest.split(".")[0])
+        keys.append(key)
+        content = content.get(key) if isinstance(content, dict) else None
+        rest = rest[len(key) + 1 :]
+    return keys
+
+
+def _put(content: Any, keys: list[str], value: Any, dotted: str) -> Any:
+    if not keys:
+        return value
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"--set {dotted}: {keys[0]!r} lies inside {content!r}, which has no keys; set the whole of it")
+    return {**content, keys[0]: _put(content.get(keys[0]), keys[1:], value, dotted)}

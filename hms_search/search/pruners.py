@@ -1,0 +1,177 @@
+"""Pruners that see one fold at a time: Optuna's own, each run over the curves of a single fold.
+
+Folds differ in difficulty, so a trial in its second fold must be compared with other trials' second folds. Optuna's
+median pruner compares the *best* value a trial has reported so far with the others at the same step: after an easier
+first fold it never prunes in the second. Here each fold has a shadow study in memory, holding that fold's curves as
+epochs 1, 2, 3 ..., and the stock pruner judges inside it.
+"""
+
+from typing import Annotated, Literal, Self
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, model_validator
+
+from hms_search.component import Component
+
+
+class Median(Component):
+    """Stop a trial whose best epoch of the fold is worse than the median of the others at the same epoch."""
+
+    name: Literal["median"] = "median"
+    n_startup_trials: int = Field(default=5, ge=0)
+    n_warmup_epochs: int = Field(default=0, ge=0)
+
+    def build(self, epochs: int) -> BasePruner:
+        """Return Optuna's pruner for curves of ``epochs`` epochs."""
+        return optuna.pruners.MedianPruner(self.n_startup_trials, n_warmup_steps=self.n_warmup_epochs + 1)
+
+
+class Percentile(Component):
+    """As ``median``, with another share of the trials that are kept."""
+
+    name: Literal["percentile"] = "percentile"
+    percentile: float = Field(default=25.0, gt=0, lt=100)
+    n_startup_trials: int = Field(default=5, ge=0)
+    n_warmup_epochs: int = Field(default=0, ge=0)
+
+    def build(self, epochs: int) -> BasePruner:
+        """Return Optuna's pruner for curves of ``epochs`` epochs."""
+        return optuna.pruners.PercentilePruner(
+            self.percentile, self.n_startup_trials, n_warmup_steps=self.n_warmup_epochs + 1
+        )
+
+
+class SuccessiveHalving(Component):
+    """Keep the best 1/``reduction_factor`` at epochs that grow by that factor, asynchronously."""
+
+    name: Literal["successive_halving"] = "successive_halving"
+    min_epochs: int = Field(default=1, ge=1)
+    reduction_factor: int = Field(default=3, ge=2)
+
+    def build(self, epochs: int) -> BasePruner:
+        """Return Optuna's pruner for curves of ``epochs`` epochs."""
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=self.min_epochs, reduction_factor=self.reduction_factor
+        )
+
+
+class Hyperband(Component):
+    """Several successive halvings side by side, which start at different epochs."""
+
+    name: Literal["hyperband"] = "hyperband"
+    min_epochs: int = Field(default=1, ge=1)
+    reduction_factor: int = Field(default=3, ge=2)
+
+    def build(self, epochs: int) -> BasePruner:
+        """Return Optuna's pruner for curves of ``epochs`` epochs."""
+        return optuna.pruners.HyperbandPruner(
+            min_resource=min(self.min_epochs, epochs), max_resource=epochs, reduction_factor=self.reduction_factor
+        )
+
+
+class Threshold(Component):
+    """Stop a trial whose value leaves fixed bounds. The report's last round used ``upper: 0.57`` and lost all 40."""
+
+    name: Literal["threshold"] = "threshold"
+    lower: float | None = None
+    upper: float | None = None
+    n_warmup_epochs: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.lower is None and self.upper is None:
+            raise ValueError("threshold needs lower or upper, found neither")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError(f"lower {self.lower} is above upper {self.upper}; swap them")
+        return self
+
+    def build(self, epochs: int) -> BasePruner:
+        """Return Optuna's pruner for curves of ``epochs`` epochs."""
+        return optuna.pruners.ThresholdPruner(self.lower, self.upper, n_warmup_steps=self.n_warmup_epochs + 1)
+
+
+class NoPruner(Component):
+    """Let every trial run to its end."""
+
+    name: Literal["none"] = "none"
+
+    def build(self, epochs: int) -> BasePruner:
+        """Return Optuna's pruner for curves of ``epochs`` epochs."""
+        return optuna.pruners.NopPruner()
+
+
+_Wrappable = Annotated[
+    Median | Percentile | SuccessiveHalving | Hyperband | Threshold | NoPruner, Field(discriminator="name")
+]
+
+
+class Patient(Component):
+    """Wait until the fold's curve has not improved for ``patience`` epochs, then ask ``wrapped`` (none: stop)."""
+
+    name: Literal["patient"] = "patient"
+    patience: int = Field(default=2, ge=0)
+    min_delta: float = Field(default=0.0, ge=0)
+    wrapped: _Wrappable | None = None
+
+    def build(self, epochs: int) -> BasePruner:
+        """Return Optuna's pruner for curves of ``epochs`` epochs."""
+        wrapped = self.wrapped.build(epochs) if self.wrapped is not None else None
+        return optuna.pruners.PatientPruner(wrapped, self.patience, self.min_delta)
+
+
+Pruner = Annotated[
+    Median | Percentile | SuccessiveHalving | Hyperband | Threshold | Patient | NoPruner, Field(discriminator="name")
+]
+
+
+class FoldJudge:
+    """Decides after each epoch whether a trial goes on, comparing it within the current fold only.
+
+    Parameters
+    ----------
+    pruner
+        The stock pruner's configuration.
+    n_folds, epochs
+        Folds a trial runs, and epochs per fold; step ``s`` is epoch ``s % epochs`` of fold ``s // epochs``.
+    study_name
+        Hyperband draws a trial's bracket from it.
+    """
+
+    def __init__(self, pruner: Pruner, *, n_folds: int, epochs: int, study_name: str) -> None:
+        self._epochs = epochs
+        self._shadows = [
+            optuna.create_study(
+                study_name=f"{study_name}/fold{fold}",
+                storage=optuna.storages.InMemoryStorage(),
+                pruner=pruner.build(epochs),
+                sampler=optuna.samplers.RandomSampler(seed=0),
+            )
+            for fold in range(n_folds)
+        ]
+        self._curves: dict[tuple[int, int], optuna.Trial] = {}
+
+    def epoch_ended(self, number: int, step: int, value: float) -> bool:
+        """Take in one epoch of trial ``number``; return whether the pruner would stop it."""
+        fold, epoch = divmod(step, self._epochs)
+        curve = self._curves.get((number, fold))
+        if curve is None:
+            curve = self._curves[number, fold] = self._shadows[fold].ask()
+        curve.report(value, epoch + 1)
+        decision = curve.should_prune()
+        if epoch + 1 == self._epochs:  # a whole curve of this fold, whatever the trial does in the next
+            self._shadows[fold].tell(self._curves.pop((number, fold)), value)
+        return decision
+
+    def trial_ended(self, number: int, *, failed: bool = False) -> None:
+        """Close what is open of trial ``number``: a curve cut short is no evidence about the fold's end."""
+        for key in [key for key in self._curves if key[0] == number]:
+            curve = self._curves.pop(key)
+            self._shadows[key[1]].tell(curve, state=TrialState.FAIL if failed else TrialState.PRUNED)
+
+    def replay(self, trial: FrozenTrial) -> None:
+        """Take in the stored curve of a finished trial, as after a resumption."""
+        for step, value in sorted(trial.intermediate_values.items()):
+            self.epoch_ended(trial.number, step, value)
+        self.trial_ended(trial.number, failed=trial.state == TrialState.FAIL)

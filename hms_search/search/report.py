@@ -1,0 +1,136 @@
+"""What a study has found, as plain values: one row per trial, the best, the baseline, and how sure they are."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hms_search.errors import StudyError
+from hms_search.search.study import CONFIG_KEY
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial: its outcome, value (mean over folds), the folds' values, parameters and metrics."""
+
+    number: int
+    outcome: str
+    value: float | None
+    folds: tuple[float, ...]
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    reason: str
+    seconds: float | None
+    run_id: str
+    baseline: bool
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % bootstrap interval over patients of the pooled out-of-fold KL."""
+        if "kl_ci_low" not in self.metrics:
+            return None
+        return self.metrics["kl_ci_low"], self.metrics["kl_ci_high"]
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """A study's trials in the order they were asked, what it optimises and when it began."""
+
+    name: str
+    objective: str
+    n_folds: int
+    total: int
+    rows: tuple[TrialRow, ...]
+    started: datetime | None
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many trials ended (or go on) in each way."""
+        return Counter(row.outcome for row in self.rows)
+
+    @property
+    def best(self) -> TrialRow | None:
+        """The completed trial with the lowest value."""
+        completed = [row for row in self.rows if row.outcome == "complete" and row.value is not None]
+        return min(completed, key=lambda row: row.value or 0.0, default=None)
+
+    @property
+    def baseline(self) -> TrialRow | None:
+        """The completed trial of the space's own base."""
+        return next((row for row in self.rows if row.baseline and row.outcome == "complete"), None)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the study's summary as metrics for its parent run."""
+        found = {f"trials_{outcome}": float(count) for outcome, count in self.outcomes.items()}
+        for name, row in (("best", self.best), ("baseline", self.baseline)):
+            if row is not None and row.value is not None:
+                found[f"{name}_value"] = row.value
+                found[f"{name}_trial"] = float(row.number)
+        return found
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one flat mapping per trial, for a table artifact."""
+        return [
+            {
+                "trial": row.number,
+                "outcome": row.outcome,
+                "value": row.value,
+                "run_id": row.run_id,
+                "reason": row.reason,
+                **row.params,
+            }
+            for row in self.rows
+        ]
+
+
+def report_of(study: optuna.Study) -> StudyReport:
+    """Return the report of a study that hms-search made; raises StudyError for another one."""
+    if CONFIG_KEY not in study.user_attrs:
+        raise StudyError(f"study {study.study_name!r} was not made by hms-search; give the name of one that was")
+    config = study.user_attrs[CONFIG_KEY]
+    trials = study.get_trials(deepcopy=False)
+    return StudyReport(
+        name=study.study_name,
+        objective=config["objective"],
+        n_folds=len(config["folds"]["use"] or range(config["folds"]["n_folds"])),
+        total=config["trials"],
+        rows=tuple(_row(trial) for trial in trials),
+        started=min((trial.datetime_start for trial in trials if trial.datetime_start), default=None),
+    )
+
+
+def all_reports(storage: optuna.storages.BaseStorage) -> list[StudyReport]:
+    """Return the reports of every study in a storage that hms-search made."""
+    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
+    made_here = [summary.study_name for summary in summaries if CONFIG_KEY in summary.user_attrs]
+    return [report_of(optuna.load_study(study_name=name, storage=storage)) for name in made_here]
+
+
+def find_report(storage: optuna.storages.BaseStorage, name: str) -> StudyReport:
+    """Return the report of the study of that name; raises StudyError listing the ones there are."""
+    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)]
+    if name not in names:
+        known = f"there are: {', '.join(sorted(names))}" if names else "there are none yet; hms-search run makes one"
+        raise StudyError(f"no study {name!r}; {known}")
+    return report_of(optuna.load_study(study_name=name, storage=storage))
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
+    scores = trial.user_attrs.get("scores", {})
+    states = {TrialState.RUNNING: "running", TrialState.WAITING: "queued"}
+    return TrialRow(
+        number=trial.number,
+        outcome=states.get(trial.state) or scores.get("outcome") or trial.state.name.lower(),
+        value=trial.value if trial.state == TrialState.COMPLETE else None,
+        folds=tuple(scores.get("folds", ())),
+        params=trial.params,
+        metrics=scores.get("metrics", {}),
+        reason=trial.user_attrs.get("reason", ""),
+        seconds=trial.duration.total_seconds() if trial.duration is not None else None,
+        run_id=trial.user_attrs.get("mlflow_run_id", ""),
+        baseline=bool(trial.user_attrs.get("baseline")),
+    )

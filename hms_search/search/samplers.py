@@ -1,0 +1,149 @@
+"""Samplers: who proposes the next configuration. All are Optuna's; here is how YAML names them."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field
+
+from hms_search.component import Component
+from hms_search.errors import ConfigError
+from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
+
+
+class Tpe(Component):
+    """Tree-structured Parzen estimator, multivariate over all parameters; the default."""
+
+    name: Literal["tpe"] = "tpe"
+    n_startup_trials: int = Field(default=10, ge=0)
+    n_ei_candidates: int = Field(default=24, ge=1)
+    multivariate: bool = True
+
+    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+        """Return Optuna's sampler."""
+        return optuna.samplers.TPESampler(seed=session_seed(seed, session), **self.model_dump(exclude={"name"}))
+
+
+class Gp(Component):
+    """Gaussian process with log expected improvement; strong for few numeric parameters and few trials."""
+
+    name: Literal["gp"] = "gp"
+    n_startup_trials: int = Field(default=10, ge=0)
+
+    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+        """Return Optuna's sampler."""
+        return optuna.samplers.GPSampler(seed=session_seed(seed, session), n_startup_trials=self.n_startup_trials)
+
+
+class Cmaes(Component):
+    """CMA-ES over the numeric parameters; categorical ones are drawn at random."""
+
+    name: Literal["cmaes"] = "cmaes"
+    n_startup_trials: int = Field(default=1, ge=0)
+    sigma0: float | None = Field(default=None, gt=0)
+
+    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+        """Return Optuna's sampler; raises ConfigError where nothing in the space is numeric."""
+        if all(isinstance(parameter, Categorical) for parameter in space.parameters.values()):
+            raise ConfigError(
+                f"sampler cmaes needs a float or int parameter, space {space.name} has none; use tpe or grid"
+            )
+        return optuna.samplers.CmaEsSampler(
+            seed=session_seed(seed, session),
+            n_startup_trials=self.n_startup_trials,
+            sigma0=self.sigma0,
+            warn_independent_sampling=False,
+        )
+
+
+class Random(Component):
+    """Independent uniform draws."""
+
+    name: Literal["random"] = "random"
+
+    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+        """Return Optuna's sampler."""
+        return optuna.samplers.RandomSampler(seed=session_seed(seed, session))
+
+
+class Qmc(Component):
+    """Quasi-random points, which fill the space more evenly than random ones.
+
+    Optuna counts the points already taken in the study, so every session keeps the study's own seed.
+    """
+
+    name: Literal["qmc"] = "qmc"
+    sequence: Literal["sobol", "halton"] = "sobol"
+    scramble: bool = True
+
+    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+        """Return Optuna's sampler."""
+        return optuna.samplers.QMCSampler(
+            seed=seed,
+            qmc_type=self.sequence,
+            scramble=self.scramble,
+            warn_asynchronous_seeding=False,
+            warn_independent_sampling=False,
+        )
+
+
+class Grid(Component):
+    """Every combination of the choices and of ``points`` evenly spaced values per numeric parameter.
+
+    Every session keeps the study's own seed: it orders the grid, and Optuna remembers the points by their place.
+    """
+
+    name: Literal["grid"] = "grid"
+    points: int = Field(default=3, ge=2)
+
+    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+        """Return Optuna's sampler over the space's grid."""
+        axes = {path: self._axis(parameter) for path, parameter in space.parameters.items()}
+        return _GridSampler(axes, seed=seed)
+
+    def _axis(self, parameter: Parameter) -> list[Any]:
+        if isinstance(parameter, Categorical):
+            return list(parameter.named)
+        spread = np.geomspace if parameter.log else np.linspace
+        values = [float(value) for value in spread(parameter.low, parameter.high, self.points)]
+        values[0], values[-1] = parameter.low, parameter.high
+        if parameter.step is not None and not parameter.log:
+            steps = [round((value - parameter.low) / parameter.step) for value in values]
+            values = [parameter.low + step * parameter.step for step in steps]
+        if isinstance(parameter, Int):
+            values = [round(value) for value in values]
+        return sorted(set(values))
+
+
+Sampler = Annotated[Tpe | Gp | Cmaes | Random | Qmc | Grid, Field(discriminator="name")]
+
+
+def session_seed(seed: int, session: int) -> int:
+    """Return the sampler's seed for the n-th session of a study.
+
+    A study resumed with the same seed would repeat its start-up points, so each session derives its own.
+    """
+    digest = hashlib.sha256(f"hms_search sampler {seed} {session}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def exhausted(sampler: BaseSampler, study: optuna.Study) -> bool:
+    """Say whether the sampler has nothing new to propose (a grid that is done)."""
+    return isinstance(sampler, _GridSampler) and sampler.is_exhausted(study)
+
+
+class _GridSampler(optuna.samplers.GridSampler):
+    """Optuna's grid without its call of ``study.stop``, which exists only inside ``study.optimize``."""
+
+    def after_trial(
+        self,
+        study: optuna.Study,  # noqa: ARG002 - Optuna's signature
+        trial: FrozenTrial,  # noqa: ARG002
+        state: TrialState,  # noqa: ARG002
+        values: Sequence[float] | None,  # noqa: ARG002
+    ) -> None:
+        return None

@@ -1,0 +1,195 @@
+"""A session of a study: data, folds, storage, tracking and workers brought together, run, and closed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hms_search.component import fingerprint_of
+from hms_search.data.folds import FoldPlan, plan_folds
+from hms_search.data.prepare import Progress, is_fresh, prepare
+from hms_search.data.store import Store
+from hms_search.data.synthetic import write_synthetic
+from hms_search.document import dump_yaml
+from hms_search.errors import DataError, StudyError
+from hms_search.provenance import git_commit, versions
+from hms_search.search.coordinator import Coordinator, Event, Notice
+from hms_search.search.report import StudyReport, report_of
+from hms_search.search.storage import open_storage
+from hms_search.search.study import SYNTHETIC, Contract, DataConfig, StudyConfig, contract_of, open_study
+from hms_search.search.workers import WorkerSettings, start_workers
+from hms_search.tracking import open_tracker
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything of a working directory lies; all of it under ``mlruns`` unless a server is named."""
+
+    root: Path = Path("mlruns")
+    storage_url: str | None = None
+    tracking: str | None = None
+
+    @property
+    def storage(self) -> str:
+        """The studies' storage URL."""
+        return self.storage_url or f"sqlite:///{self.root / 'optuna.db'}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow tracking URI."""
+        return self.tracking or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where MLflow's artifacts lie when the tracking store is local."""
+        return self.root / "artifacts"
+
+    @property
+    def pictures(self) -> Path:
+        """Where optuna-dashboard finds the trials' learning curves."""
+        return self.root / "dashboard"
+
+    def lock(self, study: str) -> Path:
+        """The file a running session of a study holds locked."""
+        return self.root / "locks" / f"{study}.lock"
+
+    def synthetic(self, data: DataConfig) -> Path:
+        """The folder of a synthetic data set."""
+        return self.root / "data" / f"synthetic-{data.synthetic.patients}p-seed{data.synthetic.seed}"
+
+    def store(self, root: Path) -> Path:
+        """The Store of a data folder."""
+        return self.root / "stores" / f"{root.resolve().name}-{fingerprint_of(str(root.resolve()))}"
+
+
+ReportProgress = Callable[[str, Progress], None]
+"""Called with what is being done and how far it is."""
+
+
+def prepared_data(data: DataConfig, places: Places, *, workers: int | None = None, progress: ReportProgress) -> Path:
+    """Return the fresh Store of a study's data, written first where it is missing or stale.
+
+    Raises DataError where no data was named or the folder does not exist.
+    """
+    root = data_root(data, places, workers=workers, progress=progress)
+    store = places.store(root)
+    if not is_fresh(root, store):
+        prepare(root, store, workers=workers, on_progress=lambda step: progress(f"preparing {root.name}", step))
+    return store
+
+
+def data_root(data: DataConfig, places: Places, *, workers: int | None, progress: ReportProgress) -> Path:
+    """Return the folder with a study's recordings, a synthetic one written first where it is missing."""
+    if data.root is None:
+        raise DataError("no data: give the folder with train.csv as --data ROOT, or try --data synthetic")
+    if data.root != SYNTHETIC:
+        root = Path(data.root)
+        if not root.is_dir():
+            raise DataError(f"no such data folder: {root}; give the one that holds train.csv, or --data synthetic")
+        return root
+    root = places.synthetic(data)
+    if not (root / "train.csv").is_file():
+        write_synthetic(
+            root,
+            n_patients=data.synthetic.patients,
+            seed=data.synthetic.seed,
+            workers=workers,
+            on_progress=lambda done, total: progress("writing synthetic recordings", Progress(done, total)),
+        )
+    return root
+
+
+def run_study(
+    config: StudyConfig, places: Places, *, notify: Callable[[Event], None], progress: ReportProgress
+) -> StudyReport:
+    """Run a study to its budget, resuming what is there, and return its report.
+
+    Raises StudyError where another session is running it or where its space, data or folds have changed.
+    """
+    with _only_session(places.lock(config.name), config.name):
+        store_path = prepared_data(config.data, places, progress=progress)
+        store = Store.open(store_path, config.data.sampling, source=config.space.base.pipeline.source)
+        plan = plan_folds(config.folds, store)
+        contract = contract_of(config, data=store.fingerprint, folds=plan.fingerprint)
+        study = open_study(config, contract, open_storage(places.storage))
+        for text in _remarks(config, store, plan):
+            notify(Notice(text, warning=True))
+        tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
+        tags = _tags(config, contract)
+        parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
+        coordinator = Coordinator(
+            config, study, tracker=tracker, parent_id=parent_id, tags=tags, pictures=places.pictures, notify=notify
+        )
+        workers = []
+        if coordinator.remaining() > 0:
+            workers = start_workers(config.workers, _worker_settings(config, places, store_path, plan, parent_id))
+        try:
+            coordinator.run(workers)
+        finally:
+            for worker in workers:
+                worker.close()
+        report = report_of(study)
+        tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
+        return report
+
+
+def _worker_settings(
+    config: StudyConfig, places: Places, store_path: Path, plan: FoldPlan, parent_id: str
+) -> WorkerSettings:
+    return WorkerSettings(
+        study=config.name,
+        store_path=store_path,
+        sampling=config.data.sampling,
+        source=config.space.base.pipeline.source,
+        folds=config.folds,
+        folds_fingerprint=plan.fingerprint,
+        objective=config.objective,
+        device=config.device,
+        threads=0,
+        tracking_uri=places.tracking_uri,
+        artifacts=places.artifacts,
+        parent_id=parent_id,
+    )
+
+
+def _tags(config: StudyConfig, contract: Contract) -> dict[str, str]:
+    fingerprints = {"space": contract.space, "data": contract.data, "folds": contract.folds}
+    return {
+        "study": config.name,
+        "space": config.space.name,
+        "objective": f"kl_{config.objective}",
+        **{f"{name}_fingerprint": value for name, value in fingerprints.items()},
+        **{f"version_{name}": version for name, version in versions().items()},
+        "git_commit": git_commit(),
+    }
+
+
+def _remarks(config: StudyConfig, store: Store, plan: FoldPlan) -> Iterator[str]:
+    if config.data.root == SYNTHETIC:
+        yield "the recordings are synthetic: the scores say nothing about real EEG"
+    if plan.shared_patients:
+        yield (
+            f"{plan.shared_patients} patients are on both sides of a fold (folds: random): "
+            "the scores flatter the model; use folds: {name: grouped}"
+        )
+    for reason, count in store.left_out.items():
+        if count:
+            yield f"{count} windows are left out: {reason}"
+
+
+@contextmanager
+def _only_session(path: Path, study: str) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StudyError(
+            f"study {study!r} is being run by another process here; wait for it, or stop it with Ctrl-C first"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,244 @@
+"""SearchSpace: a complete, valid experiment (``base``) plus the paths in it that vary, in Optuna's words."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from optuna.trial import BaseTrial
+from pydantic import Field, ValidationError, model_validator
+
+from hms_search.component import Component, faults, suggestion
+from hms_search.document import Document
+from hms_search.errors import ConfigError
+from hms_search.experiment import ExperimentConfig
+
+Scalar = bool | int | float | str | None
+
+
+class Float(Component):
+    """A real number in ``[low, high]``, uniform or log-uniform, or in steps."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _checked_range(self)
+
+    def suggest(self, trial: BaseTrial, path: str) -> float:
+        """Return the trial's value of this parameter."""
+        return trial.suggest_float(path, self.low, self.high, log=self.log, step=self.step)
+
+    def contains(self, value: object) -> bool:
+        """Say whether ``value`` lies in the range."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+class Int(Component):
+    """A whole number in ``[low, high]``, uniform or log-uniform, or in steps."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    log: bool = False
+    step: int = Field(default=1, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _checked_range(self)
+
+    def suggest(self, trial: BaseTrial, path: str) -> int:
+        """Return the trial's value of this parameter."""
+        return trial.suggest_int(path, self.low, self.high, log=self.log, step=self.step)
+
+    def contains(self, value: object) -> bool:
+        """Say whether ``value`` lies in the range."""
+        return isinstance(value, int) and self.low <= value <= self.high
+
+
+class Categorical(Component):
+    """One of several values: a list of scalars, or a mapping from a name to any value (a whole component too)."""
+
+    type: Literal["categorical"]
+    choices: Annotated[dict[str, Any], Field(min_length=1)] | Annotated[list[Scalar], Field(min_length=1)]
+
+    @property
+    def named(self) -> dict[Scalar, Any]:
+        """The value behind each choice; what Optuna sees and stores is the key."""
+        return dict(self.choices) if isinstance(self.choices, dict) else {value: value for value in self.choices}
+
+    def suggest(self, trial: BaseTrial, path: str) -> Any:
+        """Return the trial's value of this parameter."""
+        return self.named[trial.suggest_categorical(path, list(self.named))]
+
+
+Parameter = Annotated[Float | Int | Categorical, Field(discriminator="type")]
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """One extreme of a parameter: a bound or a choice, and where it was written."""
+
+    path: str
+    value: Any
+    label: str
+    written: tuple[str | int, ...]
+
+
+class SearchSpace(Component):
+    """What a study searches: ``base``, a complete experiment, and ``parameters``, dotted paths into it.
+
+    Loading one with :meth:`from_document` puts every bound and every choice, alone and in pairs, into the base and
+    validates the result, so that no trial can fail for a misspelt path or a bound outside a field's range.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    base: ExperimentConfig
+    parameters: dict[str, Parameter] = Field(min_length=1)
+
+    @classmethod
+    def from_document(cls, document: Document) -> Self:
+        """Return the validated space; raises ConfigError listing every fault with file and line."""
+        space = super().from_document(document)
+        found = space.faults(document)
+        if found:
+            raise ConfigError("\n".join(found))
+        return space
+
+    def suggest(self, trial: BaseTrial) -> ExperimentConfig:
+        """Return the experiment of a trial; raises ConfigError where the suggested values do not fit together."""
+        return self.config({path: parameter.suggest(trial, path) for path, parameter in self.parameters.items()})
+
+    def config(self, values: Mapping[str, Any]) -> ExperimentConfig:
+        """Return the base experiment with the values at the dotted paths replaced."""
+        content = self.base.to_dict()
+        for path, value in values.items():
+            content = _replaced(content, path.split("."), value)
+        return ExperimentConfig.from_document(Document(content, {(): f"search space {self.name}"}))
+
+    def baseline(self) -> dict[str, Scalar]:
+        """Return the parameters, as Optuna stores them, of the base experiment itself."""
+        return {path: self._name_of_base(path) for path in self.parameters}
+
+    def faults(self, document: Document) -> list[str]:
+        """Return every fault of the parameters against the base, one line each with its place in ``document``."""
+        wrong_paths = [*self._unknown_paths(document), *self._nested_paths(document)]
+        if wrong_paths:
+            return wrong_paths
+        found = [fault for edge in self._edges() for fault in self._faults_of((edge,), document)]
+        if found:
+            return found
+        pairs = combinations(self._edges(), 2)
+        found = [fault for pair in pairs if pair[0].path != pair[1].path for fault in self._faults_of(pair, document)]
+        return list(dict.fromkeys(found)) or self._base_outside(document)
+
+    def _name_of_base(self, path: str) -> Scalar:
+        parameter, value = self.parameters[path], _value_at(self.base.to_dict(), path)
+        if not isinstance(parameter, Categorical):
+            if parameter.contains(value):
+                return value  # type: ignore[no-any-return]
+            raise ConfigError(
+                f"the base has {path} = {value!r}, outside [{parameter.low}, {parameter.high}]; "
+                "widen the bounds or change the base: it is trial 0, the study's own comparison"
+            )
+        for name, choice in parameter.named.items():
+            if self.config({path: choice}) == self.base:
+                return name
+        raise ConfigError(
+            f"the base has {path} = {json.dumps(value)}, none of the choices {list(parameter.named)}; "
+            "add it to them or change the base: it is trial 0, the study's own comparison"
+        )
+
+    def _edges(self) -> Iterator[_Edge]:
+        for path, parameter in self.parameters.items():
+            if isinstance(parameter, Categorical):
+                for position, (name, value) in enumerate(parameter.named.items()):
+                    key = name if isinstance(parameter.choices, dict) else position
+                    yield _Edge(path, value, f"choice {name!r}", ("parameters", path, "choices", key))  # type: ignore[arg-type]
+            else:
+                yield _Edge(path, parameter.low, "low", ("parameters", path, "low"))
+                yield _Edge(path, parameter.high, "high", ("parameters", path, "high"))
+
+    def _faults_of(self, edges: tuple[_Edge, ...], document: Document) -> list[str]:
+        content = self.base.to_dict()
+        for edge in edges:
+            content = _replaced(content, edge.path.split("."), edge.value)
+        try:
+            ExperimentConfig.model_validate_json(json.dumps(content), strict=True)
+        except ValidationError as error:
+            where = document.place(edges[-1].written)
+            names = " with ".join(f"parameters.{edge.path} {edge.label}" for edge in edges)
+            plain = Document(content, {(): "base"})
+            return [f"{where}: {names}: {line.removeprefix('base: ')}" for line in faults(ExperimentConfig, error, plain)]
+        return []
+
+    def _unknown_paths(self, document: Document) -> Iterator[str]:
+        known = sorted(_paths_in(self.base.to_dict()))
+        for path in self.parameters:
+            if path not in known:
+                where = document.place(("parameters", path))
+                yield f"{where}: parameters.{path}: no such path in base; {_nearest_path(path, known)}"
+
+    def _nested_paths(self, document: Document) -> Iterator[str]:
+        for outer in self.parameters:
+            for inner in self.parameters:
+                if inner.startswith(f"{outer}."):
+                    yield (
+                        f"{document.place(('parameters', inner))}: parameters.{inner} lies inside parameters.{outer}, "
+                        "which is searched as a whole; search one of the two"
+                    )
+
+    def _base_outside(self, document: Document) -> list[str]:
+        found = []
+        for path in self.parameters:
+            try:
+                self._name_of_base(path)
+            except ConfigError as error:
+                found.append(f"{document.place(('parameters', path))}: parameters.{path}: {error}")
+        return found
+
+
+_Range = TypeVar("_Range", Float, Int)
+
+
+def _checked_range(parameter: _Range) -> _Range:
+    if parameter.low > parameter.high:
+        raise ValueError(f"low {parameter.low} is above high {parameter.high}; swap them")
+    if parameter.log and parameter.low <= 0:
+        raise ValueError(f"log: true needs low above 0, found {parameter.low}")
+    if parameter.log and parameter.step not in (None, 1):
+        raise ValueError("log and step exclude each other; drop one")
+    return parameter
+
+
+def _paths_in(content: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in content.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _paths_in(value, f"{prefix}{key}.")
+
+
+def _nearest_path(path: str, known: list[str]) -> str:
+    hint = suggestion(path, known)
+    if hint.startswith("did you mean"):
+        return hint
+    parent = path.rpartition(".")[0]
+    siblings = [candidate for candidate in known if candidate.rpartition(".")[0] == parent]
+    return f"known here: {', '.join(siblings)}" if siblings else "known: " + ", ".join(p for p in known if "." not in p)
+
+
+def _value_at(content: Any, path: str) -> Any:
+    for key in path.split("."):
+        content = content[key]
+    return content
+
+
+def _replaced(content: dict[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
+    inner = value if len(keys) == 1 else _replaced(content[keys[0]], keys[1:], value)
+    return {**content, keys[0]: inner}

@@ -1,0 +1,182 @@
+"""StudyConfig: how a space is searched; and the contract a study keeps with its space and its data."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from pydantic import Field
+
+from hms_search.component import Component, fingerprint_of
+from hms_search.data.folds import Folds, GroupedFolds
+from hms_search.data.sampling import PerSpectrogram, Sampling
+from hms_search.document import Document, read_yaml
+from hms_search.errors import ConfigError, StudyError
+from hms_search.search.pruners import Median, Pruner
+from hms_search.search.samplers import Sampler, Tpe
+from hms_search.search.space import SearchSpace
+
+SYNTHETIC = "synthetic"
+CONTRACT_KEY = "hms_search:contract"
+CONFIG_KEY = "hms_search:config"
+
+
+class SyntheticData(Component):
+    """The seeded synthetic data set that ``root: synthetic`` stands for. Synthetic: for demonstration and tests."""
+
+    patients: int = Field(default=48, ge=4)
+    seed: int = Field(default=0, ge=0)
+
+
+class DataConfig(Component):
+    """Where the recordings are and which windows of them are samples.
+
+    ``root`` is a folder in the Kaggle layout, or ``synthetic``; ``--data`` on the command line goes before it.
+    """
+
+    root: str | None = None
+    sampling: Sampling = PerSpectrogram()
+    synthetic: SyntheticData = SyntheticData()
+
+
+class StudyConfig(Component):
+    """A study: a space, the data and folds every trial is judged on, a budget, a sampler and a pruner."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=120)
+    description: str = ""
+    space: SearchSpace
+    data: DataConfig = DataConfig()
+    folds: Folds = GroupedFolds(n_folds=2)
+    objective: Literal["all", "high", "low"] = "all"
+    trials: int = Field(default=20, ge=1)
+    timeout_s: float | None = Field(default=None, gt=0)
+    sampler: Sampler = Tpe()
+    pruner: Pruner = Median()
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=1)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+
+
+def read_study(path: Path, settings: tuple[str, ...] = ()) -> StudyConfig:
+    """Return the study in a YAML file, its space inlined and each ``path=value`` of ``settings`` put in.
+
+    ``space`` is a mapping, or the path of a space's YAML file relative to the study's file. Raises ConfigError
+    naming every fault with file and line.
+    """
+    return study_from_document(study_document(path, settings))
+
+
+def study_document(path: Path, settings: tuple[str, ...] = ()) -> Document:
+    """Return the document of a study with its space inlined under ``space`` and the settings put in."""
+    document = read_yaml(path)
+    if not isinstance(document.content, dict):
+        raise ConfigError(f"{path}:1: a study is a mapping with name and space, found {document.content!r}")
+    space = document.content.get("space")
+    if isinstance(space, str):
+        file = path.parent / space
+        if not file.is_file():
+            raise ConfigError(f"{document.place(('space',))}: space: no such file: {file}; give it relative to {path}")
+        document = document.mounted("space", read_yaml(file))
+    for setting in settings:
+        document = document.with_setting(setting)
+    return document
+
+
+def study_from_document(document: Document) -> StudyConfig:
+    """Return the validated study; the faults of its space are reported together with its own."""
+    config = StudyConfig.from_document(document)
+    space = Document(
+        document.content["space"],
+        {path[1:]: place for path, place in document.places.items() if path[:1] == ("space",)},
+    )
+    found = config.space.faults(space)
+    if found:
+        raise ConfigError("\n".join(found))
+    return config
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What must stay the same for the trials of one study to be comparable."""
+
+    space: str
+    data: str
+    folds: str
+    objective: str
+    seed: int
+
+
+def contract_of(config: StudyConfig, *, data: str, folds: str) -> Contract:
+    """Return the contract of a study on data and folds with these fingerprints.
+
+    The space's prose (name, description) is no part of it.
+    """
+    space = config.space.to_dict()
+    searched = {"base": space["base"], "parameters": space["parameters"]}
+    return Contract(fingerprint_of(searched), data, folds, config.objective, config.seed)
+
+
+def open_study(
+    config: StudyConfig, contract: Contract, storage: optuna.storages.BaseStorage, *, sampler_session: int | None = None
+) -> optuna.Study:
+    """Return the Optuna study, created or resumed.
+
+    Raises StudyError where a study of that name exists with another space, data, folds, objective or seed: Optuna
+    itself accepts changed bounds silently, and the trials would no longer be comparable.
+    """
+    names = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+    if config.name not in names:
+        study = optuna.create_study(storage=storage, study_name=config.name, direction="minimize")
+        study.set_user_attr(CONTRACT_KEY, asdict(contract))
+        study.set_user_attr(CONFIG_KEY, config.to_dict())
+    else:
+        study = optuna.load_study(study_name=config.name, storage=storage)
+        _keep_contract(config, contract, study)
+    session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
+    study.sampler = config.sampler.build(config.space, config.seed, session)
+    return study
+
+
+def stored_config(study: optuna.Study) -> dict[str, Any]:
+    """Return the study's configuration as it was created; raises StudyError for a study made elsewhere."""
+    if CONFIG_KEY not in study.user_attrs:
+        raise StudyError(f"study {study.study_name} was not made by hms-search; give the name of one that was")
+    return dict(study.user_attrs[CONFIG_KEY])
+
+
+def _keep_contract(config: StudyConfig, contract: Contract, study: optuna.Study) -> None:
+    stored = study.user_attrs.get(CONTRACT_KEY)
+    if stored is None:
+        raise StudyError(
+            f"the storage holds a study {config.name!r} that hms-search did not make; choose another name "
+            f"(--set name={config.name}_2)"
+        )
+    changed = [key for key, value in asdict(contract).items() if stored.get(key) != value]
+    if not changed:
+        return
+    details = [f"{key} was {stored.get(key)} and is now {getattr(contract, key)}" for key in changed]
+    if "space" in changed:
+        details += _differences(stored_config(study)["space"], config.space.to_dict())
+    raise StudyError(
+        f"study {config.name!r} has {len(study.get_trials(deepcopy=False))} trials with another {' and '.join(changed)}: "
+        f"{'; '.join(details)}. Its trials are kept. Restore the {' and '.join(changed)} to go on with it, "
+        f"or start another study: --set name={config.name}_2"
+    )
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    before, after = _flat({key: old[key] for key in ("base", "parameters")}), _flat(
+        {key: new[key] for key in ("base", "parameters")}
+    )
+    return [
+        f"{path}: {json.dumps(before.get(path))} -> {json.dumps(after.get(path))}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict):
+        return {prefix.removesuffix("."): content}
+    return {path: value for key, inner in content.items() for path, value in _flat(inner, f"{prefix}{key}.").items()}

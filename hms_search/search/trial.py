@@ -1,0 +1,156 @@
+"""What a worker does with one trial: run its folds, log them, and say how it ended."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from hms_search.curves import learning_curve
+from hms_search.data.folds import FoldPlan
+from hms_search.data.store import Store
+from hms_search.document import dump_yaml
+from hms_search.errors import CheckpointError, DataError, TrainingError, TrialStopped
+from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment
+from hms_search.tracking import Run, Tracker
+from hms_search.training.trainer import Epoch
+
+Verdict = Literal["continue", "prune", "interrupt"]
+Outcome = Literal["complete", "pruned", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to run: its number, its whole configuration, and the searched parameters by name."""
+
+    number: int
+    config: ExperimentConfig
+    params: Mapping[str, object]
+    seed: int
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """The trial's MLflow run exists."""
+
+    number: int
+    run_id: str
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """One validated epoch; the worker waits for a verdict."""
+
+    number: int
+    epoch: Epoch
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """How a trial ended: its outcome, its value (mean over folds) where it has one, and why it has none."""
+
+    number: int
+    outcome: Outcome
+    run_id: str
+    seconds: float
+    value: float | None = None
+    reason: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    fold_values: tuple[float, ...] = ()
+    curve: bytes = b""
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What all trials of a worker share."""
+
+    store: Store
+    plan: FoldPlan
+    tracker: Tracker
+    parent_id: str
+    study: str
+    objective: Literal["all", "high", "low"]
+    device: str
+
+
+def run_trial(
+    job: Job,
+    context: TrialContext,
+    *,
+    on_start: Callable[[TrialStarted], None],
+    on_epoch: Callable[[EpochEnded], Verdict],
+) -> TrialEnded:
+    """Run the trial's folds, each epoch logged and put to the judge, and return how it ended.
+
+    A diverged or too large trial ends as ``failed`` with its reason; any other exception is a bug and crosses.
+    """
+    started = time.perf_counter()
+    title = f"{context.study} trial {job.number}"
+    run = context.tracker.start_trial(
+        f"trial {job.number}",
+        parent_id=context.parent_id,
+        params=job.params,
+        tags=job.tags,
+        texts={"config.yaml": dump_yaml(job.config.to_dict())},
+    )
+    on_start(TrialStarted(job.number, run.id))
+    epochs: list[Epoch] = []
+
+    def report(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        run.log(_epoch_metrics(epoch), step=epoch.epoch)
+        verdict = on_epoch(EpochEnded(job.number, epoch))
+        if verdict != "continue":
+            raise TrialStopped("pruned" if verdict == "prune" else "interrupted")
+
+    outcome, reason, result = _run(job, context, report)
+    curve = learning_curve(epochs, title=title) if epochs else b""
+    metrics = dict(result.metrics) if result is not None else {}
+    _finish(run, outcome, reason=reason, metrics=metrics, curve=curve)
+    return TrialEnded(
+        number=job.number,
+        outcome=outcome,
+        run_id=run.id,
+        seconds=time.perf_counter() - started,
+        value=result.value if result is not None else None,
+        reason=reason,
+        metrics=metrics,
+        fold_values=tuple(fold.value for fold in result.folds) if result is not None else (),
+        curve=curve,
+    )
+
+
+def _run(
+    job: Job, context: TrialContext, report: Callable[[Epoch], None]
+) -> tuple[Outcome, str, ExperimentResult | None]:
+    try:
+        result = run_experiment(
+            job.config,
+            context.store,
+            context.plan,
+            seed=job.seed,
+            device=context.device,
+            objective=context.objective,
+            on_epoch=report,
+        )
+    except TrialStopped as stop:
+        return ("pruned", "the pruner stopped it", None) if stop.reason == "pruned" else ("interrupted", "stopped", None)
+    except (TrainingError, CheckpointError, DataError) as error:
+        return "failed", str(error), None
+    if not np.isfinite(result.value):
+        return "failed", f"the value is {result.value}, expected a finite KL divergence", None
+    return "complete", "", result
+
+
+def _finish(run: Run, outcome: Outcome, *, reason: str, metrics: Mapping[str, float], curve: bytes) -> None:
+    files = {"learning_curve.png": curve} if curve else {}
+    run.finish(outcome, reason=reason, metrics=metrics, files=files)
+
+
+def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
+    """Return an epoch's metrics under a few fixed names with the fold as suffix."""
+    values = {"value": epoch.value, "train_loss": epoch.train_loss, "lr": epoch.lr, "seconds": epoch.seconds}
+    values |= {key: epoch.metrics[key] for key in ("kl_high", "kl_low", "accuracy") if key in epoch.metrics}
+    return {f"{name}/fold{epoch.fold}": value for name, value in values.items()}

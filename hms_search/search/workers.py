@@ -1,0 +1,215 @@
+"""Workers: spawned processes that run trials and report over a pipe. They never open the study's storage."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from hms_search.data.folds import Folds, plan_folds
+from hms_search.data.sampling import Sampling
+from hms_search.data.store import Store
+from hms_search.errors import StudyError
+from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
+from hms_search.tracking import open_tracker
+
+Message = TrialStarted | EpochEnded | TrialEnded
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker needs to open the same data, folds and tracking store as its coordinator."""
+
+    study: str
+    store_path: Path
+    sampling: Sampling
+    source: Literal["spectrogram", "eeg"]
+    folds: Folds
+    folds_fingerprint: str
+    objective: Literal["all", "high", "low"]
+    device: str
+    threads: int
+    tracking_uri: str
+    artifacts: Path
+    parent_id: str
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker's process ended without a word; ``job`` is what it was running."""
+
+    job: Job
+    exit_code: int | None
+    run_id: str
+
+    @property
+    def reason(self) -> str:
+        """What the exit code says."""
+        if self.exit_code is not None and self.exit_code < 0:
+            name = signal.Signals(-self.exit_code).name
+            hint = "; the machine was probably out of memory" if name == "SIGKILL" else ""
+            return f"the worker process was killed ({name}){hint}"
+        return f"the worker process ended with exit code {self.exit_code}; its traceback stands above"
+
+
+class Worker:
+    """One slot: a process that runs one trial after another, started anew when it dies."""
+
+    def __init__(self, slot: int, settings: WorkerSettings, *, gpu: int | None = None) -> None:
+        self.slot = slot
+        self.job: Job | None = None
+        self._run_id = ""
+        self._settings, self._gpu = settings, gpu
+        self._start()
+
+    @property
+    def connection(self) -> Connection:
+        """The pipe's end on this side."""
+        return self._connection
+
+    def submit(self, job: Job) -> None:
+        """Hand a trial to the worker; it must be idle."""
+        self.job, self._run_id = job, ""
+        try:
+            self._connection.send(job)
+        except BrokenPipeError:  # it died while idle
+            self.restart()
+            self.job = job
+            self._connection.send(job)
+
+    def answer(self, verdict: Verdict) -> None:
+        """Answer the epoch the worker waits on."""
+        try:
+            self._connection.send(verdict)
+        except BrokenPipeError:  # it died while waiting: the next receive says so
+            return
+
+    def receive(self) -> Message | WorkerDied | None:
+        """Return the message that is waiting, or how the process died; None when an idle one died."""
+        try:
+            message: Message = self._connection.recv()
+        except (EOFError, ConnectionResetError):
+            job, run_id = self.job, self._run_id
+            self._process.join(timeout=10)
+            code = self._process.exitcode
+            self.restart()
+            return WorkerDied(job, code, run_id) if job is not None else None
+        if isinstance(message, TrialStarted):
+            self._run_id = message.run_id
+        if isinstance(message, TrialEnded):
+            self.job = None
+        return message
+
+    def kill(self) -> WorkerDied | None:
+        """End the process at once; return what it was running."""
+        job, run_id = self.job, self._run_id
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        self.job = None
+        return WorkerDied(job, self._process.exitcode, run_id) if job is not None else None
+
+    def close(self) -> None:
+        """Let an idle process end."""
+        try:
+            self._connection.send(None)
+        except BrokenPipeError:
+            pass
+        self._process.join(timeout=10)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._connection.close()
+
+    def restart(self) -> None:
+        """Replace a dead process by a new one."""
+        self._connection.close()
+        self.job = None
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._settings), name=f"hms-search-{self.slot}")
+        with _visible_gpu(self._gpu):
+            self._process.start()
+        theirs.close()
+
+
+def start_workers(n_workers: int, settings: WorkerSettings) -> list[Worker]:
+    """Return ``n_workers`` started workers; the CPU's threads and the GPUs are shared out among them."""
+    threads = max(1, (os.cpu_count() or 1) // n_workers)
+    n_gpus = torch.cuda.device_count() if settings.device in {"auto", "cuda"} else 0
+    gpus = [slot % n_gpus if n_gpus > 1 else None for slot in range(n_workers)]
+    return [Worker(slot, replace(settings, threads=threads), gpu=gpu) for slot, gpu in enumerate(gpus)]
+
+
+def ready_workers(workers: list[Worker], timeout_s: float) -> list[Worker]:
+    """Return the workers that have something to say, waiting at most ``timeout_s`` for the first."""
+    by_connection = {worker.connection: worker for worker in workers}
+    return [by_connection[connection] for connection in wait(list(by_connection), timeout_s)]  # type: ignore[index]
+
+
+@contextmanager
+def _visible_gpu(gpu: int | None) -> Iterator[None]:
+    """Show a child started inside only one GPU; it must be set before CUDA is first touched."""
+    if gpu is None:
+        yield
+        return
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    shown = before.split(",") if before else [str(index) for index in range(torch.cuda.device_count())]
+    os.environ["CUDA_VISIBLE_DEVICES"] = shown[gpu]
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def _serve(connection: Connection, settings: WorkerSettings) -> None:
+    """Run trials until told to stop or until the coordinator is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's: it ends trials after their epoch
+    torch.set_num_threads(settings.threads)
+    try:
+        context = _open(settings)
+        while (job := connection.recv()) is not None:
+            connection.send(run_trial(job, context, on_start=connection.send, on_epoch=partial(_ask, connection)))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _open(settings: WorkerSettings) -> TrialContext:
+    store = Store.open(settings.store_path, settings.sampling, source=settings.source)
+    plan = plan_folds(settings.folds, store)
+    if plan.fingerprint != settings.folds_fingerprint:
+        raise StudyError(
+            f"the worker's folds ({plan.fingerprint}) are not the coordinator's ({settings.folds_fingerprint}): "
+            "the Store changed underneath; start the study again"
+        )
+    return TrialContext(
+        store=store,
+        plan=plan,
+        tracker=open_tracker(settings.tracking_uri, settings.artifacts, study=settings.study),
+        parent_id=settings.parent_id,
+        study=settings.study,
+        objective=settings.objective,
+        device=settings.device,
+    )
+
+
+def _ask(connection: Connection, ended: EpochEnded) -> Verdict:
+    try:
+        connection.send(ended)
+        verdict: Verdict = connection.recv()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return "interrupt"  # the coordinator is gone: end the trial's MLflow run properly, then the process
+    return verdict
