@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, model_validator
 
 from hms_search.component import Component
+from hms_search.search.experimental import knowingly
 
 
 class Median(Component):
@@ -118,7 +119,8 @@ class Patient(Component):
     def build(self, epochs: int) -> BasePruner:
         """Return Optuna's pruner for curves of ``epochs`` epochs."""
         wrapped = self.wrapped.build(epochs) if self.wrapped is not None else None
-        return optuna.pruners.PatientPruner(wrapped, self.patience, self.min_delta)
+        with knowingly():
+            return optuna.pruners.PatientPruner(wrapped, self.patience, self.min_delta)
 
 
 Pruner = Annotated[

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from hms_search.component import Component
 from hms_search.errors import ConfigError
+from hms_search.search.experimental import knowingly
 from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
 
 
@@ -82,13 +83,14 @@ class Qmc(Component):
 
     def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
         """Return Optuna's sampler."""
-        return optuna.samplers.QMCSampler(
-            seed=seed,
-            qmc_type=self.sequence,
-            scramble=self.scramble,
-            warn_asynchronous_seeding=False,
-            warn_independent_sampling=False,
-        )
+        with knowingly():
+            return optuna.samplers.QMCSampler(
+                seed=seed,
+                qmc_type=self.sequence,
+                scramble=self.scramble,
+                warn_asynchronous_seeding=False,
+                warn_independent_sampling=False,
+            )
 
 
 class Grid(Component):

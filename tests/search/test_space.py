@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hms_search.document import Document, parse_yaml, read_yaml
+from hms_search.errors import ConfigError
+from hms_search.experiment import ExperimentConfig
+from hms_search.search.space import SearchSpace
+
+SPACES = Path(__file__).parents[2] / "search_spaces"
+TEXT = """\
+name: small
+base:
+  pipeline: {source: spectrogram, clip_log: {low: -6, high: 10}, resize: [32, 64]}
+  model: {name: timm, backbone: resnet18, dropout: 0.1}
+  training: {optimiser: {name: adamw, lr: 1.0e-3}, scheduler: {name: cosine}}
+parameters:
+  pipeline.clip_log.high: {type: float, low: 6, high: 12}
+  pipeline.clip_log.low: {type: float, low: -10, high: -2}
+  model.dropout: {type: float, low: 0.0, high: 0.5}
+  training.batch_size: {type: int, low: 8, high: 32, log: true}
+  training.optimiser.lr: {type: float, low: 1e-4, high: 3e-3, log: true}
+  training.scheduler: {type: categorical, choices: {cosine: {name: cosine}, step: {name: step}}}
+  pipeline.gap_fill: {type: categorical, choices: [floor, mean]}
+"""
+
+
+def document() -> Document:
+    return parse_yaml(TEXT, source="small.yaml")
+
+
+def fault(setting: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        SearchSpace.from_document(document().with_setting(setting))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("file", sorted(SPACES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_shipped_space_is_valid(file: Path) -> None:
+    SearchSpace.from_document(read_yaml(file))
+
+
+def test_the_baseline_names_the_base_itself() -> None:
+    space = SearchSpace.from_document(document())
+    suggested = space.suggest(optuna.trial.FixedTrial(space.baseline()))
+    assert suggested == space.base
+    assert space.baseline()["training.scheduler"] == "cosine"
+
+
+def test_every_suggestion_differs_from_the_base_only_on_the_searched_paths() -> None:
+    space = SearchSpace.from_document(document())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(25):
+        trial = study.ask()
+        config = space.suggest(trial)
+        assert isinstance(config, ExperimentConfig)
+        assert 6 <= config.pipeline.clip_log.high <= 12
+        assert 8 <= config.training.batch_size <= 32
+        assert config.training.scheduler.name == trial.params["training.scheduler"]
+        assert config.model_copy(update={"pipeline": space.base.pipeline}).model.backbone == "resnet18"
+        assert set(trial.params) == set(space.parameters)
+
+
+def test_the_fingerprint_names_the_content_and_not_the_spelling() -> None:
+    space = SearchSpace.from_document(document())
+    respelt = SearchSpace.from_document(parse_yaml(TEXT.replace("1.0e-3", "0.001"), source="other.yaml"))
+    other = SearchSpace.from_document(document().with_setting("parameters.model.dropout.high=0.4"))
+    assert space.fingerprint() == respelt.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("parameters.model.droput={type: float, low: 0, high: 0.1}", ["no such path", "did you mean 'model.dropout'"]),
+        ("parameters.training.optimizer.lr={type: float, low: 0, high: 0.1}", ["no such path", "training.optimiser.lr"]),
+        ("parameters.model.dropout.high=1.5", ["dropout", "less than 1", "1.5"]),
+        ("parameters.model.dropout.low=0.9", ["low 0.9 is above high 0.5"]),
+        ("parameters.training.optimiser.lr.low=0", ["log: true needs low above 0"]),
+        ("parameters.pipeline.clip_log.low.high=11", ["low must be below high", "11"]),
+        ("parameters.training.scheduler.choices.bad={name: cosin}", ["cosin", "cosine"]),
+        ("parameters.model.dropout.type=flaot", ["flaot", "float, int, categorical"]),
+        ("parameters.model.dropout.low='0.1'", ["expected a valid number", "'0.1'"]),
+        ("parameters.model.dropout={type: float, low: 0.2, high: 0.5}", ["0.1, outside [0.2, 0.5]", "trial 0"]),
+        ("parameters.pipeline.gap_fill.choices=[mean]", ["none of the choices", "trial 0"]),
+        ("parameters.training.scheduler.eta_min={type: float, low: 0, high: 1}", ["training.scheduler.eta_min"]),
+        ("base.training.optimizer={name: sgd}", ["unknown key 'optimizer'", "did you mean 'optimiser'"]),
+        ("base.training.epochs=2.5", ["valid integer", "2.5"]),
+    ],
+)
+def test_a_fault_is_found_on_loading_and_says_what_to_write(setting: str, words: list[str]) -> None:
+    message = fault(setting)
+    for word in words:
+        assert word in message
+
+
+def test_bounds_that_only_clash_in_pairs_are_found() -> None:
+    text = TEXT.replace("low: -10, high: -2", "low: -10, high: 8")
+    with pytest.raises(ConfigError, match="clip_log.high low with .*clip_log.low high|low must be below high"):
+        SearchSpace.from_document(parse_yaml(text, source="small.yaml"))
+
+
+def test_all_faults_are_reported_at_once_each_with_file_and_line() -> None:
+    text = TEXT.replace("dropout: 0.1", "droput: 0.1").replace("resize: [32, 64]", "resize: 32").replace("lr: 1.0e-3", "lr: x")
+    with pytest.raises(ConfigError) as caught:
+        SearchSpace.from_document(parse_yaml(text, source="small.yaml"))
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["small.yaml:3", "small.yaml:4", "small.yaml:5"]
+
+
+def test_searching_a_component_and_a_path_inside_it_is_an_error() -> None:
+    text = TEXT + "  training.scheduler.warmup_epochs: {type: int, low: 0, high: 1}\n"
+    with pytest.raises(ConfigError) as caught:
+        SearchSpace.from_document(parse_yaml(text, source="small.yaml"))
+    message = str(caught.value)
+    assert message.startswith("small.yaml:14: ")
+    assert "lies inside parameters.training.scheduler" in message
+    assert "search one of the two" in message

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from hms_search.document import dump_yaml, parse_yaml, read_yaml
+from hms_search.errors import ConfigError
+
+
+def test_numbers_and_words_are_read_as_yaml_1_2_says() -> None:
+    content = parse_yaml("lr: 1e-3\nfreeze: no\nsteps: 0o10\n", source="a.yaml").content
+    assert content == {"lr": 0.001, "freeze": "no", "steps": 8}
+    assert type(content["lr"]) is float
+
+
+def test_a_place_names_file_and_line_or_the_nearest_parent() -> None:
+    document = parse_yaml("a: 1\nb:\n  c: [1,\n    2]\n", source="a.yaml")
+    assert document.place(("b", "c", 1)) == "a.yaml:4"
+    assert document.place(("b", "missing", "deeper")) == "a.yaml:2"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a: 1\nb: 2\na: 3\n", 3, "duplicate key"),
+        ("a: [1, 2\nb: 3\n", 2, "not valid YAML"),
+        ("a: b: c\n", 1, "not valid YAML"),
+    ],
+)
+def test_malformed_yaml_is_an_error_with_its_line(text: str, line: int, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_yaml(text, source="bad.yaml")
+    assert str(caught.value).startswith(f"bad.yaml:{line}:")
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file: .*nothing.yaml"):
+        read_yaml(tmp_path / "nothing.yaml")
+
+
+def test_a_setting_reaches_keys_that_hold_dots() -> None:
+    document = parse_yaml("parameters:\n  model.dropout: {low: 0}\n", source="a.yaml")
+    changed = document.with_setting("parameters.model.dropout.low=0.1").with_setting("parameters.model.width=[1e-3, x]")
+    assert changed.content == {"parameters": {"model.dropout": {"low": 0.1}, "model.width": [0.001, "x"]}}
+    assert changed.place(("parameters", "model.dropout", "low")) == "--set parameters.model.dropout.low"
+    assert document.content == {"parameters": {"model.dropout": {"low": 0}}}
+
+
+@pytest.mark.parametrize("setting", ["trials", "=3", "name.first=x"])
+def test_a_setting_that_cannot_be_put_in_is_an_error(setting: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        parse_yaml("name: x\n", source="a.yaml").with_setting(setting)
+
+
+def test_dumped_yaml_reads_back_the_same() -> None:
+    content = {"a": 1.0e-05, "b": [1, {"c": None, "d": True, "e": "no"}], "f.g": "1e-3", "h": {}}
+    assert parse_yaml(dump_yaml(content), source="x").content == content
