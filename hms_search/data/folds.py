@@ -73,14 +73,12 @@ def plan_folds(folds: Folds, store: Store) -> FoldPlan:
 
     Raises DataError where there are fewer patients (grouped) or samples (random) than folds.
     """
-    if isinstance(folds, GroupedFolds):
-        assignment = _grouped(store, folds)
-    else:
-        assignment = _sliced(len(store), folds)
+    assignment = _grouped(store, folds) if isinstance(folds, GroupedFolds) else _sliced(len(store), folds)
     shared = _shared_patients(assignment, store.patients)
     if shared:
         logger.warning(
-            "%s folds: %d patients have samples in more than one fold, so scores are too good; use folds: {name: grouped}",
+            "%s folds: %d patients have samples in more than one fold, which flatters the score; "
+            "folds: {name: grouped} keeps them apart",
             folds.name,
             shared,
         )
@@ -108,11 +106,16 @@ def _grouped(store: Store, folds: GroupedFolds) -> Int[np.ndarray, " samples"]:
 def assign_groups(
     strata: Int[np.ndarray, " samples"], groups: Int[np.ndarray, " samples"], *, n_folds: int, seed: int
 ) -> Int[np.ndarray, " samples"]:
-    """Return a fold for every sample: groups stay together, strata and sizes are spread evenly."""
+    """Return a fold for every sample: groups stay together, strata and sizes are spread evenly.
+
+    Strata with fewer members than folds count as one, so that they too are spread.
+    """
+    _, inverse, members = np.unique(strata, return_inverse=True, return_counts=True)
+    strata = np.where(members[inverse] < n_folds, -1, strata)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     assignment = np.full(len(groups), -1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "least populated class": expected of small data
+        warnings.simplefilter("ignore", UserWarning)  # the merged strata may still be few
         for fold, (_, validation) in enumerate(splitter.split(strata, strata, groups)):
             assignment[validation] = fold
     return assignment

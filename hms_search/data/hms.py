@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.errors import DataError
@@ -105,22 +105,22 @@ def read_text_table(root: Path) -> pd.DataFrame:
 
 def read_eeg(path: Path) -> Float[np.ndarray, "n_times 20"]:
     """Return the microvolts of an EEG file, float32, missing values as NaN; raises DataError with id and reason."""
-    batch = read_batch(path, "eeg")
-    return _matrix(batch)
+    return matrix_of(read_batch(path, "eeg"))
 
 
 def read_spectrogram(path: Path) -> Float[np.ndarray, "time 400"]:
     """Return the power of a spectrogram file, float32, missing values as NaN; raises DataError with id and reason."""
     batch = read_batch(path, "spectrogram")
-    check_times(path, batch.column(0).to_numpy(zero_copy_only=False))
-    power = _matrix(batch.select(list(POWERS)))
+    check_times(path, batch)
+    power = power_of(batch)
     if np.fmin.reduce(power, axis=None) < 0:
         raise DataError(f"spectrogram {path.stem}: expected power >= 0, found {np.nanmin(power):g}")
     return power
 
 
-def check_times(path: Path, times: Int[np.ndarray, " time"]) -> None:
-    """Raise DataError unless ``times`` runs 1, 3, 5, ... seconds."""
+def check_times(path: Path, batch: Any) -> None:
+    """Raise DataError unless the time column of a spectrogram runs 1, 3, 5, ... seconds."""
+    times = batch.column(0).to_numpy(zero_copy_only=False)
     expected = 1 + SPECTROGRAM_STEP_S * np.arange(len(times))
     if not np.array_equal(times, expected):
         row = int(np.flatnonzero(times != expected)[0])
@@ -167,7 +167,13 @@ def schema_fault(schema: Any, kind: Kind) -> str:
     return ""
 
 
-def _matrix(batch: Any) -> Float[np.ndarray, "rows columns"]:
+def power_of(batch: Any) -> Float[np.ndarray, "time 400"]:
+    """Return the power in the record batch of a spectrogram file, missing values as NaN."""
+    return matrix_of(batch.select(list(POWERS)))
+
+
+def matrix_of(batch: Any) -> Float[np.ndarray, "rows columns"]:
+    """Return a record batch of float32 columns as an array, missing values as NaN."""
     array: np.ndarray = batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
     return array
 

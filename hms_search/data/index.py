@@ -30,7 +30,7 @@ MANIFEST, REJECTED, HISTOGRAMS = "store.json", "rejected.csv", "histograms"
 
 @dataclass(frozen=True)
 class Rejection:
-    """A refused thing: ``kind`` is row, eeg or spectrogram; ``id`` its label, recording id, or line of ``train.csv``."""
+    """A refused row, eeg or spectrogram (``kind``), by its label or recording id, or its line of ``train.csv``."""
 
     kind: str
     id: str
@@ -84,7 +84,7 @@ def recordings_table(written: Sequence[tuple[ShardTask, Shard]]) -> pd.DataFrame
 
 
 def index_table(table: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
-    """Return the accepted rows; ``eeg`` and ``spectrogram`` number the recordings of each kind, -1 where there is none."""
+    """Return the accepted rows; ``eeg`` and ``spectrogram`` number the recordings of each kind, -1 where none is."""
     good = table[table["fault"] == ""].sort_values("label_id")
     index = pd.DataFrame({name: good[name] for name in ("label_id", "patient_id")}).astype("int64")
     for kind, offset in zip(KINDS, OFFSET_COLUMNS, strict=True):
@@ -102,7 +102,7 @@ def index_table(table: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
 
 
 def content_fingerprint(index: pd.DataFrame, recordings: pd.DataFrame) -> str:
-    """Return 64 hex digits of what the Store holds; the folder, the files' times and the order of rows are not in it."""
+    """Return 64 hex digits of what the Store holds; places, times and the order of rows are not in it."""
     content = hashlib.sha256(f"format {FORMAT}".encode())
     for line in sorted(recordings["kind"] + recordings["id"].astype(str) + recordings["digest"]):
         content.update(line.encode())

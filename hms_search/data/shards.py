@@ -25,7 +25,8 @@ SHARDS = "shards"
 """Folder of a Store that holds them."""
 DTYPE = np.dtype("<f2")
 N_COLUMNS: dict[Kind, int] = {"eeg": len(COLUMNS["eeg"]), "spectrogram": len(COLUMNS["spectrogram"]) - 1}
-_LARGEST = float(np.finfo(DTYPE).max)
+LARGEST_UV = float(np.finfo(DTYPE).max)
+"""What float16 can hold: 65504 microvolts."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def to_microvolts(signal: Float[np.ndarray, "n_times 20"]) -> Float16[np.ndarray
     with np.errstate(over="ignore"):
         half = signal.astype(DTYPE)
     if np.isinf(half).any():
-        half = np.clip(signal, -_LARGEST, _LARGEST).astype(DTYPE)
+        half = np.clip(signal, -LARGEST_UV, LARGEST_UV).astype(DTYPE)
     return half
 
 
