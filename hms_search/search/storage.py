@@ -1,0 +1,139 @@
+"""Where Optuna keeps a study: a SQLite file several processes may share, or a database server.
+
+Optuna claims a queued trial with ``SELECT ... FOR UPDATE``, which SQLite silently ignores: two processes can run one
+trial. With the write lock taken before the first read of every transaction none is claimed twice.
+"""
+
+import fcntl
+import importlib.util
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import optuna
+import sqlalchemy
+from sqlalchemy.engine import URL, make_url
+
+from hms_search.errors import StudyError
+
+DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
+BUSY_TIMEOUT_S = 60.0
+
+
+def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> optuna.storages.RDBStorage:
+    """Return the storage behind a database URL, created where missing.
+
+    SQLite files are kept in WAL mode, ``synchronous=NORMAL``, with a busy timeout of 60 s. ``writes=False`` takes
+    no write lock, for a dashboard that must not hold up a running study.
+    ``postgresql://`` means psycopg 3 where that is installed; any other URL is passed on as it is.
+
+    Raises
+    ------
+    StudyError
+        The URL cannot be read, its driver is missing, or the database cannot be reached or is not Optuna's.
+    """
+    parsed = _parse(url)
+    shown = parsed.render_as_string(hide_password=True)
+    try:
+        return _open_sqlite(parsed, writes) if _is_sqlite_file(parsed) else _open(parsed)
+    except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
+        raise StudyError(f"storage {shown}: {_one_line(error)}; {_EXPECTED}") from error
+    except ImportError as error:
+        raise StudyError(f"storage {shown}: no driver for {parsed.drivername!r}; {_driver_remedy(parsed)}") from error
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
+        raise StudyError(f"storage {shown}: {_driver_message(error)}; {_reach_remedy(parsed)}") from error
+    except OSError as error:
+        raise StudyError(f"storage {shown}: {error.strerror}; name a file in a folder this user may write") from error
+    except RuntimeError as error:  # written by another version of Optuna; the message names the command that upgrades
+        raise StudyError(f"storage {shown}: {_one_line(error)}") from error
+
+
+def artifact_folder(url: str = DEFAULT_STORAGE) -> Path:
+    """Return the folder of the pictures optuna-dashboard shows: beside a SQLite file, else under ``mlruns``."""
+    parsed = _parse(url)
+    home = Path(str(parsed.database)).parent if _is_sqlite_file(parsed) else Path("mlruns")
+    return home / "artifacts" / "_optuna"
+
+
+_EXPECTED = f"write e.g. {DEFAULT_STORAGE} or postgresql://user:password@host/database"
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise StudyError(f"storage {url!r} is not a database URL; {_EXPECTED}") from error
+    if parsed.drivername in ("postgres", "postgresql") and importlib.util.find_spec("psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _is_sqlite_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+
+
+def _open(url: URL, **connect_args: object) -> optuna.storages.RDBStorage:
+    """Return Optuna's storage, its tables made where missing."""
+    address = url.render_as_string(hide_password=False)
+    return optuna.storages.RDBStorage(address, engine_kwargs={"connect_args": connect_args})
+
+
+def _open_sqlite(url: URL, writes: bool) -> optuna.storages.RDBStorage:
+    path = Path(str(url.database))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _one_process_at_a_time(path.parent):
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        storage = _open(url, timeout=BUSY_TIMEOUT_S)
+    engine = storage.engine
+    engine.dispose()  # connections from before the events below
+    sqlalchemy.event.listen(engine, "connect", _configure)
+    # Only now: checking the tables, Optuna uses two connections at once, which would wait for each other's lock.
+    sqlalchemy.event.listen(engine, "begin", _begin_to_write if writes else _begin_to_read)
+    return storage
+
+
+@contextmanager
+def _one_process_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold a lock on the folder: two processes that make the tables of one file disturb each other."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says so, not at the first write
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin_to_write(connection: sqlalchemy.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_to_read(connection: sqlalchemy.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _driver_remedy(url: URL) -> str:
+    if url.get_backend_name() in ("postgres", "postgresql"):
+        return "install it with: pip install 'hms-search[postgres]'"
+    return f"install the Python package of that driver, or {_EXPECTED}"
+
+
+def _reach_remedy(url: URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return "expected a file that this user may write and that Optuna made; name another file, or move this one away"
+    return "check that the server runs and that host, port, user, password and database are right"
+
+
+def _driver_message(error: BaseException) -> str:
+    return _one_line(getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,205 @@
+"""The storage: claims of several processes, the mode of the SQLite file, and errors a user can mend."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hms_search.errors import StudyError
+from hms_search.search.storage import artifact_folder, open_storage
+
+
+@contextmanager
+def opened(url: str, **options: bool) -> Iterator[optuna.storages.RDBStorage]:
+    """The storage, its connections closed at the end."""
+    storage = open_storage(url, **options)
+    try:
+        yield storage
+    finally:
+        storage.engine.dispose()
+
+
+CLAIM_ALL = """
+import sys
+import optuna
+from hms_search.search.storage import open_storage
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.load_study(study_name="queue", storage=open_storage(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+while "queued" in (trial := study.ask()).user_attrs:
+    x = trial.suggest_int("x", 0, 10_000)
+    study.tell(trial, float(x))
+    print(x)
+"""
+
+
+def _assert_each_claimed_once(url: str, *, n_processes: int, n_queued: int) -> None:
+    """Queue trials, let processes that start together ask until the queue is empty, and compare."""
+    with opened(url) as storage:
+        study = optuna.create_study(study_name="queue", storage=storage)
+        for x in range(n_queued):
+            study.enqueue_trial({"x": x}, user_attrs={"queued": True})
+    command = [sys.executable, "-c", CLAIM_ALL, url]
+    askers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(n_processes)
+    ]
+    assert [asker.stdout.readline() for asker in askers if asker.stdout] == ["ready\n"] * n_processes
+    for asker in askers:
+        print("go", file=asker.stdin, flush=True)
+    claims = [int(x) for asker in askers for x in asker.communicate(timeout=120)[0].split()]
+    assert sorted(claims) == list(range(n_queued))
+
+
+def test_eight_processes_claim_each_queued_trial_exactly_once(tmp_path: Path) -> None:
+    _assert_each_claimed_once(f"sqlite:///{tmp_path}/optuna.db", n_processes=8, n_queued=80)
+
+
+def test_a_reader_inside_a_transaction_keeps_other_writers_out(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path}/optuna.db") as storage, storage.engine.connect() as reader:
+        reader.exec_driver_sql("SELECT * FROM studies").fetchall()
+        other = sqlite3.connect(tmp_path / "optuna.db", timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+
+
+def test_a_storage_opened_for_reading_keeps_no_writer_out(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path}/optuna.db", writes=False) as storage, storage.engine.connect() as reader:
+        reader.exec_driver_sql("SELECT * FROM studies").fetchall()
+        other = sqlite3.connect(tmp_path / "optuna.db", timeout=0)
+        other.execute("BEGIN IMMEDIATE")
+        other.close()
+
+
+def test_a_sqlite_storage_is_in_wal_mode_and_its_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "optuna.db"
+    with opened(f"sqlite:///{path}") as storage, storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 60_000
+    plain = sqlite3.connect(path)
+    assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    plain.close()
+
+
+def test_processes_that_make_the_same_file_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    command = "import sys; from hms_search.search.storage import open_storage; open_storage(sys.argv[1])"
+    url = f"sqlite:///{tmp_path}/new/optuna.db"
+    openers = [subprocess.Popen([sys.executable, "-c", command, url]) for _ in range(6)]
+    assert [opener.wait(timeout=60) for opener in openers] == [0] * 6
+    with sqlite3.connect(tmp_path / "new" / "optuna.db") as plain:
+        assert plain.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+    plain.close()
+
+
+def test_trials_are_there_after_the_storage_is_opened_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    with opened(url) as storage:
+        study = optuna.create_study(study_name="kept", storage=storage)
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    with opened(url) as storage:
+        again = optuna.load_study(study_name="kept", storage=storage)
+        assert [trial.values for trial in again.trials] == [trial.values for trial in study.trials]
+
+
+def test_the_pictures_lie_beside_a_sqlite_file() -> None:
+    assert artifact_folder("sqlite:////somewhere/optuna.db") == Path("/somewhere/artifacts/_optuna")
+    assert artifact_folder("postgresql://server/db") == Path("mlruns/artifacts/_optuna")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mlruns/optuna.db", "sqlite:///mlruns/optuna.db"),
+        ("nosuchthing://host/db", "sqlite:///mlruns/optuna.db"),
+        ("mssql+pymssql://user:secret@host/db", "driver"),
+        ("sqlite:////proc/nowhere/optuna.db", "folder"),
+        ("postgresql://user:secret@127.0.0.1:9/db", "check that the server runs"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_says_what_to_write_in_one_line(url: str, expected: str) -> None:
+    with pytest.raises(StudyError) as raised:
+        open_storage(url)
+    message = str(raised.value)
+    assert expected in message
+    assert "\n" not in message
+    assert "secret" not in message
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.db"
+    path.write_text("this is a diary, not a database\n" * 100)
+    before = path.read_bytes()
+    with pytest.raises(StudyError, match="not a database"):
+        open_storage(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A fresh PostgreSQL server on a free loopback port, run by a user that is not root."""
+    binaries = _postgres_binaries()
+    folder = tmp_path_factory.mktemp("postgres")
+    cluster = folder / "cluster"
+    cluster.mkdir()
+    _open_way_for_others(folder)
+    user = "postgres" if os.geteuid() == 0 else None
+    if user is not None:
+        shutil.chown(cluster, user)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def call(*command: str) -> None:
+        subprocess.run(
+            [str(binaries / command[0]), *command[1:]],
+            check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, timeout=60,
+        )  # fmt: skip
+
+    call("initdb", "-D", str(cluster), "-U", "hms", "--auth=trust", "--no-sync")
+    options = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    call("pg_ctl", "-D", str(cluster), "-o", options, "-l", str(cluster / "log"), "-w", "start")
+    try:
+        yield f"postgresql://hms@127.0.0.1:{port}/postgres"
+    finally:
+        call("pg_ctl", "-D", str(cluster), "-m", "immediate", "-w", "stop")
+
+
+def _postgres_binaries() -> Path:
+    for initdb in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True):
+        return initdb.parent
+    message = "no PostgreSQL server here: install Debian's package postgresql"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def _open_way_for_others(folder: Path) -> None:
+    """Let the server's user pass through pytest's private folders, which only their owner may enter."""
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(parent.stat().st_mode | 0o011)
+
+
+@pytest.mark.postgres
+def test_four_processes_claim_each_queued_trial_exactly_once_on_postgresql(postgres_url: str) -> None:
+    _assert_each_claimed_once(postgres_url, n_processes=4, n_queued=20)
+
+
+@pytest.mark.postgres
+def test_postgresql_is_spoken_to_through_psycopg_3(postgres_url: str) -> None:
+    with opened(postgres_url) as storage:
+        assert storage.engine.url.drivername == "postgresql+psycopg"
+
+
+def test_the_storage_module_leaves_the_tracker_alone() -> None:
+    check = "import sys, hms_search.search.storage; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
