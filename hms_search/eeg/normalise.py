@@ -45,7 +45,7 @@ class Robust(Component):
     """(x - median) / (IQR / 1.349 + 1e-6) with the recording's own median and interquartile range.
 
     IQR / 1.349 is the standard deviation of a normal distribution. At least a tenth of the recording's standard
-    deviation is used, or a recording that lies mostly on the clip bound, with an IQR of 0, would come out near infinity.
+    deviation is used, or a recording that lies mostly on the clip bound, with an IQR of 0, would come out huge.
     """
 
     name: Literal["robust"] = "robust"

@@ -1,12 +1,31 @@
 """Any timm image network, from one-channel images to six logits."""
 
+import logging
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Literal, Self
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
 
 import timm
 from pydantic import Field, field_validator, model_validator
+from torch import nn
 
 from hms_search.component import Component
+from hms_search.data.labels import CLASSES
+from hms_search.errors import CheckpointError, ConfigError
+from hms_search.models.weights import imagenet_file, load_weights
+
+logger = logging.getLogger(__name__)
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_SUFFIX = ".safetensors"
+_FIELDS = {"drop_path_rate": "drop_path", "drop_rate": "dropout", "in_chans": "number of input channels"}
+_REMEDIES = {
+    "drop_path": "set model.drop_path: 0, or choose a residual network",
+    "dropout": "choose another model.backbone",
+    "number of input channels": "choose another model.backbone",
+}
 
 
 class TimmImage(Component):
@@ -46,7 +65,7 @@ class TimmImage(Component):
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Self:
-        if self.weights not in {"none", "imagenet", "auto"} and not self.weights.endswith(".safetensors"):
+        if self.weights not in {"none", "imagenet", "auto"} and not self.weights.endswith(_SUFFIX):
             raise ValueError(
                 f"weights must be none, imagenet, auto or the path of a .safetensors file, found {self.weights!r}"
             )
@@ -54,7 +73,53 @@ class TimmImage(Component):
             raise ValueError(f"timm has no pretrained weights for {self.backbone}; write weights: none, or a file")
         return self
 
+    def build(self, image: tuple[int, int] | None = None) -> nn.Module:
+        """Return the network, ``[batch, 1, height, width] -> [batch, 6]`` logits; random weights are drawn globally.
 
-def resolve_weights(model: TimmImage) -> TimmImage:
-    """Return the model with ``auto`` weights settled."""
-    return model
+        ``image`` is the height and width of its input, which networks of a fixed size (many transformers) need to
+        know. Raises ConfigError where the backbone lacks an option, CheckpointError where weights cannot be had.
+        """
+        options: dict[str, Any] = {"in_chans": 1, "num_classes": len(CLASSES), "drop_rate": self.dropout}
+        if self.drop_path > 0:
+            options["drop_path_rate"] = self.drop_path
+        known = timm.get_pretrained_cfg(self.backbone)
+        if known is not None and known.fixed_input_size:
+            if image is None:
+                raise ConfigError(f"{self.backbone} needs images of one size, found none; set pipeline.resize")
+            options["img_size"] = image
+        if self.weights == "auto":
+            raise ConfigError("model.weights: auto must be settled before a network is built; see resolve_weights")
+        if self.weights == "imagenet":
+            options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(imagenet_file(self.backbone))}}
+        try:
+            network: nn.Module = timm.create_model(self.backbone, **options)
+        except TypeError as error:
+            fields = [field for option, field in _FIELDS.items() if f"'{option}'" in str(error)]
+            if not fields:
+                raise
+            raise ConfigError(f"{self.backbone} has no {fields[0]}: {_REMEDIES[fields[0]]}") from None
+        if self.weights.endswith(_SUFFIX):
+            load_weights(network, Path(self.weights))
+        return network
+
+
+def resolve_weights(model: TimmImage, settled: Mapping[str, str] = _NOTHING) -> TimmImage:
+    """Return the model with ``auto`` weights settled: ``imagenet`` where they can be had, else ``none``; logged.
+
+    One process settles them for a whole study, or trials would differ by the state of the network: ``settled`` says
+    how ``auto`` was settled before, by backbone. The weights are downloaded to the local cache here.
+    """
+    if model.weights != "auto":
+        return model
+    if model.backbone in settled:
+        return model.model_copy(update={"weights": settled[model.backbone]})
+    if not timm.is_model_pretrained(model.backbone):
+        logger.info("timm has no pretrained weights for %s: weights none", model.backbone)
+        return model.model_copy(update={"weights": "none"})
+    try:
+        file = imagenet_file(model.backbone)
+    except CheckpointError as error:
+        logger.warning("weights auto becomes none: %s", error)
+        return model.model_copy(update={"weights": "none"})
+    logger.info("weights auto becomes imagenet: %s", file)
+    return model.model_copy(update={"weights": "imagenet"})

@@ -79,7 +79,7 @@ class Plateau(Component):
 
     def lr(self, base: float, moment: Moment) -> float:
         """Return the learning rate of a batch."""
-        return base * self.factor ** self._reductions(moment.monitored) * moment.warmup_factor
+        return base * math.pow(self.factor, self._reductions(moment.monitored)) * moment.warmup_factor
 
     def _reductions(self, monitored: Sequence[float]) -> int:
         best, waited, reductions = math.inf, 0, 0
@@ -126,7 +126,7 @@ class Step(Component):
 
     def lr(self, base: float, moment: Moment) -> float:
         """Return the learning rate of a batch."""
-        return base * self.gamma ** (moment.after_warmup // self.step_epochs) * moment.warmup_factor
+        return base * math.pow(self.gamma, moment.after_warmup // self.step_epochs) * moment.warmup_factor
 
 
 class Constant(Component):

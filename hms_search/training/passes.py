@@ -1,0 +1,86 @@
+"""One pass over batches: learning from them, or predicting them."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn, optim
+
+from hms_search.data.batches import Batches
+from hms_search.errors import TrainingError
+from hms_search.training.losses import kl_divergence
+from hms_search.training.precision import Precision
+from hms_search.training.schedulers import Schedule
+
+DIVERGED = 10 * math.log(6)
+"""A mean loss above this is no longer training: ten times the loss of calling all six classes equally likely."""
+
+_BATCHES_BETWEEN_CHECKS = 20
+_REMEDY = "lower training.optimiser.lr, or set training.gradient_clip or training.scheduler.warmup_epochs"
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network and what changes its weights."""
+
+    model: nn.Module
+    optimiser: optim.Optimizer
+    schedule: Schedule
+    precision: Precision
+    gradient_clip: float | None
+
+
+def train_epoch(learner: Learner, batches: Batches, epoch: int) -> tuple[float, float]:
+    """Return the mean training loss over the rows of an epoch, and the learning rate of its last batch.
+
+    The loss of a row is taken while the weights change, at the row's own batch. Raises TrainingError where it diverges.
+    """
+    learner.model.train()
+    total = torch.zeros((), dtype=torch.float64, device=batches.device)
+    seen, lr = 0, math.nan
+    for number, batch in enumerate(batches):
+        lr = learner.schedule.set(epoch, number)
+        with learner.precision.autocast:
+            logits = learner.model(batch.x)
+        loss = kl_divergence(logits, batch.target).mean()
+        learner.precision.step(loss, learner.optimiser, learner.model.parameters(), gradient_clip=learner.gradient_clip)
+        total += loss.detach() * len(batch.rows)
+        seen += len(batch.rows)
+        if number % _BATCHES_BETWEEN_CHECKS == 0:  # each look at the value makes a GPU wait
+            _check_finite(total, epoch, lr)
+    _check_finite(total, epoch, lr)
+    mean = float(total) / seen
+    if mean > DIVERGED:
+        raise TrainingError(
+            f"training diverged in epoch {epoch + 1} at lr {lr:.3g}: expected a mean loss below {DIVERGED:.1f}, "
+            f"found {mean:.3g}; {_REMEDY}"
+        )
+    return mean, lr
+
+
+def predict(
+    model: nn.Module, batches: Batches, precision: Precision
+) -> tuple[Int[np.ndarray, "rows"], Float[np.ndarray, "rows 6"]]:
+    """Return the rows of the batches and their class probabilities, float64.
+
+    Raises TrainingError where one is not finite.
+    """
+    model.eval()
+    rows, logits = [], []
+    with torch.inference_mode():
+        for batch in batches:
+            with precision.autocast:
+                logits.append(model(batch.x))
+            rows.append(batch.rows)
+        probabilities = torch.cat(logits).double().softmax(dim=1).cpu().numpy()
+    if not np.isfinite(probabilities).all():
+        bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
+        raise TrainingError(f"predictions must be finite, found NaN in {bad} of {len(probabilities)} rows; {_REMEDY}")
+    return np.concatenate(rows), probabilities
+
+
+def _check_finite(total: Tensor, epoch: int, lr: float) -> None:
+    if not math.isfinite(float(total)):
+        raise TrainingError(f"training diverged in epoch {epoch + 1} at lr {lr:.3g}: the loss is NaN; {_REMEDY}")

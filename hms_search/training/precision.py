@@ -1,0 +1,48 @@
+"""Number and memory formats of a training run: mixed precision and channels-last."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn, optim
+
+from hms_search.errors import ConfigError
+from hms_search.training.config import TrainingConfig
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Precision:
+    """Runs a network in mixed precision and takes optimiser steps, with the loss scaled where float16 needs it."""
+
+    def __init__(self, amp: Literal["auto", "off", "bfloat16", "float16"], device: torch.device) -> None:
+        if amp == "auto":
+            amp = "off" if device.type != "cuda" else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        if amp == "float16" and device.type != "cuda":
+            raise ConfigError(f"training.amp: float16 needs a CUDA device, found {device.type}; write auto or bfloat16")
+        self.name = amp
+        self.autocast = torch.autocast(device.type, dtype=_DTYPES.get(amp, torch.bfloat16), enabled=amp != "off")
+        self._scaler = torch.amp.GradScaler(device.type, enabled=amp == "float16")
+
+    def step(
+        self,
+        loss: Tensor,
+        optimiser: optim.Optimizer,
+        parameters: Iterable[nn.Parameter],
+        *,
+        gradient_clip: float | None,
+    ) -> None:
+        """Back-propagate, clip the gradient's norm if asked to, and update the parameters."""
+        optimiser.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if gradient_clip is not None:
+            self._scaler.unscale_(optimiser)
+            nn.utils.clip_grad_norm_(parameters, gradient_clip)
+        self._scaler.step(optimiser)
+        self._scaler.update()
+
+
+def memory_format(config: TrainingConfig, device: torch.device) -> torch.memory_format:
+    """Return the memory format of the network's weights."""
+    on = device.type == "cuda" if config.channels_last == "auto" else config.channels_last
+    return torch.channels_last if on else torch.contiguous_format
