@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 
 LOWEST, HIGHEST, BINS_PER_UNIT = -24.0, 24.0, 32
 N_BINS = int((HIGHEST - LOWEST) * BINS_PER_UNIT)
+BELOW, ABOVE, MISSING = N_BINS, N_BINS + 1, N_BINS + 2
 N_COUNTS = N_BINS + 3
-"""Bins, then the values below LOWEST (power 0 has log -inf), the values above HIGHEST, and the NaNs."""
+"""Bins, then the values below LOWEST (power 0 has log -inf), the values from HIGHEST up, and the NaNs."""
 _EDGES = LOWEST + np.arange(N_BINS + 1) / BINS_PER_UNIT
 
 
@@ -25,21 +26,35 @@ class Moments:
     count: int
 
 
-def count_log_power(log_power: Float[np.ndarray, "..."]) -> Int[np.ndarray, "counts"]:
-    """Return the histogram ``[N_COUNTS]`` uint32 of natural-log power values of any shape, NaN and -inf included."""
-    flat = np.asarray(log_power, dtype=np.float32).ravel()
-    scaled = (flat - np.float32(LOWEST)) * np.float32(BINS_PER_UNIT)
-    nan = np.isnan(scaled)
-    bins = np.clip(np.where(nan, 0, scaled), -1, N_BINS)
-    index = np.floor(bins).astype(np.int16)
-    index[index < 0] = N_BINS
-    index[(bins >= N_BINS) & ~nan] = N_BINS + 1
-    index[nan] = N_BINS + 2
-    return np.bincount(index, minlength=N_COUNTS).astype(np.uint32)
+def count_log_power(log_power: Float[np.ndarray, "..."]) -> Int[np.ndarray, " counts"]:
+    """Return the histogram ``[N_COUNTS]`` uint32 of natural-log power values of any shape, NaN and -inf included.
+
+    Values are rounded to float16, as the Store keeps them, and looked up by their bit pattern.
+    """
+    with np.errstate(over="ignore"):
+        half = np.ascontiguousarray(log_power, dtype=np.float16)
+    return np.bincount(_BIN_OF_PATTERN[half.view(np.uint16).ravel()], minlength=N_COUNTS).astype(np.uint32)
+
+
+def _bin_of_pattern() -> Int[np.ndarray, "65536"]:
+    """Return the place in the histogram of each of the 65,536 float16 values, int16."""
+    values = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    missing = np.isnan(values)
+    scaled = (np.where(missing, 0, values).astype(np.float64) - LOWEST) * BINS_PER_UNIT
+    index = np.floor(np.clip(scaled, -1, N_BINS)).astype(np.int16)
+    index[index < 0] = BELOW
+    index[scaled >= N_BINS] = ABOVE
+    index[missing] = MISSING
+    return index
+
+
+_BIN_OF_PATTERN = _bin_of_pattern()
+# What rounds up to an edge is counted above it, so before rounding to float16 a bin began half a step lower.
+_ROUNDED_EDGES = _EDGES - np.spacing(np.abs(_EDGES).astype(np.float16)).astype(np.float64) / 2
 
 
 def clipped_moments(
-    counts: Int[np.ndarray, "counts"], low: float, high: float, *, gaps_at_low: bool = True
+    counts: Int[np.ndarray, " counts"], low: float, high: float, *, gaps_at_low: bool = True
 ) -> Moments:
     """Return mean and standard deviation of the counted values clipped to ``[low, high]`` (natural log).
 
@@ -53,15 +68,17 @@ def clipped_moments(
         True: a NaN counts as ``low``, as in the baseline, whose -1 is clipped there. False: NaNs are left out.
 
     A bin is taken as uniform between its edges; the part of the bin that a bound cuts off counts at the bound.
-    The error against the direct computation is below 1e-3 for bins 1/32 wide.
+    Against the direct computation on float16 values the mean is off by 1e-3 at most where the values spread over many
+    bins (in ``tests/eeg/test_histogram.py``), and by 1/64, half a bin, whatever they are.
     """
+    edges = _ROUNDED_EDGES
     counts = counts.astype(np.float64)
-    inner, below, above, nan = counts[:N_BINS], counts[N_BINS], counts[N_BINS + 1], counts[N_BINS + 2]
-    left, right = np.clip(_EDGES[:-1], low, high), np.clip(_EDGES[1:], low, high)
-    width = _EDGES[1:] - _EDGES[:-1]
+    inner, below, above, nan = counts[:N_BINS], counts[BELOW], counts[ABOVE], counts[MISSING]
+    left, right = np.clip(edges[:-1], low, high), np.clip(edges[1:], low, high)
+    width = edges[1:] - edges[:-1]
     inside = (right - left) / width
-    beyond_low = np.clip(low - _EDGES[:-1], 0, width) / width
-    beyond_high = np.clip(_EDGES[1:] - high, 0, width) / width
+    beyond_low = np.clip(low - edges[:-1], 0, width) / width
+    beyond_high = np.clip(edges[1:] - high, 0, width) / width
     centre, square = (left + right) / 2, (left**2 + left * right + right**2) / 3
     at_low = below + (inner * beyond_low).sum() + (nan if gaps_at_low else 0.0)
     at_high = above + (inner * beyond_high).sum()
