@@ -118,6 +118,19 @@ def read_spectrogram(path: Path) -> Float[np.ndarray, "time 400"]:
     return power
 
 
+def kind_of(path: Path) -> Kind:
+    """Return what kind of recording a file is, by its columns; raises DataError where it is neither."""
+    try:
+        names = set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable parquet file: {str(error).splitlines()[0]}") from error
+    shared = {kind: len(names & set(columns)) for kind, columns in COLUMNS.items()}
+    kind = max(KINDS, key=lambda kind: shared[kind])
+    if not shared[kind]:
+        raise DataError(f"{path}: neither an EEG nor a spectrogram file: none of its columns is known")
+    return kind
+
+
 def check_times(path: Path, batch: Any) -> None:
     """Raise DataError unless the time column of a spectrogram runs 1, 3, 5, ... seconds."""
     times = batch.column(0).to_numpy(zero_copy_only=False)

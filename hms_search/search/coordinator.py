@@ -20,6 +20,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.errors import CheckpointError, ConfigError
+from hms_search.experiment import ExperimentConfig
 from hms_search.models import resolve_weights
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.pruners import FoldJudge
@@ -158,7 +159,7 @@ class Coordinator:
         seed = trial_seed(self._config.seed, trial.number)
         try:
             config = self._config.space.suggest(trial)
-            config = config.model_copy(update={"model": resolve_weights(config.model, self._weights())})
+            config = self._with_weights(config)
         except (ConfigError, CheckpointError) as error:
             self._refuse(trial, str(error))
             return None
@@ -287,10 +288,19 @@ class Coordinator:
 
     # --- watching --------------------------------------------------------------------------------------------------
 
-    def _weights(self) -> Mapping[str, str]:
-        """How ``weights: auto`` was resolved for each backbone; once for the whole study, so that trials compare."""
-        chosen: dict[str, str] = dict(self._study.user_attrs.get(WEIGHTS_KEY, {}))
-        return chosen
+    def _with_weights(self, config: ExperimentConfig) -> ExperimentConfig:
+        """Settle ``weights: auto``, once per backbone for the whole study, so that its trials compare."""
+        if config.model.weights != "auto":
+            return config
+        settled: dict[str, str] = dict(self._study.user_attrs.get(WEIGHTS_KEY, {}))
+        if config.model.backbone not in settled:
+            settled[config.model.backbone] = resolve_weights(config.model).weights
+            self._study.set_user_attr(WEIGHTS_KEY, settled)
+            if settled[config.model.backbone] == "none":
+                text = f"no ImageNet weights can be had for {config.model.backbone}: the study trains from random weights"
+                self._notify(Notice(text, warning=True))
+        model = config.model.model_copy(update={"weights": settled[config.model.backbone]})
+        return config.model_copy(update={"model": model})
 
     def _watch_pruning(self) -> None:
         """Say it when a search prunes everything: the report lost six GPU hours to a threshold nobody looked at."""

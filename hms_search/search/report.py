@@ -31,9 +31,9 @@ class TrialRow:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % bootstrap interval over patients of the pooled out-of-fold KL."""
-        if "kl_ci_low" not in self.metrics:
+        if "kl_interval_low" not in self.metrics:
             return None
-        return self.metrics["kl_ci_low"], self.metrics["kl_ci_high"]
+        return self.metrics["kl_interval_low"], self.metrics["kl_interval_high"]
 
 
 @dataclass(frozen=True)

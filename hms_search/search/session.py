@@ -9,7 +9,8 @@ from filelock import FileLock, Timeout
 
 from hms_search.component import fingerprint_of
 from hms_search.data.folds import FoldPlan, plan_folds
-from hms_search.data.prepare import Progress, is_fresh, prepare
+from hms_search.data.prepare import is_fresh, prepare
+from hms_search.data.progress import Progress
 from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.document import dump_yaml
@@ -96,7 +97,7 @@ def data_root(data: DataConfig, places: Places, *, workers: int | None, progress
             n_patients=data.synthetic.patients,
             seed=data.synthetic.seed,
             workers=workers,
-            on_progress=lambda done, total: progress("writing synthetic recordings", Progress(done, total)),
+            on_progress=lambda done, total: progress("writing synthetic recordings", Progress(done, total, 0, 0)),
         )
     return root
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hms_search.component import Component, fingerprint_of
 from hms_search.data.folds import Folds, GroupedFolds
-from hms_search.data.sampling import PerSpectrogram, Sampling
+from hms_search.data.sampling import SpectrogramSampling, Sampling
 from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.pruners import Median, Pruner
@@ -36,7 +36,7 @@ class DataConfig(Component):
     """
 
     root: str | None = None
-    sampling: Sampling = PerSpectrogram()
+    sampling: Sampling = SpectrogramSampling()
     synthetic: SyntheticData = SyntheticData()
 
 

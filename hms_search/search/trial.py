@@ -151,6 +151,6 @@ def _finish(run: Run, outcome: Outcome, *, reason: str, metrics: Mapping[str, fl
 
 def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
     """Return an epoch's metrics under a few fixed names with the fold as suffix."""
-    values = {"value": epoch.value, "train_loss": epoch.train_loss, "lr": epoch.lr, "seconds": epoch.seconds}
-    values |= {key: epoch.metrics[key] for key in ("kl_high", "kl_low", "accuracy") if key in epoch.metrics}
+    values = {"train_loss": epoch.train_loss, "lr": epoch.lr, "seconds": epoch.seconds}
+    values |= {key: epoch.metrics[key] for key in ("kl_all", "kl_high", "kl_low", "accuracy") if key in epoch.metrics}
     return {f"{name}/fold{epoch.fold}": value for name, value in values.items()}

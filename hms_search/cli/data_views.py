@@ -1,0 +1,118 @@
+"""What ``hms-search data`` prints."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from hms_search.cli.progress import duration
+from hms_search.data.check import CheckReport
+from hms_search.data.hms import ELECTRODES, REGIONS, Kind, kind_of, read_eeg, read_spectrogram
+from hms_search.data.prepare import PrepareReport
+from hms_search.data.synthetic import SyntheticReport
+from hms_search.document import Document, parse_yaml, read_yaml
+from hms_search.eeg.histogram import count_log_power
+from hms_search.eeg.normalise import Datawide
+from hms_search.eeg.pipeline import SpectrogramPipeline, log_power
+from hms_search.errors import ConfigError, DataError
+
+_STYLES = {"error": "red", "warning": "yellow", "note": "dim"}
+_SHOWN = 20
+
+
+def print_findings(report: CheckReport) -> int:
+    """Print a check's findings, errors first; return the exit code, 2 where there is an error."""
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in report.findings:
+        console.print(f"{finding.severity}: {finding.where}: {finding.message}", style=_STYLES[finding.severity], markup=False)
+    counts = {kind: sum(f.severity == kind for f in report.findings) for kind in _STYLES}
+    console.print(", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()))
+    return 2 if counts["error"] else 0
+
+
+def print_prepared(report: PrepareReport) -> None:
+    """Print what is in a Store and what was refused."""
+    console = Console(highlight=False, soft_wrap=True)
+    kinds = ", ".join(f"{count} {kind} recordings" for kind, count in report.n_recordings.items())
+    state = "was already fresh" if report.was_fresh else f"written in {duration(report.seconds)}"
+    console.print(f"Store {report.store} {state}: {report.n_rows} rows, {kinds}")
+    if report.reused_shards:
+        console.print(f"{report.reused_shards} shards of an interrupted run were taken over")
+    for rejection in report.rejected[:_SHOWN]:
+        console.print(f"rejected {rejection.kind} {rejection.id}: {rejection.reason}", style="yellow", markup=False)
+    if len(report.rejected) > _SHOWN:
+        console.print(f"{len(report.rejected) - _SHOWN} more in {report.store / 'rejected.csv'}", style="yellow")
+
+
+def print_synthetic(report: SyntheticReport, folder: Path) -> None:
+    """Print what a synthetic data set holds."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{folder}: SYNTHETIC data, {report}", markup=False)
+
+
+def print_file(file: Path) -> None:
+    """Print shape and statistics of a recording, by region or by electrode."""
+    kind, values = _read(file)
+    groups: Iterable[tuple[str, np.ndarray]]
+    if kind == "spectrogram":
+        groups = [(region, values[:, 100 * i : 100 * (i + 1)]) for i, region in enumerate(REGIONS)]
+    else:
+        groups = [(electrode, values[:, i]) for i, electrode in enumerate(ELECTRODES)]
+    console = Console(highlight=False)
+    length = values.shape[0] * 2 if kind == "spectrogram" else values.shape[0] / 200
+    unit = "power" if kind == "spectrogram" else "µV"
+    console.print(f"{file}: {kind}, {values.shape[0]} x {values.shape[1]}, {length:g} s, values in {unit}")
+    console.print(_statistics_table("region" if kind == "spectrogram" else "electrode", groups))
+
+
+def print_steps(file: Path, space: Path | None, settings: tuple[str, ...]) -> None:
+    """Print shape, mean, std, min and max of a spectrogram after each step of a pipeline."""
+    pipeline = _pipeline(space, settings)
+    kind, power = _read(file)
+    if kind != pipeline.source:
+        raise ConfigError(f"{file} is an {kind} file, the pipeline's source is {pipeline.source}; give a file of that kind")
+    logs = log_power(power)
+    console = Console(highlight=False)
+    fitted = pipeline.fit(count_log_power(logs))
+    if isinstance(pipeline.normalise, Datawide):
+        console.print("datawide statistics are this file's own here; a study takes them from its training folds")
+    rows = fitted.steps(torch.from_numpy(logs)[None])
+    console.print(_statistics_table("step", ((name, values[0].numpy()) for name, values in rows), shapes=True))
+
+
+def _pipeline(space: Path | None, settings: tuple[str, ...]) -> SpectrogramPipeline:
+    if space is None:
+        document = parse_yaml("source: spectrogram", source="pipeline")
+    else:
+        content = read_yaml(space)
+        try:
+            document = Document(content.content["base"]["pipeline"], {(): content.place(("base", "pipeline"))})
+        except (KeyError, TypeError):
+            raise ConfigError(f"{space}: no base.pipeline; give a search space's file") from None
+    for setting in settings:
+        document = document.with_setting(setting)
+    return SpectrogramPipeline.from_document(document)
+
+
+def _read(file: Path) -> tuple[Kind, np.ndarray]:
+    if not file.is_file():
+        raise DataError(f"no such file: {file}")
+    kind = kind_of(file)
+    return kind, read_eeg(file) if kind == "eeg" else read_spectrogram(file)
+
+
+def _statistics_table(label: str, groups: Iterable[tuple[str, np.ndarray]], *, shapes: bool = False) -> Table:
+    table = Table()
+    table.add_column(label)
+    for name in (*(("shape",) if shapes else ()), "mean", "std", "min", "max", "missing", "infinite"):
+        table.add_column(name, justify="right")
+    for name, values in groups:
+        finite = values[np.isfinite(values)].astype(np.float64)
+        numbers = [finite.mean(), finite.std(), finite.min(), finite.max()] if finite.size else [np.nan] * 4
+        shape = (" x ".join(map(str, values.shape)),) if shapes else ()
+        counts = (int(np.isnan(values).sum()), int(np.isinf(values).sum()))
+        table.add_row(name, *shape, *(f"{number:.5f}" for number in numbers), *map(str, counts))
+    return table

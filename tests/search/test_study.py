@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hms_search.errors import ConfigError, StudyError
+from hms_search.search.study import Contract, contract_of, open_study, read_study
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "studies" / "quickstart.yaml"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_shipped_study_is_valid(file: Path) -> None:
+    assert read_study(file).name == file.stem
+
+
+def test_a_setting_reaches_the_inlined_space() -> None:
+    study = read_study(
+        ROOT / "studies" / "effnet_b1.yaml",
+        ("space.base.pipeline.resize=[128, 256]", "trials=4", "space.parameters.model.dropout.high=0.3"),
+    )
+    assert study.space.base.pipeline.resize == (128, 256)
+    assert study.trials == 4
+    assert study.space.parameters["model.dropout"].high == 0.3  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("trails=4", "unknown key 'trails'; did you mean 'trials'"),
+        ("trials=0", "trials: expected greater than or equal to 1, found 0"),
+        ("space.base.pipeline.rezise=[1, 2]", "did you mean 'resize'"),
+        ("pruner={name: medain}", "unknown name 'medain'; choose one of median"),
+        ("pruner={name: threshold}", "threshold needs lower or upper"),
+        ("folds.use=[2]", "expected folds 0 to 1"),
+        ("device=gpu", "device"),
+        ("space.parameters.model.dropout.high=2", "less than 1"),
+        ("name=a/b", "name"),
+    ],
+)
+def test_a_wrong_setting_is_an_error_that_says_what_to_write(setting: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_study(STUDY, (setting,))
+    assert words in str(caught.value)
+
+
+def test_a_missing_space_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\nspace: ../nowhere.yaml\n")
+    with pytest.raises(ConfigError, match=r"s.yaml:2: space: no such file: .*nowhere.yaml"):
+        read_study(tmp_path / "s.yaml")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> optuna.storages.BaseStorage:
+    return optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+def contract(study_settings: tuple[str, ...] = (), *, data: str = "d", folds: str = "f") -> Contract:
+    return contract_of(read_study(STUDY, study_settings), data=data, folds=folds)
+
+
+def test_a_resumed_study_keeps_its_trials(storage: optuna.storages.BaseStorage) -> None:
+    config = read_study(STUDY)
+    open_study(config, contract(), storage).enqueue_trial(config.space.baseline())
+    assert len(open_study(read_study(STUDY, ("trials=99",)), contract(), storage).trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed", "words"),
+    [
+        (("space.parameters.model.dropout.high=0.4",), {}, ["another space", "parameters.model.dropout.high: 0.5 -> 0.4"]),
+        (("space.base.training.epochs=4",), {}, ["another space", "base.training.epochs: 3 -> 4"]),
+        ((), {"data": "other"}, ["another data", "data was d and is now other"]),
+        ((), {"folds": "other"}, ["another folds"]),
+        (("seed=1",), {}, ["another seed"]),
+        (("objective=high",), {}, ["another objective"]),
+    ],
+)
+def test_a_study_resumed_with_something_else_is_refused_and_loses_nothing(
+    storage: optuna.storages.BaseStorage, settings: tuple[str, ...], changed: dict[str, str], words: list[str]
+) -> None:
+    config = read_study(STUDY)
+    study = open_study(config, contract(), storage)
+    study.enqueue_trial(config.space.baseline())
+    with pytest.raises(StudyError) as caught:
+        open_study(read_study(STUDY, settings), contract(settings, **changed), storage)
+    for word in (*words, "--set name=quickstart_2", "Its trials are kept"):
+        assert word in str(caught.value)
+    assert len(study.trials) == 1
+
+
+def test_a_study_of_the_same_name_made_elsewhere_is_refused(storage: optuna.storages.BaseStorage) -> None:
+    optuna.create_study(storage=storage, study_name="quickstart")
+    with pytest.raises(StudyError, match="did not make"):
+        open_study(read_study(STUDY), contract(), storage)
