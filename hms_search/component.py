@@ -73,46 +73,55 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def _fault(model: type[Component], detail: ErrorDetails, document: Document) -> str:
     written = _written_path(detail["loc"], document.content)
     where, dotted = document.place(written), ".".join(map(str, written))
-    kind, found = detail["type"], detail["input"]
+    kind = detail["type"]
     if kind == "extra_forbidden":
-        parent = _fields_at(model, detail["loc"][:-1])
-        return f"{where}: {dotted}: unknown key {written[-1]!r}; {suggestion(str(written[-1]), parent)}"
+        known = _fields_at(model, detail["loc"][:-1])
+        return f"{where}: {dotted}: unknown key {written[-1]!r}; {suggestion(str(written[-1]), known)}"
     if kind == "missing":
         parents = _written_path(detail["loc"][:-1], document.content)
         return f"{where}: {'.'.join(map(str, (*parents, detail['loc'][-1])))}: missing; add this key"
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        context = detail.get("ctx", {})
-        expected = [tag.strip(" '") for tag in str(context.get("expected_tags", "")).split(",") if tag.strip(" '")]
-        key = str(context.get("discriminator", "name")).strip("'")
-        tag = context.get("tag")
-        choices = f"choose one of {', '.join(expected)}" if expected else f"give it as {{{key}: ...}}"
-        return f"{where}: {dotted}: " + (f"unknown {key} {tag!r}; {choices}" if tag else f"has no {key}; {choices}")
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if message == detail["msg"] or kind == "value_error":
-        message = message[0].lower() + message[1:]
-        return f"{where}: {dotted}: {message}" if dotted else f"{where}: {message}"
-    return f"{where}: {dotted}: expected {message}, found {found!r}"
+        return _wrong_tag(detail, written, document, _tags_at(model, detail["loc"]))
+    expected = detail["msg"].removeprefix("Input should be ")
+    if kind == "value_error" or expected == detail["msg"]:
+        own_words = detail["msg"].removeprefix("Value error, ")
+        return ": ".join(part for part in (where, dotted, own_words[0].lower() + own_words[1:]) if part)
+    return f"{where}: {dotted}: expected {expected}, found {detail['input']!r}"
+
+
+def _wrong_tag(detail: ErrorDetails, written: tuple[str | int, ...], document: Document, known: set[str]) -> str:
+    context = detail.get("ctx", {})
+    key = str(context.get("discriminator", "name")).strip("'")
+    where, dotted = document.place((*written, key)), ".".join(map(str, written))
+    choices = f"choose one of {', '.join(sorted(known))}"
+    tag = context.get("tag")
+    found = f"unknown {key} {tag!r}; {choices}" if tag else f"has no {key}; write {{{key}: ...}} and {choices}"
+    return f"{where}: {dotted}: {found}"
 
 
 def _written_path(loc: tuple[str | int, ...], content: Any) -> tuple[str | int, ...]:
     """Drop what pydantic adds to a location (the tags of unions) and keep what stands in the document."""
     path: list[str | int] = []
-    for position, key in enumerate(loc):
-        last = position == len(loc) - 1
-        if isinstance(content, dict) and key in content:
+    for key in loc:
+        in_mapping = isinstance(content, dict) and key in content
+        in_list = isinstance(content, list) and isinstance(key, int) and key < len(content)
+        if in_mapping or in_list:
             content = content[key]
-        elif isinstance(content, list) and isinstance(key, int) and key < len(content):
-            content = content[key]
-        elif not last or (isinstance(content, dict) and content.get("name", content.get("type")) == key):
-            continue
-        elif not isinstance(content, dict):
-            continue
-        path.append(key)
+            path.append(key)
     return tuple(path)
 
 
 def _fields_at(model: type[Component], loc: tuple[str | int, ...]) -> set[str]:
     """Return the field names that the component(s) at a location know."""
+    return {field for component in _components_at(model, loc) for field in component.model_fields}
+
+
+def _tags_at(model: type[Component], loc: tuple[str | int, ...]) -> set[str]:
+    """Return the names that tell the members of the union at a location apart."""
+    return {tag for component in _components_at(model, loc) for tag in _tags_of(component)}
+
+
+def _components_at(model: type[Component], loc: tuple[str | int, ...]) -> set[type[Component]]:
     candidates: set[type[Component]] = {model}
     for key in loc:
         holders = [component for component in candidates if key in component.model_fields]
@@ -124,7 +133,7 @@ def _fields_at(model: type[Component], loc: tuple[str | int, ...]) -> set[str]:
         else:
             tagged = {component for component in candidates if key in _tags_of(component)}
             candidates = tagged or candidates
-    return {field for component in candidates for field in component.model_fields}
+    return candidates
 
 
 def _components_in(annotation: Any) -> Iterator[type[Component]]:

@@ -33,7 +33,7 @@ def test_malformed_yaml_is_an_error_with_its_line(text: str, line: int, words: s
 
 
 def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such file: .*nothing.yaml"):
+    with pytest.raises(ConfigError, match=r"no such file: .*nothing\.yaml"):
         read_yaml(tmp_path / "nothing.yaml")
 
 

@@ -43,7 +43,9 @@ def run(
     data: Annotated[str | None, typer.Option(help="Folder with train.csv, or 'synthetic'.")] = None,
     trials: Annotated[int | None, typer.Option(help="The study's total, earlier sessions included.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds; stops after the epoch that is running.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="path=value in the study; may be repeated.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="path=value in the study; may be repeated.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at a time, one process each.")] = None,
     storage: StorageOption = None,
     tracking_uri: TrackingOption = None,

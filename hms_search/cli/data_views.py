@@ -27,7 +27,9 @@ def print_findings(report: CheckReport) -> int:
     """Print a check's findings, errors first; return the exit code, 2 where there is an error."""
     console = Console(highlight=False, soft_wrap=True)
     for finding in report.findings:
-        console.print(f"{finding.severity}: {finding.where}: {finding.message}", style=_STYLES[finding.severity], markup=False)
+        console.print(
+            f"{finding.severity}: {finding.where}: {finding.message}", style=_STYLES[finding.severity], markup=False
+        )
     counts = {kind: sum(f.severity == kind for f in report.findings) for kind in _STYLES}
     console.print(", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()))
     return 2 if counts["error"] else 0
@@ -73,7 +75,9 @@ def print_steps(file: Path, space: Path | None, settings: tuple[str, ...]) -> No
     pipeline = _pipeline(space, settings)
     kind, power = _read(file)
     if kind != pipeline.source:
-        raise ConfigError(f"{file} is an {kind} file, the pipeline's source is {pipeline.source}; give a file of that kind")
+        raise ConfigError(
+            f"{file} is an {kind} file, the pipeline's source is {pipeline.source}; give a file of that kind"
+        )
     logs = log_power(power)
     console = Console(highlight=False)
     fitted = pipeline.fit(count_log_power(logs))

@@ -88,7 +88,8 @@ class StudyView:
         epoch, row = event.ended.epoch, self._rows[event.ended.number]
         self._epoch_seconds.append(epoch.seconds)
         row.step, row.value = epoch.step + 1, epoch.value
-        row.where = f"fold {epoch.step // self._epochs + 1}/{self._steps // self._epochs} epoch {epoch.epoch + 1}/{epoch.epochs}"
+        fold, n_folds = epoch.position + 1, self._steps // self._epochs
+        row.where = f"fold {fold}/{n_folds} epoch {epoch.epoch + 1}/{epoch.epochs}"
         if not self._console.is_terminal and time.monotonic() - self._last_plain > 10:
             self._last_plain = time.monotonic()
             self._console.print(f"trial {row.number}: {row.where}, KL {epoch.value:.4f}, {self._eta()}")
@@ -101,10 +102,8 @@ class StudyView:
             value = f" KL {ended.value:.4f}" if ended.value is not None else ""
             reason = f" ({ended.reason})" if ended.reason else ""
             baseline = " (baseline)" if row.baseline else ""
-            self._console.print(
-                f"trial {row.number}{baseline}: {ended.outcome}{value}{reason} in {duration(ended.seconds)}, {self._eta()}",
-                markup=False,
-            )
+            line = f"trial {row.number}{baseline}: {ended.outcome}{value}{reason} in {duration(ended.seconds)}"
+            self._console.print(f"{line}, {self._eta()}", markup=False)
 
     def _refresh(self) -> None:
         if not self._console.is_terminal or not self._rows:

@@ -21,7 +21,17 @@ def outcome_text(outcome: str, reason: str = "") -> Text:
 def studies_table(reports: Sequence[StudyReport]) -> Table:
     """Return one row per study."""
     table = Table()
-    for name in ("study", "started (UTC)", "trials", "complete", "pruned", "failed", "best KL", "baseline KL", "stratum"):
+    for name in (
+        "study",
+        "started (UTC)",
+        "trials",
+        "complete",
+        "pruned",
+        "failed",
+        "best KL",
+        "baseline KL",
+        "stratum",
+    ):
         table.add_column(name, justify="left" if name in {"study", "stratum"} else "right")
     for report in reports:
         counts = report.outcomes

@@ -297,7 +297,9 @@ class Coordinator:
             settled[config.model.backbone] = resolve_weights(config.model).weights
             self._study.set_user_attr(WEIGHTS_KEY, settled)
             if settled[config.model.backbone] == "none":
-                text = f"no ImageNet weights can be had for {config.model.backbone}: the study trains from random weights"
+                text = (
+                    f"no ImageNet weights can be had for {config.model.backbone}: the study trains from random weights"
+                )
                 self._notify(Notice(text, warning=True))
         model = config.model.model_copy(update={"weights": settled[config.model.backbone]})
         return config.model_copy(update={"model": model})

@@ -143,9 +143,9 @@ class _GridSampler(optuna.samplers.GridSampler):
 
     def after_trial(
         self,
-        study: optuna.Study,  # noqa: ARG002 - Optuna's signature
-        trial: FrozenTrial,  # noqa: ARG002
-        state: TrialState,  # noqa: ARG002
-        values: Sequence[float] | None,  # noqa: ARG002
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
     ) -> None:
         return None

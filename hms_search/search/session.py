@@ -53,15 +53,15 @@ class Places:
         return self.root / "dashboard"
 
     def lock(self, study: str) -> Path:
-        """The file a running session of a study holds locked."""
+        """Return the file a running session of a study holds locked."""
         return self.root / "locks" / f"{study}.lock"
 
     def synthetic(self, data: DataConfig) -> Path:
-        """The folder of a synthetic data set."""
+        """Return the folder of a synthetic data set."""
         return self.root / "data" / f"synthetic-{data.synthetic.patients}p-seed{data.synthetic.seed}"
 
     def store(self, root: Path) -> Path:
-        """The Store of a data folder."""
+        """Return the folder of the Store of a data folder."""
         return self.root / "stores" / f"{root.resolve().name}-{fingerprint_of(str(root.resolve()))}"
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from optuna.trial import BaseTrial
 from pydantic import Field, ValidationError, model_validator
@@ -28,7 +28,8 @@ class Float(Component):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _checked_range(self)
+        _check_range(self)
+        return self
 
     def suggest(self, trial: BaseTrial, path: str) -> float:
         """Return the trial's value of this parameter."""
@@ -50,7 +51,8 @@ class Int(Component):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _checked_range(self)
+        _check_range(self)
+        return self
 
     def suggest(self, trial: BaseTrial, path: str) -> int:
         """Return the trial's value of this parameter."""
@@ -70,7 +72,9 @@ class Categorical(Component):
     @property
     def named(self) -> dict[Scalar, Any]:
         """The value behind each choice; what Optuna sees and stores is the key."""
-        return dict(self.choices) if isinstance(self.choices, dict) else {value: value for value in self.choices}
+        named: dict[Scalar, Any] = {}
+        named.update(self.choices if isinstance(self.choices, dict) else {value: value for value in self.choices})
+        return named
 
     def suggest(self, trial: BaseTrial, path: str) -> Any:
         """Return the trial's value of this parameter."""
@@ -175,7 +179,9 @@ class SearchSpace(Component):
             where = document.place(edges[-1].written)
             names = " with ".join(f"parameters.{edge.path} {edge.label}" for edge in edges)
             plain = Document(content, {(): "base"})
-            return [f"{where}: {names}: {line.removeprefix('base: ')}" for line in faults(ExperimentConfig, error, plain)]
+            return [
+                f"{where}: {names}: {line.removeprefix('base: ')}" for line in faults(ExperimentConfig, error, plain)
+            ]
         return []
 
     def _unknown_paths(self, document: Document) -> Iterator[str]:
@@ -204,17 +210,13 @@ class SearchSpace(Component):
         return found
 
 
-_Range = TypeVar("_Range", Float, Int)
-
-
-def _checked_range(parameter: _Range) -> _Range:
+def _check_range(parameter: Float | Int) -> None:
     if parameter.low > parameter.high:
         raise ValueError(f"low {parameter.low} is above high {parameter.high}; swap them")
     if parameter.log and parameter.low <= 0:
         raise ValueError(f"log: true needs low above 0, found {parameter.low}")
     if parameter.log and parameter.step not in (None, 1):
         raise ValueError("log and step exclude each other; drop one")
-    return parameter
 
 
 def _paths_in(content: Any, prefix: str = "") -> Iterator[str]:

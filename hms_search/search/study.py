@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hms_search.component import Component, fingerprint_of
 from hms_search.data.folds import Folds, GroupedFolds
-from hms_search.data.sampling import SpectrogramSampling, Sampling
+from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.pruners import Median, Pruner
@@ -158,16 +158,18 @@ def _keep_contract(config: StudyConfig, contract: Contract, study: optuna.Study)
     details = [f"{key} was {stored.get(key)} and is now {getattr(contract, key)}" for key in changed]
     if "space" in changed:
         details += _differences(stored_config(study)["space"], config.space.to_dict())
+    what = " and ".join(changed)
     raise StudyError(
-        f"study {config.name!r} has {len(study.get_trials(deepcopy=False))} trials with another {' and '.join(changed)}: "
-        f"{'; '.join(details)}. Its trials are kept. Restore the {' and '.join(changed)} to go on with it, "
+        f"study {config.name!r} has {len(study.get_trials(deepcopy=False))} trials with another {what}: "
+        f"{'; '.join(details)}. Its trials are kept. Restore the {what} to go on with it, "
         f"or start another study: --set name={config.name}_2"
     )
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    before, after = _flat({key: old[key] for key in ("base", "parameters")}), _flat(
-        {key: new[key] for key in ("base", "parameters")}
+    before, after = (
+        _flat({key: old[key] for key in ("base", "parameters")}),
+        _flat({key: new[key] for key in ("base", "parameters")}),
     )
     return [
         f"{path}: {json.dumps(before.get(path))} -> {json.dumps(after.get(path))}"

@@ -136,7 +136,9 @@ def _run(
             on_epoch=report,
         )
     except TrialStopped as stop:
-        return ("pruned", "the pruner stopped it", None) if stop.reason == "pruned" else ("interrupted", "stopped", None)
+        return (
+            ("pruned", "the pruner stopped it", None) if stop.reason == "pruned" else ("interrupted", "stopped", None)
+        )
     except (TrainingError, CheckpointError, DataError) as error:
         return "failed", str(error), None
     if not np.isfinite(result.value):

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -118,10 +118,8 @@ class Worker:
 
     def close(self) -> None:
         """Let an idle process end."""
-        try:
+        with suppress(BrokenPipeError):
             self._connection.send(None)
-        except BrokenPipeError:
-            pass
         self._process.join(timeout=10)
         if self._process.is_alive():
             self._process.kill()

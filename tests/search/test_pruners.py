@@ -99,7 +99,17 @@ def test_no_pruner_prunes_nothing() -> None:
     "pruner", [Median(), Percentile(), SuccessiveHalving(), Hyperband(), Threshold(upper=2.5), Patient(), NoPruner()]
 )
 def test_a_resumed_judge_decides_as_one_that_never_stopped(pruner: Pruner) -> None:
-    values = [[0.5, 0.6], [0.4, 0.7], [0.9, 0.9], [0.3, 1.9], [0.6, 0.5], [0.2, 0.2], [0.8, 0.1], [0.5, 0.5], [0.7, 0.9]]
+    values = [
+        [0.5, 0.6],
+        [0.4, 0.7],
+        [0.9, 0.9],
+        [0.3, 1.9],
+        [0.6, 0.5],
+        [0.2, 0.2],
+        [0.8, 0.1],
+        [0.5, 0.5],
+        [0.7, 0.9],
+    ]
     straight, first, resumed = judge_of(pruner), judge_of(pruner), judge_of(pruner)
     decisions = [run(straight, number, value) for number, value in enumerate(values)]
     for number, value in enumerate(values[:6]):

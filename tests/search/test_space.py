@@ -73,13 +73,16 @@ def test_the_fingerprint_names_the_content_and_not_the_spelling() -> None:
     ("setting", "words"),
     [
         ("parameters.model.droput={type: float, low: 0, high: 0.1}", ["no such path", "did you mean 'model.dropout'"]),
-        ("parameters.training.optimizer.lr={type: float, low: 0, high: 0.1}", ["no such path", "training.optimiser.lr"]),
+        (
+            "parameters.training.optimizer.lr={type: float, low: 0, high: 0.1}",
+            ["no such path", "training.optimiser.lr"],
+        ),
         ("parameters.model.dropout.high=1.5", ["dropout", "less than 1", "1.5"]),
         ("parameters.model.dropout.low=0.9", ["low 0.9 is above high 0.5"]),
         ("parameters.training.optimiser.lr.low=0", ["log: true needs low above 0"]),
         ("parameters.pipeline.clip_log.low.high=11", ["low must be below high", "11"]),
         ("parameters.training.scheduler.choices.bad={name: cosin}", ["cosin", "cosine"]),
-        ("parameters.model.dropout.type=flaot", ["flaot", "float, int, categorical"]),
+        ("parameters.model.dropout.type=flaot", ["flaot", "categorical, float, int"]),
         ("parameters.model.dropout.low='0.1'", ["expected a valid number", "'0.1'"]),
         ("parameters.model.dropout={type: float, low: 0.2, high: 0.5}", ["0.1, outside [0.2, 0.5]", "trial 0"]),
         ("parameters.pipeline.gap_fill.choices=[mean]", ["none of the choices", "trial 0"]),
@@ -96,12 +99,16 @@ def test_a_fault_is_found_on_loading_and_says_what_to_write(setting: str, words:
 
 def test_bounds_that_only_clash_in_pairs_are_found() -> None:
     text = TEXT.replace("low: -10, high: -2", "low: -10, high: 8")
-    with pytest.raises(ConfigError, match="clip_log.high low with .*clip_log.low high|low must be below high"):
+    with pytest.raises(ConfigError, match=r"clip_log.high low with .*clip_log.low high|low must be below high"):
         SearchSpace.from_document(parse_yaml(text, source="small.yaml"))
 
 
 def test_all_faults_are_reported_at_once_each_with_file_and_line() -> None:
-    text = TEXT.replace("dropout: 0.1", "droput: 0.1").replace("resize: [32, 64]", "resize: 32").replace("lr: 1.0e-3", "lr: x")
+    text = (
+        TEXT.replace("dropout: 0.1", "droput: 0.1")
+        .replace("resize: [32, 64]", "resize: 32")
+        .replace("lr: 1.0e-3", "lr: x")
+    )
     with pytest.raises(ConfigError) as caught:
         SearchSpace.from_document(parse_yaml(text, source="small.yaml"))
     lines = str(caught.value).splitlines()

@@ -31,7 +31,7 @@ def test_a_setting_reaches_the_inlined_space() -> None:
         ("trails=4", "unknown key 'trails'; did you mean 'trials'"),
         ("trials=0", "trials: expected greater than or equal to 1, found 0"),
         ("space.base.pipeline.rezise=[1, 2]", "did you mean 'resize'"),
-        ("pruner={name: medain}", "unknown name 'medain'; choose one of median"),
+        ("pruner={name: medain}", "unknown name 'medain'; choose one of hyperband, median"),
         ("pruner={name: threshold}", "threshold needs lower or upper"),
         ("folds.use=[2]", "expected folds 0 to 1"),
         ("device=gpu", "device"),
@@ -69,7 +69,11 @@ def test_a_resumed_study_keeps_its_trials(storage: optuna.storages.BaseStorage) 
 @pytest.mark.parametrize(
     ("settings", "changed", "words"),
     [
-        (("space.parameters.model.dropout.high=0.4",), {}, ["another space", "parameters.model.dropout.high: 0.5 -> 0.4"]),
+        (
+            ("space.parameters.model.dropout.high=0.4",),
+            {},
+            ["another space", "parameters.model.dropout.high: 0.5 -> 0.4"],
+        ),
         (("space.base.training.epochs=4",), {}, ["another space", "base.training.epochs: 3 -> 4"]),
         ((), {"data": "other"}, ["another data", "data was d and is now other"]),
         ((), {"folds": "other"}, ["another folds"]),
