@@ -5,6 +5,7 @@ Read with ruamel (YAML 1.2): PyYAML takes ``1e-3`` for a string, ``no`` for fals
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,6 @@ def parse_yaml(text: str, *, source: str) -> Document:
 
 def dump_yaml(content: Any) -> str:
     """Return plain Python values as YAML 1.2 text."""
-    from io import StringIO  # noqa: PLC0415
-
     stream = StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
@@ -140,5 +139,7 @@ def _put(content: Any, keys: list[str], value: Any, dotted: str) -> Any:
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        raise ConfigError(f"--set {dotted}: {keys[0]!r} lies inside {content!r}, which has no keys; set the whole of it")
+        raise ConfigError(
+            f"--set {dotted}: {keys[0]!r} lies inside {content!r}, which has no keys; set the whole of it"
+        )
     return {**content, keys[0]: _put(content.get(keys[0]), keys[1:], value, dotted)}

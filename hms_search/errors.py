@@ -41,7 +41,7 @@ class TrackingError(HmsSearchError):
     """The tracking store cannot be reached or written."""
 
 
-class TrialStopped(Exception):  # noqa: N818 - a decision of the search, not an error
+class TrialStopped(Exception):
     """The search decided to end this trial; crosses the trainer from ``on_epoch``.
 
     ``reason`` is ``"pruned"`` or ``"interrupted"``.

@@ -29,4 +29,5 @@ def targets_of(votes: Int[np.ndarray, "samples 6"]) -> Float[np.ndarray, "sample
     if (totals <= 0).any():
         rows = np.flatnonzero(totals[:, 0] <= 0)
         raise ValueError(f"every row needs at least one vote, found none in rows {rows[:5].tolist()}")
-    return votes / totals
+    distributions: np.ndarray = votes / totals
+    return distributions
