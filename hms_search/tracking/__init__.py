@@ -1,0 +1,35 @@
+"""Tracking: every study and trial as a run; the only home of MLflow."""
+
+from pathlib import Path
+
+from hms_search.tracking import environment as environment
+
+# isort: split
+# Only now, under the environment's rules, may MLflow be imported.
+from hms_search.tracking.contract import Outcome, Run, Tracker
+from hms_search.tracking.memory import MemoryRun, MemoryTracker, NullTracker
+from hms_search.tracking.mlflow_runs import MlflowTracker
+
+DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
+NO_TRACKING = "none"
+
+__all__ = [
+    "DEFAULT_TRACKING_URI",
+    "NO_TRACKING",
+    "MemoryRun",
+    "MemoryTracker",
+    "MlflowTracker",
+    "NullTracker",
+    "Outcome",
+    "Run",
+    "Tracker",
+    "open_tracker",
+]
+
+
+def open_tracker(uri: str, artifacts: Path, *, study: str) -> Tracker:
+    """Return the tracker of a study at an MLflow URI; ``"none"`` keeps nothing.
+
+    Raises TrackingError where the URI is not understood or nothing answers there.
+    """
+    return NullTracker() if uri == NO_TRACKING else MlflowTracker(uri, artifacts, study=study)

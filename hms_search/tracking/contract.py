@@ -1,0 +1,49 @@
+"""What a search asks of a tracking store; the trainer knows nothing of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+Outcome = Literal["complete", "pruned", "failed", "interrupted"]
+"""How a trial ended."""
+
+
+class Run(Protocol):
+    """The run of one trial, open until :meth:`finish`."""
+
+    @property
+    def id(self) -> str:
+        """The name under which the store knows the run."""
+
+    def log(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Log the metrics of one epoch, all at once."""
+
+    def finish(
+        self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
+    ) -> None:
+        """End the run with its final metrics and files (name -> content), and with why it did not complete."""
+
+
+class Tracker(Protocol):
+    """The runs of one study: a parent for the study, a child per trial."""
+
+    def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
+        """Return the id of the study's own run, the earlier one where the study is resumed."""
+
+    def start_trial(
+        self,
+        name: str,
+        *,
+        parent_id: str,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        texts: Mapping[str, str],
+    ) -> Run:
+        """Return a new open run under the study's; ``texts`` are files kept with it (name -> content)."""
+
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+        """End a run whose process died: as ``failed``, else as ``interrupted``."""
+
+    def finish_study(
+        self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
+    ) -> None:
+        """End this session of the study: its summary, and a table with a row and a ``run_id`` per trial."""

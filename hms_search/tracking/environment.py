@@ -1,0 +1,13 @@
+"""What MLflow may not do here; set in this process, and so in its children, before MLflow is imported."""
+
+import os
+
+PRIVATE = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven consumers for language models: 1.8 GB
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a pickled model runs code when it is loaded
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+os.environ.update(PRIVATE)
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")

@@ -1,0 +1,117 @@
+"""Trackers without a store: one remembers what it was told, one forgets it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hms_search.tracking.contract import Outcome
+
+
+@dataclass
+class MemoryRun:
+    """A run and all it was told; ``outcome`` is empty while it is open."""
+
+    id: str
+    name: str
+    parent_id: str
+    params: dict[str, object]
+    tags: dict[str, str]
+    texts: dict[str, str]
+    outcome: str = ""
+    reason: str = ""
+    epochs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def log(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Keep the metrics of one epoch."""
+        self.epochs.append((step, dict(metrics)))
+
+    def finish(
+        self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
+    ) -> None:
+        """Keep how the run ended."""
+        self.outcome, self.reason, self.metrics, self.files = outcome, reason, dict(metrics), dict(files)
+
+
+class MemoryTracker:
+    """A tracker that keeps its runs in ``runs``, by id, and the study's last table in ``table``."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, MemoryRun] = {}
+        self.table: list[dict[str, object]] = []
+
+    def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
+        """Return the id of the study's run, the same one each time."""
+        run = self.runs.setdefault("study", MemoryRun("study", "study", "", {}, {}, {}))
+        run.outcome = ""
+        run.tags.update(tags)
+        run.texts.update(texts)
+        return run.id
+
+    def start_trial(
+        self,
+        name: str,
+        *,
+        parent_id: str,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        texts: Mapping[str, str],
+    ) -> MemoryRun:
+        """Return a new run."""
+        run = MemoryRun(f"run-{len(self.runs)}", name, parent_id, dict(params), dict(tags), dict(texts))
+        self.runs[run.id] = run
+        return run
+
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+        """Keep that the run's process died."""
+        run = self.runs[run_id]
+        run.outcome, run.reason = "failed" if failed else "interrupted", reason
+
+    def finish_study(
+        self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Keep the study's summary."""
+        self.runs[parent_id].outcome, self.runs[parent_id].metrics = "complete", dict(metrics)
+        self.table = [dict(row) for row in table]
+
+
+class NullRun:
+    """A run that forgets."""
+
+    id = ""
+
+    def log(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Forget."""
+
+    def finish(
+        self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
+    ) -> None:
+        """Forget."""
+
+
+class NullTracker:
+    """A tracker that keeps nothing: ``--tracking-uri none``."""
+
+    def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:  # noqa: ARG002
+        """Return an empty id."""
+        return ""
+
+    def start_trial(
+        self,
+        name: str,  # noqa: ARG002
+        *,
+        parent_id: str,  # noqa: ARG002
+        params: Mapping[str, object],  # noqa: ARG002
+        tags: Mapping[str, str],  # noqa: ARG002
+        texts: Mapping[str, str],  # noqa: ARG002
+    ) -> NullRun:
+        """Return a run that forgets."""
+        return NullRun()
+
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+        """Forget."""
+
+    def finish_study(
+        self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Forget."""
