@@ -50,11 +50,18 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> optuna.s
         raise StudyError(f"storage {shown}: {_one_line(error)}") from error
 
 
-def artifact_folder(url: str = DEFAULT_STORAGE) -> Path:
-    """Return the folder of the pictures optuna-dashboard shows: beside a SQLite file, else under ``mlruns``."""
+def open_existing_storage(url: str = DEFAULT_STORAGE) -> optuna.storages.RDBStorage:
+    """Return the storage behind a database URL for reading; a SQLite file must be there already.
+
+    Raises StudyError as :func:`open_storage`, and where there is no file.
+    """
     parsed = _parse(url)
-    home = Path(str(parsed.database)).parent if _is_sqlite_file(parsed) else Path("mlruns")
-    return home / "artifacts" / "_optuna"
+    if _is_sqlite_file(parsed) and not Path(str(parsed.database)).is_file():
+        raise StudyError(
+            f"there are no studies yet: no file {parsed.database}; make one with hms-search run STUDY.yaml, "
+            "or change to the folder it was run in, or give --storage URL"
+        )
+    return open_storage(url, writes=False)
 
 
 _EXPECTED = f"write e.g. {DEFAULT_STORAGE} or postgresql://user:password@host/database"

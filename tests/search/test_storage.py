@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from hms_search.errors import StudyError
-from hms_search.search.storage import artifact_folder, open_storage
+from hms_search.search.storage import open_existing_storage, open_storage
 
 
 @contextmanager
@@ -111,9 +111,10 @@ def test_trials_are_there_after_the_storage_is_opened_again(tmp_path: Path) -> N
         assert [trial.values for trial in again.trials] == [trial.values for trial in study.trials]
 
 
-def test_the_pictures_lie_beside_a_sqlite_file() -> None:
-    assert artifact_folder("sqlite:////somewhere/optuna.db") == Path("/somewhere/artifacts/_optuna")
-    assert artifact_folder("postgresql://server/db") == Path("mlruns/artifacts/_optuna")
+def test_a_storage_that_is_only_looked_at_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="hms-search run"):
+        open_existing_storage(f"sqlite:///{tmp_path}/new/optuna.db")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
