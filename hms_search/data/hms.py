@@ -41,8 +41,11 @@ FREQUENCIES_HZ = tuple(math.floor(k * SFREQ / 1024 * 100 + 0.5) / 100 for k in r
 POWERS = tuple(f"{region}_{frequency}" for region in REGIONS for frequency in FREQUENCIES_HZ)
 """Columns of a spectrogram file after ``time``, in order; float32 power, never negative."""
 COLUMNS: dict[Kind, tuple[str, ...]] = {"eeg": ELECTRODES, "spectrogram": ("time", *POWERS)}
+SCHEMAS = {
+    kind: pa.schema([(name, pa.int64() if name == "time" else pa.float32()) for name in names])
+    for kind, names in COLUMNS.items()
+}
 
-ID_COLUMNS = ("eeg_id", "spectrogram_id", "label_id", "patient_id")
 OFFSET_COLUMNS = ("eeg_label_offset_seconds", "spectrogram_label_offset_seconds")
 TABLE_COLUMNS = (
     *("eeg_id", "eeg_sub_id", "eeg_label_offset_seconds"),
@@ -149,22 +152,25 @@ def read_batch(path: Path, kind: Kind) -> Any:
     """
     try:
         with pq.ParquetFile(path) as file:
-            fault = schema_fault(file.schema_arrow, kind)
-            if fault:
-                raise DataError(f"{kind} {path.stem}: {fault}")
             table = file.read(use_threads=False)
     except FileNotFoundError as error:
         raise DataError(f"{kind} {path.stem}: no file {path}") from error
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{kind} {path.stem}: unreadable parquet (truncated or damaged?): {reason}") from error
+    fault = schema_fault(table.schema, kind)
+    if fault:
+        raise DataError(f"{kind} {path.stem}: {fault}")
     if table.num_rows == 0:
         raise DataError(f"{kind} {path.stem}: expected at least one row, found none")
-    return table.combine_chunks().to_batches()[0]
+    batches = table.to_batches()
+    return batches[0] if len(batches) == 1 else table.combine_chunks().to_batches()[0]
 
 
 def schema_fault(schema: Any, kind: Kind) -> str:
     """Return what is wrong with the names, order or types of a file's columns, ``""`` where nothing is."""
+    if schema.equals(SCHEMAS[kind]):
+        return ""
     expected, found = COLUMNS[kind], schema.names
     if tuple(found) != expected:
         missing = [name for name in expected if name not in found]
@@ -173,16 +179,15 @@ def schema_fault(schema: Any, kind: Kind) -> str:
             return f"wrong columns: missing {_few(missing)}, unexpected {_few(extra)}"
         at = next(i for i, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b)
         return f"wrong column order: column {at} is {found[at]}, expected {expected[at]}"
-    for field in schema:
-        wanted = pa.int64() if field.name == "time" else pa.float32()
-        if field.type != wanted:
-            return f"wrong type: column {field.name} is {field.type}, expected {wanted}"
+    for field, wanted in zip(schema, SCHEMAS[kind], strict=True):
+        if field.type != wanted.type:
+            return f"wrong type: column {field.name} is {field.type}, expected {wanted.type}"
     return ""
 
 
 def power_of(batch: Any) -> Float[np.ndarray, "time 400"]:
     """Return the power in the record batch of a spectrogram file, missing values as NaN."""
-    return matrix_of(batch.select(list(POWERS)))
+    return matrix_of(batch.remove_column(0))
 
 
 def matrix_of(batch: Any) -> Float[np.ndarray, "rows columns"]:

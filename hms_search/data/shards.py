@@ -116,11 +116,9 @@ def to_log_power(power: Float[np.ndarray, "time 400"]) -> Float16[np.ndarray, "t
 
 def to_microvolts(signal: Float[np.ndarray, "n_times 20"]) -> Float16[np.ndarray, "n_times 20"]:
     """Return an EEG as float16; what a saturated amplifier wrote beyond +-65504 microvolts is clipped there."""
-    with np.errstate(over="ignore"):
-        half = signal.astype(DTYPE)
-    if np.isinf(half).any():
-        half = np.clip(signal, -LARGEST_UV, LARGEST_UV).astype(DTYPE)
-    return half
+    if max(np.fmax.reduce(signal, axis=None), -np.fmin.reduce(signal, axis=None)) > LARGEST_UV:
+        signal = np.clip(signal, -LARGEST_UV, LARGEST_UV)
+    return signal.astype(DTYPE)
 
 
 def _load(path: Path, kind: Kind) -> tuple[Float16[np.ndarray, "rows columns"], Int[np.ndarray, " counts"]]:
@@ -129,8 +127,8 @@ def _load(path: Path, kind: Kind) -> tuple[Float16[np.ndarray, "rows columns"], 
         array = to_log_power(read_spectrogram(path))
         count = count_log_power(array)
     else:
-        array = to_microvolts(read_eeg(path))
-        count = np.array([np.isnan(array).sum()])
+        signal = read_eeg(path)
+        array, count = to_microvolts(signal), np.array([np.count_nonzero(np.isnan(signal))])
     if count[-1] == array.size:
         raise DataError(f"{kind} {path.stem}: every value is missing (NaN)")
     return array, count
