@@ -33,7 +33,7 @@ class Plan(Protocol):
     def use(self) -> tuple[int, ...]:
         """The folds to run, in this order."""
 
-    def split(self, fold: int) -> tuple[Int[np.ndarray, "train"], Int[np.ndarray, "validation"]]:
+    def split(self, fold: int) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
         """Training and validation rows of a fold."""
 
 
@@ -59,7 +59,7 @@ class ExperimentResult:
     value: float
     folds: tuple[FoldResult, ...]
     metrics: dict[str, float]
-    rows: Int[np.ndarray, "rows"]
+    rows: Int[np.ndarray, " rows"]
     probabilities: Float[np.ndarray, "rows 6"]
     pipelines: tuple[InputPipeline, ...]
     objective: Stratum
@@ -128,7 +128,7 @@ def run_experiment(
 
 def _pooled(
     store: Samples,
-    rows: Int[np.ndarray, "rows"],
+    rows: Int[np.ndarray, " rows"],
     probabilities: Float[np.ndarray, "rows 6"],
     objective: Stratum,
     seed: int,

@@ -22,11 +22,11 @@ class Samples(Protocol):
         """Vote distributions."""
 
     @property
-    def high(self) -> Bool[np.ndarray, "samples"]:
+    def high(self) -> Bool[np.ndarray, " samples"]:
         """Whether a sample belongs to the HIGH stratum."""
 
     @property
-    def patients(self) -> Int[np.ndarray, "samples"]:
+    def patients(self) -> Int[np.ndarray, " samples"]:
         """Patient of each sample."""
 
     def spectrogram(self, row: int) -> Float[np.ndarray, "time 400"]:
@@ -42,14 +42,14 @@ class Batch:
 
     x: Float[Tensor, "batch 1 height width"]
     target: Float[Tensor, "batch 6"]
-    rows: Int[np.ndarray, "batch"]
+    rows: Int[np.ndarray, " batch"]
 
 
 @dataclass(frozen=True)
 class _Loaded:
     groups: list[Tensor]
     target: Tensor
-    rows: Int[np.ndarray, "batch"]
+    rows: Int[np.ndarray, " batch"]
 
 
 class Batches:
@@ -72,7 +72,7 @@ class Batches:
     def __init__(
         self,
         store: Samples,
-        rows: Int[np.ndarray, "rows"],
+        rows: Int[np.ndarray, " rows"],
         pipeline: InputPipeline,
         *,
         batch_size: int,
@@ -113,7 +113,7 @@ class Batches:
         """End the loading thread and wait for it."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _load(self, rows: Int[np.ndarray, "batch"]) -> _Loaded:
+    def _load(self, rows: Int[np.ndarray, " batch"]) -> _Loaded:
         by_length: dict[int, list[tuple[int, np.ndarray]]] = {}
         for row in rows.tolist():
             recording = self.store.spectrogram(row)

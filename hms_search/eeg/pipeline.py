@@ -70,7 +70,7 @@ class SpectrogramPipeline(Component):
             raise ValueError(f"resize must be two positive numbers [height, width], found {list(self.resize)}")
         return self
 
-    def fit(self, counts: Int[np.ndarray, "counts"]) -> "InputPipeline":
+    def fit(self, counts: Int[np.ndarray, " counts"]) -> "InputPipeline":
         """Return the pipeline with the statistics it needs, from the histogram of the *training* rows' log power.
 
         ``counts`` is the sum of :func:`hms_search.eeg.histogram.count_log_power` over those rows; it is looked at by

@@ -23,7 +23,9 @@ class TrainingConfig(Component):
     amp
         Mixed precision: ``auto`` is bfloat16 (float16 where the GPU lacks it) on CUDA and off on a CPU.
     channels_last
-        Memory format of the network: ``auto`` is on for CUDA and off on a CPU.
+        Whether the network's weights lie channels last in memory. ``auto`` is on: training steps on two CPU cores
+        (128 x 256, batch 16) took 0.6 of the time for EfficientNet-B1 and B0, 0.85 for ResNet-34d and 18, and no more
+        for ConvNeXt, than in the contiguous format, and mixed precision on CUDA wants it.
     select
         ``last``: the fold's value and weights are the last epoch's. ``best``: the best epoch's, chosen on the rows it
         is scored on and therefore marked as optimistic.

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 def kl_divergence(
     logits: Float[Tensor, "batch classes"], target: Float[Tensor, "batch classes"]
-) -> Float[Tensor, "batch"]:
+) -> Float[Tensor, " batch"]:
     """Return each row's KL(p || q) = sum over classes of p ln(p / q), with q the softmax of the logits, in nats.
 
     A class with p = 0 contributes 0. The mean over rows is PyTorch's ``kl_div(..., reduction="batchmean")``; the mean

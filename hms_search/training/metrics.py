@@ -34,13 +34,13 @@ def kl(target: Float[np.ndarray, "rows classes"], probability: Float[np.ndarray,
     return float(kl_terms(target, probability).sum(axis=1).mean())
 
 
-def in_stratum(high: Bool[np.ndarray, "rows"], stratum: Stratum) -> Bool[np.ndarray, "rows"]:
+def in_stratum(high: Bool[np.ndarray, " rows"], stratum: Stratum) -> Bool[np.ndarray, " rows"]:
     """Return which rows belong to a stratum, given which have at least ten votes."""
     return {"all": np.ones_like(high), "high": high, "low": ~high}[stratum]
 
 
 def scores(
-    target: Float[np.ndarray, "rows 6"], probability: Float[np.ndarray, "rows 6"], high: Bool[np.ndarray, "rows"]
+    target: Float[np.ndarray, "rows 6"], probability: Float[np.ndarray, "rows 6"], high: Bool[np.ndarray, " rows"]
 ) -> dict[str, float]:
     """Return all metrics of predictions, by name.
 
@@ -58,7 +58,7 @@ def scores(
 
 
 def patient_interval(
-    losses: Float[np.ndarray, "rows"], patients: Int[np.ndarray, "rows"], *, seed: int, draws: int = 1000
+    losses: Float[np.ndarray, " rows"], patients: Int[np.ndarray, " rows"], *, seed: int, draws: int = 1000
 ) -> tuple[float, float]:
     """Return the 95 % percentile-bootstrap interval of a mean of row losses, patients drawn with replacement.
 

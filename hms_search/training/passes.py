@@ -62,7 +62,7 @@ def train_epoch(learner: Learner, batches: Batches, epoch: int) -> tuple[float, 
 
 def predict(
     model: nn.Module, batches: Batches, precision: Precision
-) -> tuple[Int[np.ndarray, "rows"], Float[np.ndarray, "rows 6"]]:
+) -> tuple[Int[np.ndarray, " rows"], Float[np.ndarray, "rows 6"]]:
     """Return the rows of the batches and their class probabilities, float64.
 
     Raises TrainingError where one is not finite.

@@ -42,7 +42,6 @@ class Precision:
         self._scaler.update()
 
 
-def memory_format(config: TrainingConfig, device: torch.device) -> torch.memory_format:
+def memory_format(config: TrainingConfig) -> torch.memory_format:
     """Return the memory format of the network's weights."""
-    on = device.type == "cuda" if config.channels_last == "auto" else config.channels_last
-    return torch.channels_last if on else torch.contiguous_format
+    return torch.contiguous_format if config.channels_last is False else torch.channels_last

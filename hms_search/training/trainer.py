@@ -65,7 +65,7 @@ class FoldResult:
     epochs: tuple[Epoch, ...]
     selected_epoch: int
     optimistic: bool
-    rows: Int[np.ndarray, "rows"]
+    rows: Int[np.ndarray, " rows"]
     probabilities: Float[np.ndarray, "rows 6"]
     metrics: dict[str, float]
 
@@ -112,7 +112,7 @@ def fit(
 @dataclass(frozen=True)
 class _Selected:
     epoch: Epoch
-    rows: Int[np.ndarray, "rows"]
+    rows: Int[np.ndarray, " rows"]
     probabilities: Float[np.ndarray, "rows 6"]
     weights: dict[str, Tensor] | None
 
@@ -170,7 +170,7 @@ def _fit(
 
 def _learner(model: nn.Module, train: Batches, config: TrainingConfig) -> Learner:
     model.to(device=train.device)
-    model.to(memory_format=memory_format(config, train.device))
+    model.to(memory_format=memory_format(config))
     optimiser = config.optimiser.build(model.parameters())
     schedule = Schedule(config.scheduler, optimiser, epochs=config.epochs, batches=len(train))
     return Learner(model, optimiser, schedule, Precision(config.amp, train.device), config.gradient_clip)
