@@ -1,0 +1,215 @@
+"""Looking at studies: optuna-dashboard, read-only and on this machine's names only, and the MLflow UI beside it."""
+
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from socketserver import TCPServer, ThreadingMixIn
+from threading import Thread
+from types import FrameType
+from typing import Any
+from urllib.parse import quote, urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import optuna
+import optuna_dashboard
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+
+from hms_search.errors import StudyError
+from hms_search.search.storage import open_existing_storage
+from hms_search.tracking import NO_TRACKING
+from hms_search.tracking.server import MlflowServer, mlflow_server
+
+logger = logging.getLogger(__name__)
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_WILDCARDS = frozenset({"0.0.0.0", "::", ""})
+
+
+def attach_trial(study: optuna.Study, trial: optuna.Trial, *, note: str, curve: bytes, pictures: Path) -> None:
+    """Show a note (Markdown) and, unless it is empty, a learning curve (PNG) with a trial in optuna-dashboard.
+
+    The trial must not be told yet: Optuna lets nobody add to a finished one.
+    """
+    optuna_dashboard.save_note(trial, note)
+    if not curve:
+        return
+    pictures.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / f"{quote(study.study_name, safe='')}-trial-{trial.number}.png"
+        picture.write_bytes(curve)
+        upload_artifact(artifact_store=FileSystemArtifactStore(pictures), file_path=str(picture), study_or_trial=trial)
+
+
+@dataclass(frozen=True)
+class Dashboards:
+    """The addresses of the two running servers."""
+
+    mlflow: str
+    dashboard: str
+    _server: MlflowServer | None
+
+    def wait(self) -> None:
+        """Stay until the user ends it; raises TrackingError where the MLflow server ends by itself."""
+        while True:
+            if self._server is not None:
+                self._server.check()
+            time.sleep(0.5)
+
+
+@contextmanager
+def dashboards_up(
+    *,
+    storage_url: str,
+    tracking_uri: str,
+    artifacts: Path,
+    pictures: Path,
+    host: str = "127.0.0.1",
+    mlflow_port: int = 5000,
+    dashboard_port: int = 8080,
+) -> Iterator[Dashboards]:
+    """Run the MLflow UI and optuna-dashboard until the context ends; both answer when it begins.
+
+    Ctrl-C, SIGTERM or a closed terminal end the context without an exception, and both servers with it.
+    A port that is taken is replaced by a free one, with a warning. Where the tracking URI is a server, its own UI is
+    named instead of a new one.
+
+    Raises StudyError or TrackingError where a store cannot be opened or a server does not start.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_signals_interrupt())
+        dashboard = stack.enter_context(serve_dashboard(storage_url, pictures, host=host, port=dashboard_port))
+        server = None
+        mlflow = tracking_uri
+        if tracking_uri == NO_TRACKING:
+            mlflow = "not tracked"
+        elif not tracking_uri.startswith(("http://", "https://")):
+            port = _free_port(host, mlflow_port, "the MLflow UI")
+            server = stack.enter_context(mlflow_server(tracking_uri, artifacts, host=host, port=port))
+            mlflow = server.address
+        with suppress(KeyboardInterrupt):
+            yield Dashboards(mlflow, dashboard, server)
+
+
+@contextmanager
+def serve_dashboard(
+    storage_url: str, pictures: Path, *, host: str = "127.0.0.1", port: int = 8080, read_only: bool = True
+) -> Iterator[str]:
+    """Serve optuna-dashboard on an existing storage from a thread of this process; yields its address.
+
+    optuna-dashboard asks for no password and checks no Host header, and whoever reaches it may delete studies. Here
+    it hears only requests to this machine's own names and, where ``read_only``, only those that change nothing.
+    """
+    storage = open_existing_storage(storage_url)
+    pictures.mkdir(parents=True, exist_ok=True)
+    app = guarded(optuna_dashboard.wsgi(storage, FileSystemArtifactStore(pictures)), host=host, read_only=read_only)
+    server = _listen(host, port, app)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="optuna-dashboard", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        storage.engine.dispose()
+
+
+def guarded(app: WsgiApp, *, host: str, read_only: bool) -> WsgiApp:
+    """Return an application that answers 403 to foreign Host headers and, if read-only, 405 to all but GET and HEAD.
+
+    A web page elsewhere can make a browser talk to this machine under a name of its own (DNS rebinding); the Host
+    header gives it away.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not _is_own_name(environ.get("HTTP_HOST", ""), host):
+            return _refuse(start_response, "403 Forbidden", "This server does not go by that name.")
+        if read_only and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return _refuse(start_response, "405 Method Not Allowed", "This dashboard is read-only.")
+        return app(environ, start_response)
+
+    return answer
+
+
+def _is_own_name(header: str, host: str) -> bool:
+    name = urlsplit(f"//{header}").hostname or ""
+    if name in _LOOPBACK_NAMES or name == host.lower():
+        return True
+    return host in _WILDCARDS and (_is_address(name) or name == socket.gethostname().lower())
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(start_response: Callable[..., Any], status: str, reason: str) -> Iterable[bytes]:
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Allow", "GET, HEAD")]
+    start_response(status, headers)
+    return [reason.encode()]
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Bind without asking the name server for this machine's full name, which can take seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        logger.debug(format, *args)
+
+
+def _listen(host: str, port: int, app: WsgiApp) -> WSGIServer:
+    server = _Server((host, _free_port(host, port, "optuna-dashboard")), _QuietHandler)
+    server.set_app(app)
+    return server
+
+
+def _free_port(host: str, wanted: int, what: str) -> int:
+    """Return ``wanted``, or with a warning another port where it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if port and error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    continue
+                raise StudyError(f"cannot listen on {host}: {error}; give a --host of this machine") from error
+            found = int(probe.getsockname()[1])
+        if found != wanted:
+            logger.warning("port %d is taken or not allowed: %s is on port %d", wanted, what, found)
+        return found
+    raise StudyError(f"no port is free on {host}")
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end this process as Ctrl-C does, so that its servers are stopped."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
