@@ -1,5 +1,6 @@
 """Small folders in the Kaggle layout for the data tests."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,12 +78,19 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "kaggle")
 
 
-@pytest.fixture
-def small(folder: Folder) -> Folder:
-    """20 patients with one EEG and one spectrogram each, all classes, every third row with 12 votes."""
+@pytest.fixture(scope="session")
+def small_template(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    template = Folder(tmp_path_factory.mktemp("small") / "kaggle")
     for i in range(20):
-        folder.eeg(i)
-        folder.spectrogram(100 + i)
-        folder.row(i, 100 + i, {CLASSES[i % 6]: 12 if i % 3 == 0 else 3})
-    folder.write_table()
-    return folder
+        template.eeg(i)
+        template.spectrogram(100 + i)
+        template.row(i, 100 + i, {CLASSES[i % 6]: 12 if i % 3 == 0 else 3})
+    template.write_table()
+    return template
+
+
+@pytest.fixture
+def small(small_template: Folder, tmp_path: Path) -> Folder:
+    """20 patients with one EEG and one spectrogram each, all classes, every third row with 12 votes."""
+    shutil.copytree(small_template.root, tmp_path / "kaggle")
+    return Folder(tmp_path / "kaggle", [dict(row) for row in small_template.rows])

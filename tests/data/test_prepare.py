@@ -158,7 +158,7 @@ def test_a_folder_of_spectrograms_alone_can_be_prepared(small, tmp_path):
 
 def test_nothing_usable_is_an_error_that_names_the_first_reasons(folder, tmp_path):
     folder.row(1, 101)
-    with pytest.raises(DataError, match="nothing in 1 rows.*eeg 1: no file"):
+    with pytest.raises(DataError, match=r"nothing in 1 rows.*eeg 1: no file"):
         prepare(folder.write_table(), tmp_path / "store", workers=1)
     with pytest.raises(DataError, match="no Store"):
         Store.open(tmp_path / "store", SpectrogramSampling())

@@ -64,9 +64,7 @@ def test_a_killed_prepare_goes_on_where_it_stopped_and_leaves_no_worker_behind(s
     assert report.reused_shards == len(finished)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     prepare(small.root, tmp_path / "uninterrupted", workers=1)
-    fingerprints = {
-        Store.open(path, SpectrogramSampling()).fingerprint for path in (store, tmp_path / "uninterrupted")
-    }
+    fingerprints = {Store.open(path, SpectrogramSampling()).fingerprint for path in (store, tmp_path / "uninterrupted")}
     assert len(fingerprints) == 1
 
 
