@@ -109,9 +109,15 @@ def _rhythms(
     """Alpha (both occipital sides), theta, two deltas, beta and spindles, waxing and waning, and their fields."""
     hz, _ = _frequencies(n_times)
     rows = (
-        (_bump(hz, patient.alpha_hz, 0.6), patient.alpha_uv, slow[0], on_sphere(92, -108), 34),
-        (_bump(hz, patient.alpha_hz, 0.6), patient.alpha_uv * patient.side_ratio, slow[0], on_sphere(92, -72), 34),
-        (_bump(hz, 5.5, 1.1), patient.theta_uv, slow[1], on_sphere(50, 70), 45),
+        (_bump(hz, patient.alpha_hz, patient.alpha_width_hz), patient.alpha_uv, slow[0], on_sphere(92, -108), 34),
+        (
+            _bump(hz, patient.alpha_hz, patient.alpha_width_hz),
+            patient.alpha_uv * patient.side_ratio,
+            slow[0],
+            on_sphere(92, -72),
+            34,
+        ),
+        (_bump(hz, patient.theta_hz, 1.1), patient.theta_uv, slow[1], on_sphere(50, 70), 45),
         (_bump(hz, 1.6, 0.7), patient.delta_uv, slow[1], on_sphere(60, 60), 50),
         (_bump(hz, 1.2, 0.6), patient.delta_uv, slow[1][::-1], on_sphere(80, 170), 50),
         (_bump(hz, 19.0, 4.0), patient.beta_uv, slow[1][::-1], on_sphere(40, 90), 50),

@@ -32,6 +32,8 @@ class Patient:
     side_ratio: float
     alpha_hz: float
     alpha_uv: float
+    alpha_width_hz: float
+    theta_hz: float
     theta_uv: float
     delta_uv: float
     beta_uv: float
@@ -57,7 +59,7 @@ class Patient:
 def draw_patient(rng: np.random.Generator) -> Patient:
     """Return a random patient."""
     luck = rng.random(6)
-    awake = rng.random() < 0.45
+    awake = rng.random() < 0.4
     return Patient(
         kinds={population.stratum: _kinds_of(population, luck) for population in (HIGH, LOW)},
         gain=float(np.exp(rng.normal(0.0, 0.55))),
@@ -66,8 +68,10 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         mixing=_draw_mixing(rng),
         side_ratio=float(np.exp(rng.normal(0, 0.25))),
         alpha_hz=rng.uniform(7.0, 11.5),
-        alpha_uv=float(rng.gamma(2, 4)) if awake else float(rng.gamma(1, 1)),
-        theta_uv=float(rng.gamma(2, 2.5)),
+        alpha_uv=float(rng.gamma(1.2, 2.8)) if awake else float(rng.gamma(0.7, 1.2)),
+        alpha_width_hz=rng.uniform(0.4, 1.8),
+        theta_hz=rng.uniform(4.0, 7.5),
+        theta_uv=float(rng.gamma(1, 3)),
         delta_uv=float(rng.gamma(2, 5)) if not awake else float(rng.gamma(1, 3)),
         beta_uv=float(rng.gamma(0.8, 2.5)),
         spindle_hz=rng.uniform(11.5, 14.5),

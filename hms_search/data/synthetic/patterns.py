@@ -16,7 +16,7 @@ from hms_search.data.synthetic.head import field_of, mirror, on_sphere
 from hms_search.data.synthetic.patients import Patient
 from hms_search.data.synthetic.plan import Episode
 
-_PERCEPTION = 14.0
+_PERCEPTION = 25.0
 """Concentration of what is shown around what experts say: the noise between signal and label."""
 _LEAST = 0.12
 """Patterns with less than this share of the opinion are not drawn."""
@@ -59,7 +59,7 @@ def draw_episode(
     for index in np.argsort(-shown[:5])[:2]:
         share = float(shown[index])
         if share >= _LEAST:
-            size = typical_amplitude_uv(patient) * (0.3 + 1.5 * share**1.3) * float(np.exp(rng.normal(0, 0.3)))
+            size = typical_amplitude_uv(patient) * (0.4 + 1.5 * share**1.3) * float(np.exp(rng.normal(0, 0.3)))
             _DRAWERS[CLASSES[index]](scene, size, rng)
 
 
@@ -77,7 +77,7 @@ def _draw_lpd(scene: Scene, size_uv: float, rng: np.random.Generator) -> None:
     focus = _near(scene.patient.focus, rng)
     rate = float(np.clip(scene.patient.rate_hz * rng.uniform(0.75, 1.25), 0.5, 2.0))
     wave = _discharges(scene, rate, rng.uniform(0.04, 0.14), rng)
-    scene.add(field_of(focus, rng.uniform(24, 42)), 3.2 * size_uv * wave)
+    scene.add(field_of(focus, rng.uniform(24, 42)), 4.0 * size_uv * wave)
     if rng.random() < 0.25:
         echo = np.roll(wave, int(rng.uniform(0.01, 0.05) * SFREQ))
         scene.add(field_of(mirror(focus), 28), 0.8 * size_uv * echo)
@@ -87,19 +87,19 @@ def _draw_gpd(scene: Scene, size_uv: float, rng: np.random.Generator) -> None:
     rate = float(np.clip(scene.patient.rate_hz * rng.uniform(0.75, 1.25), 0.5, 2.0))
     wave = _discharges(scene, rate, rng.uniform(0.02, 0.09), rng)
     lag = int(rng.uniform(0, 0.1) * SFREQ)
-    scene.add(field_of(_FRONTAL, rng.uniform(48, 75)), 3.2 * size_uv * wave)
+    scene.add(field_of(_FRONTAL, rng.uniform(48, 75)), 4.0 * size_uv * wave)
     scene.add(field_of(on_sphere(60, -90), 50), 1.6 * size_uv * np.roll(wave, lag))
 
 
 def _draw_lrda(scene: Scene, size_uv: float, rng: np.random.Generator) -> None:
     focus = _near(scene.patient.focus, rng)
-    scene.add(field_of(focus, rng.uniform(26, 46)), 1.9 * size_uv * _rhythmic_delta(scene, rng))
+    scene.add(field_of(focus, rng.uniform(26, 46)), 2.4 * size_uv * _rhythmic_delta(scene, rng))
 
 
 def _draw_grda(scene: Scene, size_uv: float, rng: np.random.Generator) -> None:
     wave = _rhythmic_delta(scene, rng)
-    scene.add(field_of(_FRONTAL, rng.uniform(45, 75)), 1.9 * size_uv * wave)
-    scene.add(field_of(on_sphere(60, -90), 45), 0.7 * size_uv * np.roll(wave, int(rng.uniform(0, 0.08) * SFREQ)))
+    scene.add(field_of(_FRONTAL, rng.uniform(45, 75)), 2.4 * size_uv * wave)
+    scene.add(field_of(on_sphere(60, -90), 45), 0.9 * size_uv * np.roll(wave, int(rng.uniform(0, 0.08) * SFREQ)))
 
 
 def _draw_seizure(scene: Scene, size_uv: float, rng: np.random.Generator) -> None:
@@ -109,14 +109,14 @@ def _draw_seizure(scene: Scene, size_uv: float, rng: np.random.Generator) -> Non
     start = int(np.clip(start, 0, max(scene.scalp.shape[1] - n_times, 0)))
     n_times = min(n_times, scene.scalp.shape[1] - start)
     progress = np.linspace(0, 1, n_times)
-    first_hz, last_hz = rng.uniform(4, 12), rng.uniform(1.2, 3.5)
+    last_hz = rng.uniform(1.2, 4)
+    first_hz = last_hz + rng.uniform(0.3, 8)
     hz = last_hz + (first_hz - last_hz) * (1 - progress) ** rng.uniform(0.8, 2.0)
-    phase = 2 * np.pi * np.cumsum(hz * slow_wander(n_times, 1.5, 0.06, rng)) / SFREQ
+    phase = 2 * np.pi * np.cumsum(hz * slow_wander(n_times, 0.6, 0.16, rng)) / SFREQ
     sharp = rng.uniform(0.5, 2.5) * scene.patient.sharpness
     wave = np.exp(sharp * (np.cos(phase) - 1)) - 0.5 * np.exp(sharp * (np.cos(phase - 2.0) - 1))
-    wave *= (
-        (0.3 + progress) * np.minimum(1, (1 - progress) * n_times / (2 * SFREQ)) * slow_wander(n_times, 2, 0.25, rng)
-    )
+    wave *= (0.3 + progress) * np.minimum(1, (1 - progress) * n_times / (2 * SFREQ)) * slow_wander(n_times, 1, 0.4, rng)
+    wave += 0.25 * np.abs(wave) * rng.standard_normal(n_times)
     general = rng.random() < 0.3
     focus = _FRONTAL if general else _near(scene.patient.focus, rng)
     scene.add(field_of(focus, 65 if general else rng.uniform(22, 36)), 3.6 * size_uv * wave, start)
@@ -174,7 +174,7 @@ def _rhythmic_delta(scene: Scene, rng: np.random.Generator) -> Float[np.ndarray,
     """Nearly sinusoidal 1-3 Hz with a little second harmonic, in runs."""
     hz = float(np.clip(scene.patient.delta_hz * rng.uniform(0.8, 1.2), 1.0, 3.0))
     n_times = scene.n_times
-    phase = 2 * np.pi * np.cumsum(hz * slow_wander(n_times, 1.0, 0.10, rng)) / SFREQ
+    phase = 2 * np.pi * np.cumsum(hz * slow_wander(n_times, 0.5, 0.17, rng)) / SFREQ
     runs = np.clip(1.4 * slow_wander(n_times, 4, 0.5, rng) - 0.45, 0, 2)
     harmonic, shift = rng.uniform(0.05, 0.35), rng.uniform(0, 2 * np.pi)
     wave: Float[np.ndarray, " times"] = runs * (np.sin(phase) + harmonic * np.sin(2 * phase + shift))
