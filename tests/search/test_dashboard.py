@@ -147,7 +147,8 @@ def test_both_dashboards_answer_while_up_and_refuse_foreign_names(places: Places
         children[0].kill()
         with pytest.raises(TrackingError, match="ended with exit code -9; it wrote: "):
             running.wait()
-    assert not any(child.is_running() for child in children)
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(running.dashboard, timeout=5)
 
