@@ -58,6 +58,8 @@ def test_everything_wrong_is_reported_at_once_and_sorted(small):
     small.rows[11] |= {"lpd_vote": -2}
     small.rows[12] |= {"spectrogram_label_offset_seconds": 3}
     small.rows[13] |= {"eeg_label_offset_seconds": 50}
+    small.rows[17] |= {"spectrogram_label_offset_seconds": -600}
+    small.rows[18] |= {"spectrogram_label_offset_seconds": -598}
     small.rows[14] |= {"label_id": 1}
     small.rows[16] |= {"eeg_id": 15, "eeg_sub_id": 16}
     small.write_table()
@@ -74,6 +76,7 @@ def test_everything_wrong_is_reported_at_once_and_sorted(small):
         ("train.csv", "label_id appears in an earlier row (1 rows: 1)"),
         ("train.csv", "its eeg_id belongs to more than one patient (2 rows: 16, 17)"),
         ("train.csv", "the eeg window lies outside its file (1 rows: 14)"),
+        ("train.csv", "the spectrogram window lies outside its file (1 rows: 18)"),
     ):
         assert says(report, "error", where, *parts), (where, parts)
     for where, *parts in (
@@ -81,7 +84,7 @@ def test_everything_wrong_is_reported_at_once_and_sorted(small):
         ("train.csv", "expert_consensus is none of", "'seizure' (1 rows: 9)"),
         ("train.csv", "not the class with most votes (1 rows: 10)"),
         ("train.csv", "is not a multiple of 2 s", "(1 rows: 13)"),
-        ("train.csv", "the spectrogram window lies partly outside its file", "2 rows: 4, 13"),
+        ("train.csv", "the spectrogram window lies partly outside its file", "3 rows: 4, 13, 19"),
         ("train.csv", "eeg_id and eeg_sub_id are those of another row (2 rows: 16, 17)"),
     ):
         assert says(report, "warning", where, *parts), (where, parts)

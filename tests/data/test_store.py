@@ -125,6 +125,15 @@ def test_histograms_are_those_of_the_samples_and_are_counted_once(small, tmp_pat
     assert np.array_equal(Store.open(tmp_path / "store", sampling).histograms(), direct)
 
 
+def test_histograms_skip_the_recordings_that_are_in_no_sample(small, tmp_path):
+    (small.root / "train_eegs" / "7.parquet").unlink()
+    prepare(small.root, tmp_path / "store", workers=1)
+    store = Store.open(tmp_path / "store", SpectrogramSampling(), source="eeg")
+    assert len(store) == 19
+    direct = np.stack([count_log_power(store.spectrogram(row)) for row in range(len(store))])
+    assert np.array_equal(store.histograms(), direct)
+
+
 def test_a_damaged_histogram_cache_is_counted_again(long):
     store = Store.open(long.store, LabelSampling())
     counts = store.histograms()
