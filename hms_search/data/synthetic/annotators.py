@@ -49,6 +49,7 @@ HIGH = Population(
         21: 179, 22: 54, 23: 24, 24: 17, 25: 20, 26: 6, 27: 5, 28: 6,
     },
 )  # fmt: skip
+"""Fitted on the 11,467 real segments with 10 to 28 votes."""
 LOW = Population(
     stratum="low",
     confusion=np.array(
@@ -65,6 +66,9 @@ LOW = Population(
     kinds=np.array([0.245, 0.098, 0.235, 0.212, 0.194, 0.016]),
     totals={1: 4360, 2: 2316, 3: 51867, 4: 3451, 5: 3974, 6: 883, 7: 3},
 )
+"""Fitted on the 22,671 real segments with 3 votes, then mixed with 0.41 of the identity: IIIC's are mostly seizures,
+and with the classes of HMS only that makes three raters as often unanimous as there (76.7 %). The mean label of LOW is
+inferred: consensus counts of all HMS rows less what the mean HIGH label accounts for."""
 
 
 def draw_panel(rng: np.random.Generator) -> Float[np.ndarray, "raters 6"]:

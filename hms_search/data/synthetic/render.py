@@ -19,7 +19,7 @@ _LOOKALIKES_PER_SESSION = 0.7
 class RenderedSession:
     """The arrays of one session, float32, microvolt and microvolt^2 / Hz."""
 
-    eegs: tuple[Float[np.ndarray, "20 times"], ...]
+    eegs: tuple[Float[np.ndarray, "20 _"], ...]
     """One per recording of the session, channels in file order."""
     spectrogram: Float[np.ndarray, "frames 400"]
 

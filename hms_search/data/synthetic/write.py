@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 from hms_search.data.labels import CLASSES, CONSENSUS_NAMES, VOTE_COLUMNS
 from hms_search.data.synthetic.annotators import draw_panel
@@ -187,7 +187,7 @@ def _write_session(root: Path, part: str, rendered: RenderedSession, ids: _Ids) 
         _write_parquet(path, dict(zip(EEG_COLUMNS, eeg, strict=True)))
 
 
-def _write_parquet(path: Path, columns: dict[str, Float[np.ndarray, " rows"]]) -> None:
+def _write_parquet(path: Path, columns: dict[str, Shaped[np.ndarray, " rows"]]) -> None:
     table = pa.table({name: pa.array(np.ascontiguousarray(values)) for name, values in columns.items()})
     _replace(path, lambda temporary: pq.write_table(table, temporary, use_dictionary=False, write_statistics=False))
 
