@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hms_search.cli.progress import StepProgress, duration
 from hms_search.cli.tables import outcome_text, print_report
-from hms_search.search.coordinator import Event, Finished, Judged, Notice, Submitted
+from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.report import StudyReport
 from hms_search.search.session import Places, run_study
 from hms_search.search.study import StudyConfig, read_study

@@ -54,11 +54,13 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
     console.print(f"study {report.name}: {counts or 'no trials yet'}")
     console.print(
         f"value: KL divergence on {report.objective} votes, mean over {report.n_folds} folds; "
-        "interval: 95 % bootstrap over patients of all out-of-fold rows"
+        "interval: 95 % bootstrap over patients of all out-of-fold rows",
+        soft_wrap=True,
     )
     _print_comparison(report, console)
     if report.rows:
         console.print(_trials_table(report, top))
+        console.print(_parameters_table(report, columns=max(1, min(6, (console.width - 40) // 10))))
 
 
 def _print_comparison(report: StudyReport, console: Console) -> None:
@@ -73,31 +75,50 @@ def _print_comparison(report: StudyReport, console: Console) -> None:
     if best.number == baseline.number:
         console.print("the baseline itself is the best so far")
     elif best.interval and baseline.interval and best.interval[1] >= baseline.interval[0]:
-        console.print("their intervals overlap: the difference may be noise; a paired test over patients would tell")
+        text = "their intervals overlap: the difference may be noise; a paired test over patients would tell"
+        console.print(text, soft_wrap=True)
 
 
 def _trials_table(report: StudyReport, top: int) -> Table:
-    rows = sorted(report.rows, key=lambda row: (row.value is None, row.value or 0.0, row.number))
+    rows = _best_first(report)
     shown = rows if top == 0 else rows[:top]
     caption = f"{len(rows) - len(shown)} more; --top 0 shows all" if len(shown) < len(rows) else None
-    table = Table(caption=caption)
-    params = list(dict.fromkeys(path for row in rows for path in row.params))
+    table = Table(caption=caption, caption_justify="left")
     for name in ("trial", "KL", "folds", "HIGH", "LOW", "time", "outcome"):
-        table.add_column(name, no_wrap=name != "outcome")
-    for path in params:
-        table.add_column(_short(path, params))
+        table.add_column(name, no_wrap=name not in {"folds", "outcome"})
     for row in shown:
         table.add_row(
-            f"{row.number}{' (baseline)' if row.baseline else ''}",
+            _label(row),
             _value(row),
             " ".join(f"{value:.3f}" for value in row.folds),
             _metric(row, "kl_high"),
             _metric(row, "kl_low"),
             duration(row.seconds) if row.seconds is not None else "",
             outcome_text(row.outcome, row.reason),
-            *(_parameter(row.params.get(path)) for path in params),
         )
     return table
+
+
+def _parameters_table(report: StudyReport, columns: int) -> Table:
+    """Return the parameters of the best trials side by side, the baseline among them."""
+    rows = [row for row in _best_first(report) if row.value is not None][:columns]
+    if report.baseline is not None and report.baseline not in rows:
+        rows = [*rows[: columns - 1], report.baseline]
+    table = Table()
+    table.add_column("parameter of trial")
+    for row in rows:
+        table.add_column(_label(row), justify="right")
+    for path in dict.fromkeys(path for row in rows for path in row.params):
+        table.add_row(path, *(_parameter(row.params.get(path)) for row in rows))
+    return table
+
+
+def _best_first(report: StudyReport) -> list[TrialRow]:
+    return sorted(report.rows, key=lambda row: (row.value is None, row.value or 0.0, row.number))
+
+
+def _label(row: TrialRow) -> str:
+    return f"{row.number}{' base' if row.baseline else ''}"
 
 
 def _score(row: TrialRow) -> str:
@@ -115,13 +136,3 @@ def _metric(row: TrialRow, name: str) -> str:
 
 def _parameter(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-def _short(path: str, paths: list[str]) -> str:
-    """Return the shortest ending of a dotted path that no other path has."""
-    keys = path.split(".")
-    for length in range(1, len(keys) + 1):
-        ending = ".".join(keys[-length:])
-        if sum(other == ending or other.endswith(f".{ending}") for other in paths) == 1:
-            return ending
-    return path

@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +22,7 @@ from hms_search.errors import CheckpointError, ConfigError
 from hms_search.experiment import ExperimentConfig
 from hms_search.models import resolve_weights
 from hms_search.search.dashboard import attach_trial
+from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.pruners import FoldJudge
 from hms_search.search.samplers import exhausted
 from hms_search.search.study import StudyConfig
@@ -34,43 +34,6 @@ OUTCOME_KEY = "outcome"
 WEIGHTS_KEY = "hms_search:weights"
 _HOPELESS = 3
 _ALARM_AFTER = 10
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A trial was handed to a worker."""
-
-    number: int
-    slot: int
-    params: Mapping[str, object]
-    baseline: bool
-
-
-@dataclass(frozen=True)
-class Judged:
-    """An epoch was validated and judged."""
-
-    ended: EpochEnded
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A trial ended and the study knows."""
-
-    ended: TrialEnded
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something a person should read: a warning, or what the coordinator is about to do."""
-
-    text: str
-    warning: bool = False
-
-
-Event = Submitted | Judged | Finished | Notice | None
-"""None is a tick: nothing happened for a moment."""
 
 
 class Coordinator:
@@ -108,7 +71,7 @@ class Coordinator:
         self._n_folds = len(config.folds.use or range(config.folds.n_folds))
         self._epochs = config.space.base.training.epochs
         self._judge = FoldJudge(config.pruner, n_folds=self._n_folds, epochs=self._epochs, study_name=config.name)
-        self._alarmed = False
+        self._alarmed = self._said_stopping = False
 
     def run(self, workers: list[Worker]) -> None:
         """Run trials until the budget is spent or the user stops it."""
@@ -122,6 +85,7 @@ class Coordinator:
                 if self._interrupts > 1:
                     self._kill(busy)
                     break
+                self._say_stopping()
                 for worker in ready_workers(busy, timeout_s=0.5):
                     self._listen(worker)
                 self._notify(None)
@@ -207,7 +171,7 @@ class Coordinator:
         )
         if ended.reason:
             trial.set_user_attr("reason", ended.reason)
-        attach_trial(self._study, trial, note=_note(ended), curve=ended.curve)
+        attach_trial(self._study, trial, note=_note(ended), curve=ended.curve, pictures=self._pictures)
         if ended.outcome == "complete":
             self._study.tell(trial, ended.value)
         elif ended.outcome == "pruned":
@@ -245,12 +209,16 @@ class Coordinator:
     def _stopping(self) -> bool:
         return self._interrupts > 0 or (self._deadline is not None and time.monotonic() > self._deadline)
 
+    def _say_stopping(self) -> None:
+        if self._stopping() and not self._said_stopping:
+            self._said_stopping = True
+            why = "stopping" if self._interrupts else "the time is up: stopping"
+            self._notify(Notice(f"{why} after the current epoch; press Ctrl-C again to stop at once"))
+
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         def count(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
             self._interrupts += 2 if signum == signal.SIGTERM else 1
-            if self._interrupts == 1:
-                self._notify(Notice("stopping after the current epoch; press Ctrl-C again to stop at once"))
 
         before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

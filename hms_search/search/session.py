@@ -16,7 +16,8 @@ from hms_search.data.synthetic import write_synthetic
 from hms_search.document import dump_yaml
 from hms_search.errors import DataError, StudyError
 from hms_search.provenance import git_commit, versions
-from hms_search.search.coordinator import Coordinator, Event, Notice
+from hms_search.search.coordinator import Coordinator
+from hms_search.search.events import Event, Notice
 from hms_search.search.report import StudyReport, report_of
 from hms_search.search.storage import open_storage
 from hms_search.search.study import SYNTHETIC, Contract, DataConfig, StudyConfig, contract_of, open_study
@@ -91,14 +92,13 @@ def data_root(data: DataConfig, places: Places, *, workers: int | None, progress
             raise DataError(f"no such data folder: {root}; give the one that holds train.csv, or --data synthetic")
         return root
     root = places.synthetic(data)
-    if not (root / "train.csv").is_file():
-        write_synthetic(
-            root,
-            n_patients=data.synthetic.patients,
-            seed=data.synthetic.seed,
-            workers=workers,
-            on_progress=lambda done, total: progress("writing synthetic recordings", Progress(done, total, 0, 0)),
-        )
+    write_synthetic(  # does nothing where the same recordings are complete
+        root,
+        n_patients=data.synthetic.patients,
+        seed=data.synthetic.seed,
+        workers=workers,
+        on_progress=lambda done, total: progress("writing synthetic recordings", Progress(done, total, 0, 0)),
+    )
     return root
 
 
@@ -124,8 +124,9 @@ def run_study(
             config, study, tracker=tracker, parent_id=parent_id, tags=tags, pictures=places.pictures, notify=notify
         )
         workers = []
-        if coordinator.remaining() > 0:
-            workers = start_workers(config.workers, _worker_settings(config, places, store_path, plan, parent_id))
+        n_workers = min(config.workers, coordinator.remaining())
+        if n_workers:
+            workers = start_workers(n_workers, _worker_settings(config, places, store_path, plan, parent_id))
         try:
             coordinator.run(workers)
         finally:

@@ -117,7 +117,9 @@ class Worker:
         return WorkerDied(job, self._process.exitcode, run_id) if job is not None else None
 
     def close(self) -> None:
-        """Let an idle process end."""
+        """Let an idle process end; nothing is left to do for a killed one."""
+        if self._connection.closed:
+            return
         with suppress(BrokenPipeError):
             self._connection.send(None)
         self._process.join(timeout=10)

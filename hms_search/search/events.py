@@ -1,0 +1,43 @@
+"""What happens in a study, for whoever shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hms_search.search.trial import EpochEnded, TrialEnded, Verdict
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A trial was handed to a worker."""
+
+    number: int
+    slot: int
+    params: Mapping[str, object]
+    baseline: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An epoch was validated and judged."""
+
+    ended: EpochEnded
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial ended and the study knows."""
+
+    ended: TrialEnded
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should read: a warning, or what the coordinator is about to do."""
+
+    text: str
+    warning: bool = False
+
+
+Event = Submitted | Judged | Finished | Notice | None
+"""None is a tick: nothing happened for a moment."""

@@ -1,0 +1,201 @@
+"""The main job on small recordings: real processes, real databases, real signals."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import mlflow
+import optuna
+import pytest
+from command_line import CommandLine, interrupt, wait_for
+from optuna.trial import FrozenTrial, TrialState
+
+RUN = ("run", "small.yaml", "--data", "recordings")
+
+
+def trials_of(folder: Path, study: str = "small") -> list[FrozenTrial]:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'mlruns' / 'optuna.db'}")
+    try:
+        return optuna.load_study(study_name=study, storage=storage).trials
+    finally:
+        storage.engine.dispose()
+
+
+def runs_of(folder: Path, study: str = "small") -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def trial_runs_of(folder: Path) -> dict[int, mlflow.entities.Run]:
+    return {int(run.data.tags["trial"]): run for run in runs_of(folder) if "trial" in run.data.tags}
+
+
+def test_a_study_runs_to_its_end_and_each_trial_is_an_mlflow_run(hms_search: CommandLine) -> None:
+    output = hms_search(*RUN)
+    trials, runs = trials_of(hms_search.folder), trial_runs_of(hms_search.folder)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
+    assert trials[0].user_attrs["baseline"]
+    assert trials[0].params == {"model.dropout": 0.0, "training.optimiser.lr": 1e-3, "pipeline.normalise": "instance"}
+    for trial in trials:
+        run = runs[trial.number]
+        folds = trial.user_attrs["scores"]["folds"]
+        assert trial.user_attrs["mlflow_run_id"] == run.info.run_id
+        assert run.info.status == "FINISHED"
+        assert trial.value == pytest.approx(sum(folds) / 2)
+        assert sorted(trial.intermediate_values) == [0, 1, 2, 3]
+        assert [trial.intermediate_values[1], trial.intermediate_values[3]] == pytest.approx(folds)
+        assert run.data.metrics["kl_all/fold1"] == pytest.approx(folds[1])
+        assert {"kl_all", "kl_interval_low", "kl_interval_high", "accuracy"} <= run.data.metrics.keys()
+        assert float(run.data.params["model.dropout"]) == pytest.approx(trial.params["model.dropout"])
+        assert {"space_fingerprint", "data_fingerprint", "git_commit", "version_torch", "seed"} <= run.data.tags.keys()
+    assert "synthetic" not in output  # the folder was given by its path; only `--data synthetic` knows what it is
+    assert "best: trial" in output
+    assert "95 % bootstrap over patients" in output
+
+
+def test_the_same_command_resumes_and_goes_on_to_a_larger_total(hms_search: CommandLine) -> None:
+    hms_search(*RUN, "--trials", "2")
+    first = trials_of(hms_search.folder)
+    output = hms_search(*RUN, "--trials", "4", "--workers", "2")
+    trials = trials_of(hms_search.folder)
+    assert len(trials) == 4
+    assert [trial.params for trial in trials[:2]] == [trial.params for trial in first]
+    assert len({tuple(trial.params.items()) for trial in trials}) == 4
+    assert "preparing" not in output
+    assert {run.info.status for run in runs_of(hms_search.folder)} == {"FINISHED"}
+
+
+def test_the_same_study_gives_the_same_values_again(hms_search: CommandLine) -> None:
+    hms_search(*RUN, "--trials", "2")
+    hms_search(*RUN, "--trials", "2", "--set", "name=again")
+    first, second = trials_of(hms_search.folder), trials_of(hms_search.folder, "again")
+    assert [trial.value for trial in first] == [trial.value for trial in second]
+
+
+def test_one_interrupt_ends_after_the_epoch_and_loses_nothing(hms_search: CommandLine) -> None:
+    long = (*RUN, "--set", "space.base.training.epochs=200", "--trials", "2")
+    process = hms_search.start(*long)
+    wait_for(lambda: _steps(hms_search.folder) >= 2)
+    interrupt(process)
+    output, _ = process.communicate(timeout=60)
+    assert "stopping after the current epoch" in output
+    assert "Traceback" not in output
+    trials = trials_of(hms_search.folder)
+    assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert trials[1].user_attrs == {"baseline": True, "retry_of": 0}
+    assert trial_runs_of(hms_search.folder)[0].info.status == "KILLED"
+
+
+def test_two_interrupts_end_at_once(hms_search: CommandLine) -> None:
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=2000", "--trials", "2")
+    wait_for(lambda: _steps(hms_search.folder) >= 1)
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "Traceback" not in output
+    assert "RUNNING" not in {run.info.status for run in runs_of(hms_search.folder)}
+
+
+def test_a_killed_session_is_taken_up_where_it_stopped(hms_search: CommandLine) -> None:
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=30", "--trials", "1")
+    wait_for(lambda: _steps(hms_search.folder) >= 1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    output = hms_search(*RUN, "--set", "space.base.training.epochs=30", "--trials", "1")
+    assert "left running by a session that died" in output
+    trials = trials_of(hms_search.folder)
+    assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert trials[0].params == trials[1].params
+    assert trials[1].user_attrs["retry_of"] == 0
+    assert {number: run.info.status for number, run in trial_runs_of(hms_search.folder).items()} == {
+        0: "KILLED",
+        1: "FINISHED",
+    }
+
+
+def test_a_killed_worker_fails_its_trial_and_the_study_goes_on(hms_search: CommandLine) -> None:
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=30", "--trials", "2")
+    wait_for(lambda: _steps(hms_search.folder) >= 1)
+    workers = [int(pid) for pid in os.popen(f"pgrep -P {process.pid} -f spawn_main").read().split()]
+    os.kill(workers[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=240)
+    trials = trials_of(hms_search.folder)
+    assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE], output
+    assert "SIGKILL" in trials[0].user_attrs["reason"]
+    assert trial_runs_of(hms_search.folder)[0].info.status == "FAILED"
+
+
+def test_pruned_trials_are_marked_and_a_search_that_prunes_everything_says_so(hms_search: CommandLine) -> None:
+    output = hms_search(*RUN, "--trials", "12", "--set", "pruner={name: threshold, upper: 0.001}")
+    trials, runs = trials_of(hms_search.folder), trial_runs_of(hms_search.folder)
+    assert trials[0].state == TrialState.COMPLETE  # the baseline is never pruned
+    assert {trial.state for trial in trials[1:]} == {TrialState.PRUNED}
+    assert {runs[trial.number].info.status for trial in trials[1:]} == {"KILLED"}
+    assert "were pruned and none completed" in output
+
+
+def test_a_diverging_trial_fails_with_its_reason_and_a_hopeless_study_stops(hms_search: CommandLine) -> None:
+    output = hms_search(
+        *RUN,
+        *("--set", "space.base.training.optimiser={name: sgd, lr: 1.0e+30}"),
+        *("--set", "space.parameters.training.optimiser.lr={type: float, low: 1.0e+29, high: 1.0e+31}"),
+        *("--trials", "8"),
+        code=1,
+    )
+    trials = trials_of(hms_search.folder)
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 3
+    assert "lr" in trials[0].user_attrs["reason"]
+    assert "all of the first 3 trials failed" in output
+    assert {run.info.status for run in trial_runs_of(hms_search.folder).values()} == {"FAILED"}
+
+
+def test_a_study_resumed_with_something_changed_is_refused(hms_search: CommandLine, recordings: Path) -> None:
+    hms_search(*RUN, "--trials", "1")
+    output = hms_search(*RUN, "--trials", "2", "--set", "space.parameters.model.dropout.high=0.4", code=2)
+    assert re.search(r"error: study 'small' has 1 trials with another space: .*model.dropout.high: 0.5 -> 0.4", output)
+    output = hms_search(*RUN, "--trials", "2", "--set", "data.sampling.name=label", code=2)
+    assert "another data" in output
+    assert len(trials_of(hms_search.folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "nothing.yaml"), "error: no such file: nothing.yaml"),
+        (("run", "small.yaml"), "error: no data: give the folder with train.csv as --data ROOT"),
+        (("run", "small.yaml", "--data", "nowhere"), "error: no such data folder: nowhere"),
+        ((*RUN, "--set", "trails=3"), "unknown key 'trails'; did you mean 'trials'?"),
+        ((*RUN, "--set", "folds.n_folds=50"), "n_folds is 50, the samples are of 8 patients"),
+        ((*RUN, "--storage", "postgres://nobody@localhost:1/x"), "error: "),
+        (("show", "nothing"), "error: no study"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    hms_search: CommandLine, arguments: tuple[str, ...], words: str
+) -> None:
+    output = hms_search(*arguments, code=2)
+    assert words in output
+    assert "Traceback" not in output
+
+
+def test_two_sessions_of_one_study_exclude_each_other(hms_search: CommandLine) -> None:
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=2000")
+    wait_for(lambda: _steps(hms_search.folder) >= 1)
+    output = hms_search(*RUN, code=2)
+    assert "being run by another process" in output
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+
+
+def _steps(folder: Path) -> int:
+    """Return how many epochs of the newest trial the study knows."""
+    if not (folder / "mlruns" / "optuna.db").exists():
+        return 0
+    try:
+        trials = trials_of(folder)
+    except KeyError:  # the study is not created yet
+        return 0
+    return len(trials[-1].intermediate_values) if trials else 0
