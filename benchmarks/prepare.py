@@ -38,7 +38,7 @@ WORKERS = (1, 2)
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description="Speed of prepare over bare pyarrow reads of the same files.")
     parser.add_argument("--windows", type=int, default=400)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(arguments)
     ratios = {}
     with tempfile.TemporaryDirectory() as folder:

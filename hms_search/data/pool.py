@@ -22,7 +22,8 @@ R = TypeVar("R")
 
 def default_workers(n_tasks: int) -> int:
     """Return one worker per usable core, but no more than one for four tasks: starting one costs about a second."""
-    return max(1, min(len(os.sched_getaffinity(0)), n_tasks // 4))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has none
+    return max(1, min(cores, n_tasks // 4))
 
 
 class Pool:

@@ -3,8 +3,8 @@
 ``spectrogram-0003.f16`` holds natural-log power ``[rows, 400]``, ``eeg-0003.f16`` microvolts ``[rows, 20]``, several
 recordings one after the other, little-endian float16, no header.
 
-What float16 costs, on the 50 real recordings of ``tests/data/test_shards.py``: log power is off by 0.0010 RMS (0.10 % of
-the power), by 0.0039 at most between -16 and 16, and by 0.0124 at most (a power of 1e-15); microvolts by 0.023 % RMS
+What float16 costs, on the 50 real recordings of ``tests/data/test_shards.py``: log power is off by 0.0010 RMS (0.10 %
+of the power), by 0.0039 at most between -16 and 16, and by 0.0124 at most (a power of 1e-15); microvolts by 0.023 % RMS
 and 0.049 % at most.
 
 A shard is written under temporary names and renamed, the side file last. So a shard either is complete or is not there,
