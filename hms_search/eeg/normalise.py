@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -79,19 +80,36 @@ Normalise = Annotated[Instance | Datawide | Robust | Unnormalised, Field(discrim
 def _moments_of(
     x: Float[Tensor, "batch time freq"],
 ) -> tuple[Float[Tensor, "batch 1 1"], Float[Tensor, "batch 1 1"]]:
-    """Return the mean and population standard deviation of each recording, over the values that are not NaN."""
-    if not torch.isnan(x.sum()):
-        var, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
-        return mean, var.sqrt()
+    """Return the mean and population standard deviation of each recording, over the values that are not NaN.
+
+    Two passes: ``torch.var_mean`` takes twenty times as long on a CPU.
+    """
+    mean = x.mean(dim=(1, 2), keepdim=True)
+    if not mean.isnan().any():
+        return mean, (x - mean).square_().mean(dim=(1, 2), keepdim=True).sqrt_()
     mean = x.nanmean(dim=(1, 2), keepdim=True).nan_to_num()
-    return mean, (x - mean).square().nanmean(dim=(1, 2), keepdim=True).nan_to_num().sqrt()
+    return mean, (x - mean).square_().nanmean(dim=(1, 2), keepdim=True).nan_to_num().sqrt()
 
 
 def _quantiles(x: Float[Tensor, "batch time freq"], levels: tuple[float, ...]) -> list[Float[Tensor, "batch 1 1"]]:
-    """Return quantiles over the values that are not NaN, interpolated linearly between ranks (as NumPy does).
+    """Return quantiles of each recording over the values that are not NaN, interpolated linearly between ranks.
 
-    ``torch.nanquantile`` refuses more than 16 million values, which a batch of long recordings exceeds.
+    ``torch.nanquantile`` refuses more than 16 million values, which a batch of long recordings exceeds. On a CPU,
+    NumPy's selection takes a fifth of the time of a sort.
     """
+    if x.device.type != "cpu":
+        return _quantiles_by_sorting(x, levels)
+    quantiles = np.zeros((len(levels), len(x)), dtype=np.float32)
+    for number, recording in enumerate(x.numpy()):
+        values = recording[~np.isnan(recording)]
+        if values.size:
+            quantiles[:, number] = np.quantile(values, levels, overwrite_input=True)
+    return [rearrange(level, "batch -> batch 1 1") for level in torch.from_numpy(quantiles)]
+
+
+def _quantiles_by_sorting(
+    x: Float[Tensor, "batch time freq"], levels: tuple[float, ...]
+) -> list[Float[Tensor, "batch 1 1"]]:
     ranked = rearrange(x, "batch time freq -> batch (time freq)").sort(dim=1).values
     last = ranked.isfinite().sum(dim=1, keepdim=True).sub(1).clamp_(min=0)
     quantiles = []

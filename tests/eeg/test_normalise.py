@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from hms_search.eeg.histogram import Moments
-from hms_search.eeg.normalise import Datawide, Instance, Robust, Unnormalised
+from hms_search.eeg.normalise import Datawide, Instance, Robust, Unnormalised, _quantiles, _quantiles_by_sorting
 
 
 @pytest.fixture
@@ -50,3 +50,10 @@ def test_datawide_without_statistics_says_so(x: torch.Tensor) -> None:
 
 def test_none_changes_nothing(x: torch.Tensor) -> None:
     assert Unnormalised().forward(x, None) is x
+
+
+def test_quantiles_by_sorting_as_on_a_gpu_equal_numpys_with_gaps_and_without_any_value(x: torch.Tensor) -> None:
+    x[0, 3] = torch.nan
+    x[1] = torch.nan
+    levels = (0.0, 0.25, 0.5, 0.77, 1.0)
+    torch.testing.assert_close(torch.stack(_quantiles_by_sorting(x, levels)), torch.stack(_quantiles(x, levels)))

@@ -1,0 +1,151 @@
+"""What a trial costs beyond the bare training of its network.
+
+Part 1, training: wall time of ``run_experiment`` on a prepared Store (2 folds x 2 epochs, as a search trial runs) over
+the bare forward / backward / step and validation of the same network, shapes, batches, memory format and threads on
+tensors already in memory. Both are timed in turn in one process; the ratio is the median over repeats. Building the
+networks, reading, the input pipeline, shuffling and scoring are on the trial's side only. The data are synthetic.
+
+Expected before measuring: about 1.04. A batch of 16 costs some 10 ms to read and transform and some 500 ms to learn
+from; building two networks adds about 0.3 s to some 12 s.
+
+Run: ``python benchmarks/trial_overhead.py [--backbone NAME] [--size H W] [--repeats N] [--sampling label|spectrogram]``
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hms_search.data.batches import Batches
+from hms_search.data.folds import FoldPlan, GroupedFolds, plan_folds
+from hms_search.data.prepare import prepare
+from hms_search.data.sampling import LabelSampling, SpectrogramSampling
+from hms_search.data.store import Store
+from hms_search.data.synthetic import write_synthetic
+from hms_search.experiment import ExperimentConfig, run_experiment
+from hms_search.training.precision import memory_format
+
+SAMPLINGS = {"label": (LabelSampling(), 14), "spectrogram": (SpectrogramSampling(), 90)}
+"""Sampling rule, and how many synthetic patients give it at least 160 samples."""
+MIN_WINDOWS = 160
+Split = tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number, its target and whether it holds."""
+
+    name: str
+    value: float
+    target: float
+    unit: str
+
+    def line(self) -> str:
+        """Return the figure as JSON."""
+        return json.dumps({**vars(self), "value": round(self.value, 3), "holds": self.value <= self.target})
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description="What a trial costs beyond the bare training of its network.")
+    parser.add_argument("--backbone", default="efficientnet_b1")
+    parser.add_argument("--size", type=int, nargs=2, default=(128, 256))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sampling", choices=list(SAMPLINGS), default="label")
+    options = parser.parse_args(arguments)
+    figures = training_part(options)
+    for figure in figures:
+        print(figure.line())
+
+
+# --- part 1: training ------------------------------------------------------------------------------------------------
+
+
+def training_part(options: argparse.Namespace) -> list[Figure]:
+    """Time trials and bare training in turn and return their ratio."""
+    config = ExperimentConfig.model_validate(
+        {
+            "pipeline": {"resize": options.size},
+            "model": {"name": "timm", "backbone": options.backbone},
+            "training": {"epochs": 2, "batch_size": 16},
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        store = prepared_store(Path(folder), options.sampling)
+        plan = plan_folds(GroupedFolds(n_folds=2), store)
+        splits = [in_memory(config, store, plan, fold) for fold in plan.use]
+        print(
+            f"{options.backbone}, {options.size[0]} x {options.size[1]}, {len(store)} synthetic samples ("
+            f"{options.sampling}), 2 folds x 2 epochs, batch 16, {torch.get_num_threads()} threads"
+        )
+        print(f"{'repeat':>6}  {'bare (s)':>9}  {'trial (s)':>9}  {'ratio':>6}")
+        ratios = []
+        bare_training(config, splits[:1])  # the first run of a process also pays for choosing kernels
+        for repeat in range(options.repeats):
+            bare = bare_training(config, splits)
+            started = time.perf_counter()
+            run_experiment(config, store, plan, device="cpu")
+            trial = time.perf_counter() - started
+            ratios.append(trial / bare)
+            print(f"{repeat + 1:>6}  {bare:>9.2f}  {trial:>9.2f}  {ratios[-1]:>6.3f}", flush=True)
+    ratio = statistics.median(ratios)
+    print(f"{'median':>6}  {'':>9}  {'':>9}  {ratio:>6.3f}")
+    return [Figure("trial_over_bare_training", ratio, 1.08, "ratio")]
+
+
+def prepared_store(folder: Path, sampling: str) -> Store:
+    """Return a Store of synthetic data, prepared for real."""
+    rule, n_patients = SAMPLINGS[sampling]
+    write_synthetic(folder / "data", n_patients=n_patients, seed=0)
+    prepare(folder / "data", folder / "store")
+    store = Store.open(folder / "store", rule)
+    if len(store) < MIN_WINDOWS:
+        raise SystemExit(f"expected at least {MIN_WINDOWS} samples, found {len(store)}; use more patients")
+    return store
+
+
+def in_memory(config: ExperimentConfig, store: Store, plan: FoldPlan, fold: int) -> Split:
+    """Return a fold's training and validation batches as tensors: the images that the trial sees."""
+    pipeline = config.pipeline.fit(store.histograms().sum(axis=0))
+    sides = []
+    for rows in plan.split(fold):
+        batches = Batches(
+            store, rows, pipeline, batch_size=config.training.batch_size, device=torch.device("cpu"), shuffle=None
+        )
+        sides.append([(batch.x, batch.target) for batch in batches])
+        batches.close()
+    return sides[0], sides[1]
+
+
+def bare_training(config: ExperimentConfig, splits: Sequence[Split]) -> float:
+    """Return the seconds that a plain PyTorch loop takes on tensors in memory, building the networks not counted."""
+    seconds = 0.0
+    for training, validation in splits:
+        network = config.model.build(config.pipeline.resize).to(memory_format=memory_format(config.training))
+        optimiser = config.training.optimiser.build(network.parameters())
+        started = time.perf_counter()
+        for _ in range(config.training.epochs):
+            network.train()
+            for x, target in training:
+                loss = functional.kl_div(network(x).log_softmax(dim=1), target, reduction="batchmean")
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+            network.eval()
+            with torch.inference_mode():
+                for x, _ in validation:
+                    network(x).softmax(dim=1)
+        seconds += time.perf_counter() - started
+    return seconds
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
