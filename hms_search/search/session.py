@@ -36,12 +36,12 @@ class Places:
     @property
     def storage(self) -> str:
         """The studies' storage URL."""
-        return self.storage_url or f"sqlite:///{self.root / 'optuna.db'}"
+        return self.storage_url or f"sqlite:///{self.root.resolve() / 'optuna.db'}"
 
     @property
     def tracking_uri(self) -> str:
         """The MLflow tracking URI."""
-        return self.tracking or f"sqlite:///{self.root / 'mlflow.db'}"
+        return self.tracking or f"sqlite:///{self.root.resolve() / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:

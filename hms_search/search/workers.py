@@ -16,7 +16,7 @@ import torch
 from hms_search.data.folds import Folds, plan_folds
 from hms_search.data.sampling import Sampling
 from hms_search.data.store import Store
-from hms_search.errors import StudyError
+from hms_search.errors import HmsSearchError, StudyError
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
 from hms_search.tracking import open_tracker
 
@@ -182,9 +182,16 @@ def _serve(connection: Connection, settings: WorkerSettings) -> None:
     try:
         context = _open(settings)
         while (job := connection.recv()) is not None:
-            connection.send(run_trial(job, context, on_start=connection.send, on_epoch=partial(_ask, connection)))
+            connection.send(_run(job, context, connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _run(job: Job, context: TrialContext, connection: Connection) -> TrialEnded:
+    try:
+        return run_trial(job, context, on_start=connection.send, on_epoch=partial(_ask, connection))
+    except HmsSearchError as error:  # tracking broke: the trial is lost, the reason is not
+        return TrialEnded(job.number, "failed", run_id="", seconds=0.0, reason=str(error))
 
 
 def _open(settings: WorkerSettings) -> TrialContext:

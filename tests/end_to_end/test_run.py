@@ -170,7 +170,7 @@ def test_a_study_resumed_with_something_changed_is_refused(hms_search: CommandLi
         ((*RUN, "--set", "trails=3"), "unknown key 'trails'; did you mean 'trials'?"),
         ((*RUN, "--set", "folds.n_folds=50"), "n_folds is 50, the samples are of 8 patients"),
         ((*RUN, "--storage", "postgres://nobody@localhost:1/x"), "error: "),
-        (("show", "nothing"), "error: no study"),
+        (("show", "nothing"), "error: there are no studies yet"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(
