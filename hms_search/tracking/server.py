@@ -71,7 +71,7 @@ def _command(artifacts: Path, host: str, port: int) -> list[str]:
     allowed = [] if host == "0.0.0.0" else ["--allowed-hosts", ",".join(f"{name}:{port}" for name in names)]
     return [
         *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"),
-        *("--uvicorn-opts", "--log-level warning"),
+        *("--uvicorn-opts", "--log-level warning --timeout-graceful-shutdown 1"),
         *("--default-artifact-root", artifacts.resolve().as_uri(), "--no-serve-artifacts"),
         *allowed,
     ]

@@ -13,7 +13,12 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -65,6 +70,12 @@ class Browser:
             PICTURES.mkdir(exist_ok=True)
             self.driver.save_screenshot(str(PICTURES / f"{picture}.png"))
         return self.text
+
+    def click(self, path: str) -> None:
+        """Click on the element at an XPath as soon as it is there."""
+        gone = (NoSuchElementException, StaleElementReferenceException, ElementClickInterceptedException)
+        waiting = WebDriverWait(self.driver, 60, 0.2, ignored_exceptions=gone)
+        waiting.until(lambda driver: driver.find_element(By.XPATH, path).click() is None)
 
     def shows_image(self, source: str) -> tuple[int, int]:
         """Wait until an image is drawn; return its width and height in pixels."""
@@ -176,8 +187,13 @@ def test_optuna_dashboard_shows_a_trials_curve_and_a_note_that_names_its_run(bro
 
 
 def test_mlflow_shows_the_study_with_its_trials_as_runs(browser: Browser, up: Up) -> None:
-    browser.open(f"{up.mlflow}/#/experiments/{up.experiment_id}")
-    browser.sees("quickstart", "study quickstart", "4 matching runs", picture="mlflow-study")
+    browser.open(up.mlflow)
+    browser.sees("Recent Experiments", "quickstart", "Model training", picture="mlflow-home")
+    browser.click("//*[text()='Model training']")
+    browser.click("//a[.='quickstart']")
+    browser.sees("study quickstart", "4 matching runs", picture="mlflow-study")
+    browser.click("//a[.='study quickstart']/ancestor::*[@role='gridcell']//button")
+    browser.sees("study quickstart", "trial 0", "trial 1", "trial 2", picture="mlflow-trials")
     browser.open(f"{up.mlflow}/#/experiments/{up.experiment_id}/runs/{up.study_run}")
     words = ("study quickstart", "Finished", "Child runs", "trial 0", "trial 1", "trial 2", "git_commit", "best_value")
     browser.sees(*words, picture="mlflow-study-run")
