@@ -91,11 +91,11 @@ def run_experiment(
     """
     _check_strata(store, plan, objective)
     target_device = _device(device)
-    folds, pipelines = [], []
+    folds, pipelines, histograms = [], [], store.histograms()
     for position, fold in enumerate(plan.use):
         training, validation = plan.split(fold)
         slot = Slot(fold=fold, position=position, seed=_fold_seed(seed, fold), objective=objective)
-        pipeline = config.pipeline.fit(store.histograms()[training].sum(axis=0, dtype=np.int64))
+        pipeline = config.pipeline.fit(histograms[training].sum(axis=0, dtype=np.int64))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(slot.seed)
             model = config.model.build(config.pipeline.resize)

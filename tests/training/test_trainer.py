@@ -1,5 +1,7 @@
+import gc
 import math
 import threading
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from hms_search.data.batches import Batches
+from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.errors import ConfigError, TrainingError, TrialStopped
 from hms_search.training.config import TrainingConfig
 from hms_search.training.optim import SGD, AdamW
@@ -117,6 +120,23 @@ def test_a_decision_to_stop_ends_training_at_once_and_frees_the_loading_threads(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
+@pytest.mark.parametrize("training", [config(epochs=1), config(epochs=1, optimiser=SGD(lr=1e38))])
+def test_a_stopped_or_failed_fold_leaves_no_network_behind(
+    store, batches: MakeBatches, training: TrainingConfig
+) -> None:
+    def stop(_: Epoch) -> None:
+        raise TrialStopped("pruned")
+
+    model = network()
+    left = weakref.ref(model[0])
+    try:
+        fit(model, batches(store, TRAIN), batches(store, VALIDATION), training, slot=Slot(0), on_epoch=stop)
+    except (TrialStopped, TrainingError):
+        del model
+    gc.collect()
+    assert left() is None
+
+
 @pytest.mark.parametrize("lr", [1e4, 1e38])
 def test_divergence_ends_training_with_the_epoch_the_rate_and_a_remedy(store, batches: MakeBatches, lr: float) -> None:
     with pytest.raises(TrainingError, match=r"diverged in epoch \d at lr 1e\+\d+: .*lower training\.optimiser\.lr"):
@@ -173,3 +193,15 @@ def test_the_objective_decides_which_rows_the_value_is_of(store, batches: MakeBa
 def test_a_warm_up_must_end_before_training_does() -> None:
     with pytest.raises(ValidationError, match="warmup_epochs must be below epochs, found 2 with epochs 2"):
         TrainingConfig(epochs=2, scheduler=Cosine(warmup_epochs=2))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("amp", ["auto", "off", "bfloat16", "float16"])
+def test_a_network_learns_on_a_gpu_in_every_precision(store, amp: str) -> None:
+    def on_gpu(rows: np.ndarray) -> Batches:
+        pipeline = SpectrogramPipeline(resize=(32, 32)).fit(np.zeros(0, dtype=np.int64))
+        return Batches(store, rows, pipeline, batch_size=8, device=torch.device("cuda"))
+
+    result = fit(network(), on_gpu(TRAIN), on_gpu(VALIDATION), config(epochs=6, amp=amp), slot=Slot(0))
+    assert result.value < 0.7 * result.epochs[0].value
