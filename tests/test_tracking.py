@@ -19,7 +19,6 @@ from mlflow.entities import Run as StoredRun
 from hms_search.errors import TrackingError
 from hms_search.tracking import MemoryTracker, MlflowTracker, NullTracker, Outcome, Tracker, open_tracker
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``:DeprecationWarning")  # MLflow 3.17 on SQLAlchemy 2.1
 PNG = b"\x89PNG not really"
 STATUS: Mapping[Outcome, str] = {
     "complete": "FINISHED",

@@ -37,10 +37,7 @@ SMALLER = {
     "pruner": "{name: threshold, upper: 0.01}",  # every trial but the baseline is pruned
 }
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore:The ``noload``:DeprecationWarning"),  # MLflow 3.17 on SQLAlchemy 2.1
-]
+pytestmark = pytest.mark.browser
 
 
 class Browser:

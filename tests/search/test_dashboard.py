@@ -22,7 +22,6 @@ from hms_search.search.dashboard import attach_trial, dashboards_up, guarded, se
 from hms_search.search.storage import open_storage
 from hms_search.tracking import open_tracker
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``:DeprecationWarning")  # MLflow 3.17 on SQLAlchemy 2.1
 PNG = b"\x89PNG\r\n\x1a\n, not really"
 NOTE = "MLflow run `abc`"
 
