@@ -18,6 +18,7 @@ class CommandLine:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
         self._monkeypatch, self._capsys = monkeypatch, capsys
         monkeypatch.chdir(folder)
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -25,7 +26,7 @@ class CommandLine:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start the command in a process group of its own, as a shell does."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "hms_search", *arguments],
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -33,6 +34,15 @@ class CommandLine:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
+
+    def stop_all(self) -> None:
+        """Kill what a failed test left running."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """Run the command in this process and return what it printed; its exit code must be ``code``."""
@@ -46,7 +56,7 @@ class CommandLine:
         return output
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -1,5 +1,6 @@
 """A small synthetic data set, a small study over it, and the command line as a real process."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,8 @@ def workplace(tmp_path: Path, recordings: Path) -> Path:
 @pytest.fixture
 def hms_search(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> CommandLine:
+) -> Iterator[CommandLine]:
     """The command line in a fresh working directory."""
-    return CommandLine(workplace, monkeypatch, capsys)
+    line = CommandLine(workplace, monkeypatch, capsys)
+    yield line
+    line.stop_all()
