@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from hms_search.eeg.pipeline import InputPipeline
@@ -32,7 +32,7 @@ class Samples(Protocol):
     def spectrogram(self, row: int) -> Float[np.ndarray, "time 400"]:
         """Natural-log power of a sample."""
 
-    def histograms(self) -> Int[np.ndarray, "samples counts"]:
+    def histograms(self) -> Integer[np.ndarray, "samples counts"]:
         """Histogram of each sample's log power."""
 
 

@@ -5,12 +5,12 @@ resize. One object serves training, validation and later use of a model, so the 
 """
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
@@ -33,7 +33,7 @@ class ClipLog(Component):
     high: float = Field(10.0, ge=LOWEST, le=HIGHEST)
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _in_order(self) -> "ClipLog":
         if self.low >= self.high:
             raise ValueError(f"low must be below high, found low {self.low:g} and high {self.high:g}")
         return self
@@ -65,12 +65,12 @@ class SpectrogramPipeline(Component):
     antialias: bool = True
 
     @model_validator(mode="after")
-    def _has_a_size(self) -> Self:
+    def _has_a_size(self) -> "SpectrogramPipeline":
         if self.resize is not None and min(self.resize) < 1:
             raise ValueError(f"resize must be two positive numbers [height, width], found {list(self.resize)}")
         return self
 
-    def fit(self, counts: Int[np.ndarray, " counts"]) -> "InputPipeline":
+    def fit(self, counts: Integer[np.ndarray, " counts"]) -> "InputPipeline":
         """Return the pipeline with the statistics it needs, from the histogram of the *training* rows' log power.
 
         ``counts`` is the sum of :func:`hms_search.eeg.histogram.count_log_power` over those rows; it is looked at by
