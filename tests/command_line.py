@@ -42,7 +42,7 @@ class CommandLine:
         for process in self.started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+                process.communicate()
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """Run the command in this process and return what it printed; its exit code must be ``code``."""

@@ -74,8 +74,7 @@ class Coordinator:
         self._alarmed = self._said_stopping = False
 
     def run(self, workers: list[Worker]) -> None:
-        """Run trials until the budget is spent or the user stops it."""
-        self._recover()
+        """Run trials until the budget is spent or the user stops it; :meth:`recover` comes first."""
         with self._interruptible():
             while True:
                 self._hand_out(workers)
@@ -233,7 +232,7 @@ class Coordinator:
             if died is not None:
                 self._bury(died, "interrupted", "stopped at once")
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """Take up a study where the last session left it: orphans end and are queued again, the judge catches up."""
         trials = self._study.get_trials(deepcopy=False)
         if not trials:

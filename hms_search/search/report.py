@@ -124,7 +124,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
     states = {TrialState.RUNNING: "running", TrialState.WAITING: "queued"}
     return TrialRow(
         number=trial.number,
-        outcome=states.get(trial.state) or scores.get("outcome") or trial.state.name.lower(),
+        outcome=states.get(trial.state) or scores.get("outcome") or trial.user_attrs.get("outcome", "failed"),
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         folds=tuple(scores.get("folds", ())),
         params=trial.params,

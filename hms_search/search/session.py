@@ -124,6 +124,7 @@ def run_study(
             config, study, tracker=tracker, parent_id=parent_id, tags=tags, pictures=places.pictures, notify=notify
         )
         workers = []
+        coordinator.recover()
         n_workers = min(config.workers, coordinator.remaining())
         if n_workers:
             workers = start_workers(n_workers, _worker_settings(config, places, store_path, plan, parent_id))

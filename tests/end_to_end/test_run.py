@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mlflow
 import optuna
+import psutil
 import pytest
 from command_line import CommandLine, interrupt, wait_for
 from optuna.trial import FrozenTrial, TrialState
@@ -102,11 +103,11 @@ def test_two_interrupts_end_at_once(hms_search: CommandLine) -> None:
 
 
 def test_a_killed_session_is_taken_up_where_it_stopped(hms_search: CommandLine) -> None:
-    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=30", "--trials", "1")
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=12", "--trials", "1")
     wait_for(lambda: _steps(hms_search.folder) >= 1)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    output = hms_search(*RUN, "--set", "space.base.training.epochs=30", "--trials", "1")
+    output = hms_search(*RUN, "--set", "space.base.training.epochs=12", "--trials", "1")
     assert "left running by a session that died" in output
     trials = trials_of(hms_search.folder)
     assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE]
@@ -119,10 +120,10 @@ def test_a_killed_session_is_taken_up_where_it_stopped(hms_search: CommandLine) 
 
 
 def test_a_killed_worker_fails_its_trial_and_the_study_goes_on(hms_search: CommandLine) -> None:
-    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=30", "--trials", "2")
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=12", "--trials", "2")
     wait_for(lambda: _steps(hms_search.folder) >= 1)
-    workers = [int(pid) for pid in os.popen(f"pgrep -P {process.pid} -f spawn_main").read().split()]
-    os.kill(workers[0], signal.SIGKILL)
+    children = psutil.Process(process.pid).children()
+    next(child for child in children if "spawn_main" in " ".join(child.cmdline())).kill()
     output, _ = process.communicate(timeout=240)
     trials = trials_of(hms_search.folder)
     assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE], output
