@@ -8,6 +8,12 @@ networks, reading, the input pipeline, shuffling and scoring are on the trial's 
 Expected before measuring: about 1.04. A batch of 16 costs some 10 ms to read and transform and some 500 ms to learn
 from; building two networks adds about 0.3 s to some 12 s.
 
+Part 2, platform: a study of small trials through the coordinator and a worker, on the default local stores. What a
+trial takes from one ``tell`` to the next, less the seconds its epochs took, is the platform's: ask, the hand-over, the
+MLflow run, building the network, verdicts, reports, the learning curve, tell. The median over trials after the first.
+
+Expected before measuring: about 0.25 s, half of it the learning curve's picture and SQLite's commits.
+
 Run: ``python benchmarks/trial_overhead.py [--backbone NAME] [--size H W] [--repeats N] [--sampling label|spectrogram]``
 """
 
@@ -17,6 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +39,9 @@ from hms_search.data.sampling import LabelSampling, SpectrogramSampling
 from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.experiment import ExperimentConfig, run_experiment
+from hms_search.search.events import Event, Finished, Judged
+from hms_search.search.session import Places, run_study
+from hms_search.search.study import StudyConfig
 from hms_search.training.precision import memory_format
 
 SAMPLINGS = {"label": (LabelSampling(), 14), "spectrogram": (SpectrogramSampling(), 90)}
@@ -60,8 +70,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(128, 256))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sampling", choices=list(SAMPLINGS), default="label")
+    parser.add_argument("--part", choices=["training", "platform", "all"], default="all")
     options = parser.parse_args(arguments)
-    figures = training_part(options)
+    parts = {"training": lambda: training_part(options), "platform": platform_part}
+    figures = [figure for name, part in parts.items() if options.part in (name, "all") for figure in part()]
     for figure in figures:
         print(figure.line())
 
@@ -145,6 +157,50 @@ def bare_training(config: ExperimentConfig, splits: Sequence[Split]) -> float:
                     network(x).softmax(dim=1)
         seconds += time.perf_counter() - started
     return seconds
+
+
+# --- part 2: platform ------------------------------------------------------------------------------------------------
+
+SMALL_STUDY = {
+    "name": "overhead",
+    "space": {
+        "name": "overhead",
+        "base": {
+            "pipeline": {"resize": [32, 48]},
+            "model": {"name": "timm", "backbone": "test_resnet"},
+            "training": {"epochs": 2, "batch_size": 16},
+        },
+        "parameters": {
+            "model.dropout": {"type": "float", "low": 0.0, "high": 0.5},
+            "training.optimiser.lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+            "pipeline.clip_log.high": {"type": "float", "low": 6.0, "high": 12.0},
+        },
+    },
+    "data": {"root": "synthetic", "synthetic": {"patients": 8}, "sampling": {"name": "eeg_middle"}},
+    "sampler": {"name": "tpe", "n_startup_trials": 3},
+    "pruner": {"name": "median"},
+    "trials": 12,
+    "device": "cpu",
+}
+
+
+def platform_part() -> list[Figure]:
+    """Run a study of small trials and return what each costs outside its epochs."""
+    training, ended = defaultdict(float), {}
+
+    def notice(event: Event) -> None:
+        if isinstance(event, Judged):
+            training[event.ended.number] += event.ended.epoch.seconds
+        elif isinstance(event, Finished):
+            ended[event.ended.number] = time.perf_counter()
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = StudyConfig.model_validate(SMALL_STUDY)
+        run_study(config, Places(root=Path(folder)), notify=notice, progress=lambda *_: None)
+    costs = [ended[number] - ended[number - 1] - training[number] for number in sorted(ended)[1:]]
+    print(f"\nplatform, {len(ended)} small trials of 2 folds x 2 epochs: seconds per trial outside its epochs")
+    print(f"min {min(costs):.3f}  median {statistics.median(costs):.3f}  max {max(costs):.3f}")
+    return [Figure("platform_seconds_per_trial", statistics.median(costs), 0.3, "s")]
 
 
 if __name__ == "__main__":
