@@ -75,7 +75,8 @@ class StudyView:
     def on_event(self, event: Event) -> None:
         """Take in one event of the coordinator."""
         if isinstance(event, Notice):
-            self._console.print(("warning: " if event.warning else "") + event.text, style="yellow", markup=False)
+            text = ("warning: " if event.warning else "") + event.text
+            self._console.print(text, style="yellow", markup=False, soft_wrap=True)
         elif isinstance(event, Submitted):
             self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic())
         elif isinstance(event, Judged):

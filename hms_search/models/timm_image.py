@@ -119,7 +119,7 @@ def resolve_weights(model: TimmImage, settled: Mapping[str, str] = _NOTHING) -> 
     try:
         file = imagenet_file(model.backbone)
     except CheckpointError as error:
-        logger.warning("weights auto becomes none: %s", error)
+        logger.info("weights auto becomes none: %s", error)
         return model.model_copy(update={"weights": "none"})
     logger.info("weights auto becomes imagenet: %s", file)
     return model.model_copy(update={"weights": "imagenet"})

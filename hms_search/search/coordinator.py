@@ -257,18 +257,14 @@ class Coordinator:
 
     def _with_weights(self, config: ExperimentConfig) -> ExperimentConfig:
         """Settle ``weights: auto``, once per backbone for the whole study, so that its trials compare."""
-        if config.model.weights != "auto":
-            return config
-        settled: dict[str, str] = dict(self._study.user_attrs.get(WEIGHTS_KEY, {}))
-        if config.model.backbone not in settled:
-            settled[config.model.backbone] = resolve_weights(config.model).weights
-            self._study.set_user_attr(WEIGHTS_KEY, settled)
-            if settled[config.model.backbone] == "none":
-                text = (
-                    f"no ImageNet weights can be had for {config.model.backbone}: the study trains from random weights"
-                )
-                self._notify(Notice(text, warning=True))
-        model = config.model.model_copy(update={"weights": settled[config.model.backbone]})
+        settled: dict[str, str] = self._study.user_attrs.get(WEIGHTS_KEY, {})
+        model = resolve_weights(config.model, settled)
+        if config.model.weights == "auto" and model.backbone not in settled:
+            self._study.set_user_attr(WEIGHTS_KEY, {**settled, model.backbone: model.weights})
+            if model.weights == "none":
+                why = f"no ImageNet weights of {model.backbone} can be had (neither the hub nor its cache has them)"
+                remedy = "the study trains from random weights; give model.weights a .safetensors file for better"
+                self._notify(Notice(f"{why}: {remedy}", warning=True))
         return config.model_copy(update={"model": model})
 
     def _watch_pruning(self) -> None:

@@ -74,7 +74,7 @@ def test_a_resumed_study_keeps_its_trials(storage: optuna.storages.BaseStorage) 
             {},
             ["another space", "parameters.model.dropout.high: 0.5 -> 0.4"],
         ),
-        (("space.base.training.epochs=4",), {}, ["another space", "base.training.epochs: 3 -> 4"]),
+        (("space.base.training.epochs=5",), {}, ["another space", "base.training.epochs: 4 -> 5"]),
         ((), {"data": "other"}, ["another data", "data was d and is now other"]),
         ((), {"folds": "other"}, ["another folds"]),
         (("seed=1",), {}, ["another seed"]),
