@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -60,6 +60,13 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 def dashboard(places: Places) -> Iterator[str]:
     with serve_dashboard(places.storage_url, places.pictures, port=free_port()) as address:
         yield address
+
+
+@pytest.fixture
+def mine() -> Callable[[], list[psutil.Process]]:
+    """Lists the processes started since the test began; earlier tests may have left a fork server behind."""
+    before = set(psutil.Process().children(recursive=True))
+    return lambda: [child for child in psutil.Process().children(recursive=True) if child not in before]
 
 
 def free_port() -> int:
@@ -130,7 +137,9 @@ def test_only_this_machines_own_names_are_answered(served: str, header: str, sta
     assert [int(line.split()[0]) for line in statuses] == [status]
 
 
-def test_both_dashboards_answer_while_up_and_refuse_foreign_names(places: Places) -> None:
+def test_both_dashboards_answer_while_up_and_refuse_foreign_names(
+    places: Places, mine: Callable[[], list[psutil.Process]]
+) -> None:
     mlflow_port, dashboard_port = free_port(), free_port()
     with dashboards_up(**places.arguments(), mlflow_port=mlflow_port, dashboard_port=dashboard_port) as running:  # type: ignore[arg-type]
         assert running.mlflow == f"http://127.0.0.1:{mlflow_port}"
@@ -139,7 +148,7 @@ def test_both_dashboards_answer_while_up_and_refuse_foreign_names(places: Places
         assert b"effnet" in ask(f"{running.mlflow}/api/2.0/mlflow/experiments/get-by-name?experiment_name=effnet")[1]
         assert ask(f"{running.mlflow}/", host="evil.example")[0] == 403
         assert ask(f"{running.dashboard}/api/studies", host="evil.example")[0] == 403
-        children = psutil.Process().children(recursive=True)
+        children = mine()
         assert any("mlflow" in " ".join(child.cmdline()) for child in children)
         assert len(children) <= 4  # without the job runner's consumers
         open_tracker(running.mlflow, places.artifacts, study="over http").start_study(tags={}, texts={"a.txt": "b"})
@@ -199,21 +208,25 @@ def test_no_process_is_left_after_a_signal_and_taken_ports_are_replaced(places: 
         ({"tracking_uri": "postgresql+nodriver://nobody@127.0.0.1:9/db"}, "exit code"),
     ],
 )
-def test_what_cannot_come_up_is_named_in_one_line(places: Places, changed: dict[str, str], expected: str) -> None:
+def test_what_cannot_come_up_is_named_in_one_line(
+    places: Places, mine: Callable[[], list[psutil.Process]], changed: dict[str, str], expected: str
+) -> None:
     arguments = {**places.arguments(), "mlflow_port": free_port(), "dashboard_port": free_port(), **changed}
     with pytest.raises(HmsSearchError) as raised, dashboards_up(**arguments):  # type: ignore[arg-type]
         pass
     assert isinstance(raised.value, StudyError | TrackingError)
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
-    assert not psutil.Process().children(recursive=True)
+    assert not mine()
 
 
-def test_a_tracking_server_elsewhere_is_named_and_none_is_started(places: Places) -> None:
+def test_a_tracking_server_elsewhere_is_named_and_none_is_started(
+    places: Places, mine: Callable[[], list[psutil.Process]]
+) -> None:
     arguments = {**places.arguments(), "tracking_uri": "http://mlflow.example:5000"}
     with dashboards_up(**arguments, dashboard_port=free_port()) as running:  # type: ignore[arg-type]
         assert running.mlflow == "http://mlflow.example:5000"
-        assert not psutil.Process().children(recursive=True)
+        assert not mine()
 
 
 def test_attaching_note_and_picture_takes_a_fraction_of_a_second(places: Places, tmp_path: Path) -> None:

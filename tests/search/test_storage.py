@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,13 +147,14 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A fresh PostgreSQL server on a free loopback port, run by a user that is not root."""
     binaries = _postgres_binaries()
-    folder = tmp_path_factory.mktemp("postgres")
-    cluster = folder / "cluster"
-    cluster.mkdir()
-    _open_way_for_others(folder)
+    with tempfile.TemporaryDirectory(prefix="hms-search-postgres-") as folder:  # pytest's own let no other user in
+        yield from _serve_postgres(binaries, Path(folder))
+
+
+def _serve_postgres(binaries: Path, cluster: Path) -> Iterator[str]:
     user = "postgres" if os.geteuid() == 0 else None
     if user is not None:
         shutil.chown(cluster, user)
@@ -182,12 +184,6 @@ def _postgres_binaries() -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
-
-
-def _open_way_for_others(folder: Path) -> None:
-    """Let the server's user pass through pytest's private folders, which only their owner may enter."""
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o011)
 
 
 @pytest.mark.postgres
