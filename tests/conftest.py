@@ -1,9 +1,11 @@
-"""What several tests share: the real recordings beside the repository."""
+"""What several tests share: the real recordings beside the repository, and one thread per process."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # two test processes with two threads each on two cores wait for each other
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -24,13 +24,13 @@ from hms_search.models import resolve_weights
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.pruners import FoldJudge
+from hms_search.search.report import KEPT_METRICS, OUTCOME_KEY
 from hms_search.search.samplers import exhausted
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import EpochEnded, Job, Outcome, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import Worker, WorkerDied, ready_workers
 from hms_search.tracking import Tracker
 
-OUTCOME_KEY = "outcome"
 WEIGHTS_KEY = "hms_search:weights"
 _HOPELESS = 3
 _ALARM_AFTER = 10
@@ -165,11 +165,8 @@ class Coordinator:
     def _tell(self, ended: TrialEnded) -> None:
         trial = self._running.pop(ended.number)
         self._judge.trial_ended(ended.number, failed=ended.outcome == "failed")
-        trial.set_user_attr(
-            "scores", {"outcome": ended.outcome, "folds": list(ended.fold_values), "metrics": dict(ended.metrics)}
-        )
-        if ended.reason:
-            trial.set_user_attr("reason", ended.reason)
+        for name, value in _attributes(ended).items():
+            trial.set_user_attr(name, value)
         attach_trial(self._study, trial, note=_note(ended), curve=ended.curve, pictures=self._pictures)
         if ended.outcome == "complete":
             self._study.tell(trial, ended.value)
@@ -186,7 +183,6 @@ class Coordinator:
         self._tell(TrialEnded(died.job.number, outcome, died.run_id, seconds=0.0, reason=reason))
 
     def _fail(self, trial: optuna.Trial, outcome: Outcome) -> None:
-        trial.set_user_attr(OUTCOME_KEY, outcome)
         self._study.tell(trial, state=TrialState.FAIL)
         if outcome == "interrupted":
             self._queue_again(trial.number, trial.params, trial.user_attrs)
@@ -294,6 +290,16 @@ def trial_seed(study_seed: int, number: int) -> int:
     """Return a trial's training seed, derived from the study's seed and the trial's number."""
     digest = hashlib.sha256(f"hms_search trial {study_seed} {number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _attributes(ended: TrialEnded) -> dict[str, Any]:
+    """Return what the study keeps of a trial: columns of optuna-dashboard's table; the rest is in its MLflow run."""
+    kept: dict[str, Any] = {name: ended.metrics[name] for name in KEPT_METRICS if name in ended.metrics}
+    if ended.fold_values:
+        kept["folds"] = list(ended.fold_values)
+    if ended.reason:
+        kept["reason"] = ended.reason
+    return {OUTCOME_KEY: ended.outcome, **kept}
 
 
 def _note(ended: TrialEnded) -> str:

@@ -12,6 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.errors import StudyError
 from hms_search.search.study import CONFIG_KEY
 
+OUTCOME_KEY = "outcome"
+KEPT_METRICS = ("kl_all", "kl_high", "kl_low", "accuracy", "kl_interval_low", "kl_interval_high")
+"""The metrics of all out-of-fold rows that the study itself keeps; the MLflow run has them all."""
+
 
 @dataclass(frozen=True)
 class TrialRow:
@@ -120,17 +124,17 @@ def find_report(storage: optuna.storages.BaseStorage, name: str) -> StudyReport:
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
-    scores = trial.user_attrs.get("scores", {})
+    kept = trial.user_attrs
     states = {TrialState.RUNNING: "running", TrialState.WAITING: "queued"}
     return TrialRow(
         number=trial.number,
-        outcome=states.get(trial.state) or scores.get("outcome") or trial.user_attrs.get("outcome", "failed"),
+        outcome=states.get(trial.state) or kept.get(OUTCOME_KEY, "failed"),
         value=trial.value if trial.state == TrialState.COMPLETE else None,
-        folds=tuple(scores.get("folds", ())),
+        folds=tuple(kept.get("folds", ())),
         params=trial.params,
-        metrics=scores.get("metrics", {}),
-        reason=trial.user_attrs.get("reason", ""),
+        metrics={name: kept[name] for name in KEPT_METRICS if name in kept},
+        reason=kept.get("reason", ""),
         seconds=trial.duration.total_seconds() if trial.duration is not None else None,
-        run_id=trial.user_attrs.get("mlflow_run_id", ""),
-        baseline=bool(trial.user_attrs.get("baseline")),
+        run_id=kept.get("mlflow_run_id", ""),
+        baseline=bool(kept.get("baseline")),
     )

@@ -128,6 +128,7 @@ def open_study(
     names = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
     if config.name not in names:
         study = optuna.create_study(storage=storage, study_name=config.name, direction="minimize")
+        study.set_metric_names([f"KL divergence, {config.objective} votes"])
         study.set_user_attr(CONTRACT_KEY, asdict(contract))
         study.set_user_attr(CONFIG_KEY, config.to_dict())
     else:

@@ -44,7 +44,7 @@ def test_a_study_runs_to_its_end_and_each_trial_is_an_mlflow_run(hms_search: Com
     assert trials[0].params == {"model.dropout": 0.0, "training.optimiser.lr": 1e-3, "pipeline.normalise": "instance"}
     for trial in trials:
         run = runs[trial.number]
-        folds = trial.user_attrs["scores"]["folds"]
+        folds = trial.user_attrs["folds"]
         assert trial.user_attrs["mlflow_run_id"] == run.info.run_id
         assert run.info.status == "FINISHED"
         assert trial.value == pytest.approx(sum(folds) / 2)
