@@ -13,6 +13,7 @@ from hms_search.data.folds import Folds, GroupedFolds
 from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
+from hms_search.search.experimental import knowingly
 from hms_search.search.pruners import Median, Pruner
 from hms_search.search.samplers import Sampler, Tpe
 from hms_search.search.space import SearchSpace
@@ -128,7 +129,8 @@ def open_study(
     names = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
     if config.name not in names:
         study = optuna.create_study(storage=storage, study_name=config.name, direction="minimize")
-        study.set_metric_names([f"KL divergence, {config.objective} votes"])
+        with knowingly():
+            study.set_metric_names([f"KL divergence, {config.objective} votes"])
         study.set_user_attr(CONTRACT_KEY, asdict(contract))
         study.set_user_attr(CONFIG_KEY, config.to_dict())
     else:
