@@ -14,9 +14,9 @@ from hms_search.data.hms import ELECTRODES, REGIONS, Kind, kind_of, read_eeg, re
 from hms_search.data.prepare import PrepareReport
 from hms_search.data.synthetic import SyntheticReport
 from hms_search.document import Document, parse_yaml, read_yaml
-from hms_search.eeg.histogram import count_log_power
+from hms_search.eeg.histogram import count_log_power, log_power
 from hms_search.eeg.normalise import Datawide
-from hms_search.eeg.pipeline import SpectrogramPipeline, log_power
+from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.errors import ConfigError, DataError
 
 _STYLES = {"error": "red", "warning": "yellow", "note": "dim"}

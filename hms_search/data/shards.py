@@ -21,7 +21,7 @@ from jaxtyping import Float, Float16, Int
 
 from hms_search.data.atomic import replacing
 from hms_search.data.hms import COLUMNS, Kind, read_eeg, read_spectrogram
-from hms_search.eeg.histogram import count_log_power
+from hms_search.eeg.histogram import count_log_power, log_power
 from hms_search.errors import DataError
 
 SHARDS = "shards"
@@ -110,13 +110,6 @@ def read_shard(task: ShardTask) -> Shard | None:
     return shard if n_bytes == shard.lengths.sum() * N_COLUMNS[task.kind] * DTYPE.itemsize else None
 
 
-def to_log_power(power: Float[np.ndarray, "time 400"]) -> Float16[np.ndarray, "time 400"]:
-    """Return ``ln(power)`` as float16: power 0 gives -inf, a missing value NaN."""
-    with np.errstate(divide="ignore"):
-        log_power: np.ndarray = np.log(power).astype(DTYPE)
-    return log_power
-
-
 def to_microvolts(signal: Float[np.ndarray, "n_times 20"]) -> Float16[np.ndarray, "n_times 20"]:
     """Return an EEG as float16; what a saturated amplifier wrote beyond +-65504 microvolts is clipped there."""
     if max(np.fmax.reduce(signal, axis=None), -np.fmin.reduce(signal, axis=None)) > LARGEST_UV:
@@ -127,7 +120,7 @@ def to_microvolts(signal: Float[np.ndarray, "n_times 20"]) -> Float16[np.ndarray
 def _load(path: Path, kind: Kind) -> tuple[Float16[np.ndarray, "rows columns"], Int[np.ndarray, " counts"]]:
     """Return a recording as it is stored, and counts whose last entry is the number of missing values."""
     if kind == "spectrogram":
-        array = to_log_power(read_spectrogram(path))
+        array = log_power(read_spectrogram(path)).astype(DTYPE)
         count = count_log_power(array)
     else:
         signal = read_eeg(path)

@@ -1,4 +1,4 @@
-"""Histograms of log power: what makes data-wide statistics cost nothing for any clip bounds.
+"""Log power and its histograms: what makes data-wide statistics cost nothing for any clip bounds.
 
 A recording's histogram is counted once, when the data is prepared. The mean and standard deviation of the values
 clipped to *any* bounds then follow from sums over bins instead of another pass over the data set.
@@ -24,6 +24,12 @@ class Moments:
     mean: float
     std: float
     count: int
+
+
+def log_power(power: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return the natural logarithm of spectrogram power, float32: 0 (and below) becomes -inf, NaN stays NaN."""
+    with np.errstate(divide="ignore"):
+        return np.log(np.maximum(np.asarray(power, dtype=np.float32), np.float32(0)))
 
 
 def count_log_power(log_power: Float[np.ndarray, "..."]) -> Int[np.ndarray, " counts"]:

@@ -20,12 +20,6 @@ from hms_search.eeg.histogram import HIGHEST, LOWEST, Moments, clipped_moments
 from hms_search.eeg.normalise import Datawide, Instance, Normalise
 
 
-def log_power(power: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return the natural logarithm of spectrogram power, float32: 0 (and below) becomes -inf, NaN stays NaN."""
-    with np.errstate(divide="ignore"):
-        return np.log(np.maximum(np.asarray(power, dtype=np.float32), np.float32(0)))
-
-
 class ClipLog(Component):
     """Bounds of log power, as exponents of e: power is clipped to [e^low, e^high]; the report's high- and lowpass."""
 

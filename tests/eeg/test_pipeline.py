@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torchvision.transforms import v2
 
-from hms_search.eeg.histogram import count_log_power
-from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline, log_power
+from hms_search.eeg.histogram import count_log_power, log_power
+from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
 
 NO_COUNTS = np.zeros(0, dtype=np.int64)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mlflow
 import optuna
+import pandas as pd
 import psutil
 import pytest
 from command_line import CommandLine, interrupt, wait_for
@@ -156,12 +157,31 @@ def test_a_diverging_trial_fails_with_its_reason_and_a_hopeless_study_stops(hms_
 
 
 def test_a_study_resumed_with_something_changed_is_refused(hms_search: CommandLine, recordings: Path) -> None:
-    hms_search(*RUN, "--trials", "1")
-    output = hms_search(*RUN, "--trials", "2", "--set", "space.parameters.model.dropout.high=0.4", code=2)
+    copy = hms_search.folder / "copy"
+    copy.mkdir()
+    for folder in ("train_eegs", "train_spectrograms"):
+        (copy / folder).symlink_to(recordings / folder)
+    table = pd.read_csv(recordings / "train.csv")
+    table.to_csv(copy / "train.csv", index=False)
+    run = ("run", "small.yaml", "--data", "copy")
+    hms_search(*run, "--trials", "1")
+    output = hms_search(*run, "--trials", "2", "--set", "space.parameters.model.dropout.high=0.4", code=2)
     assert re.search(r"error: study 'small' has 1 trials with another space: .*model.dropout.high: 0.5 -> 0.4", output)
-    output = hms_search(*RUN, "--trials", "2", "--set", "data.sampling.name=label", code=2)
+    assert "another data" in hms_search(*run, "--trials", "2", "--set", "data.sampling.name=label", code=2)
+    table["other_vote"] += 1
+    table.to_csv(copy / "train.csv", index=False)
+    output = hms_search(*run, "--trials", "2", code=2)
     assert "another data" in output
+    assert "Its trials are kept" in output
     assert len(trials_of(hms_search.folder)) == 1
+
+
+def test_a_time_limit_ends_after_the_epoch_and_the_trial_is_queued_again(hms_search: CommandLine) -> None:
+    long = ("--set", "space.base.training.epochs=5000", "--timeout", "20")
+    output = hms_search(*RUN, *long, code=1)
+    assert "the time is up" in output
+    assert "1 interrupted, 1 queued" in output
+    assert [trial.state for trial in trials_of(hms_search.folder)] == [TrialState.FAIL, TrialState.WAITING]
 
 
 @pytest.mark.parametrize(
