@@ -76,7 +76,7 @@ class StudyView:
         """Take in one event of the coordinator."""
         if isinstance(event, Notice):
             text = ("warning: " if event.warning else "") + event.text
-            self._console.print(text, style="yellow", markup=False, soft_wrap=True)
+            self._console.print(text, style="yellow", markup=False, soft_wrap=not self._console.is_terminal)
         elif isinstance(event, Submitted):
             self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic())
         elif isinstance(event, Judged):

@@ -55,7 +55,7 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
     console.print(
         f"value: KL divergence on {report.objective} votes, mean over {report.n_folds} folds; "
         "interval: 95 % bootstrap over patients of all out-of-fold rows",
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     _print_comparison(report, console)
     if report.rows:
@@ -76,7 +76,7 @@ def _print_comparison(report: StudyReport, console: Console) -> None:
         console.print("the baseline itself is the best so far")
     elif best.interval and baseline.interval and best.interval[1] >= baseline.interval[0]:
         text = "their intervals overlap: the difference may be noise; a paired test over patients would tell"
-        console.print(text, soft_wrap=True)
+        console.print(text, soft_wrap=not console.is_terminal)
 
 
 def _trials_table(report: StudyReport, top: int) -> Table:

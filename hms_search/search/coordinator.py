@@ -299,7 +299,7 @@ def _attributes(ended: TrialEnded) -> dict[str, Any]:
         kept["folds"] = list(ended.fold_values)
     if ended.reason:
         kept["reason"] = ended.reason
-    return {OUTCOME_KEY: ended.outcome, **kept}
+    return {OUTCOME_KEY: ended.outcome, "seconds": round(ended.seconds, 2), **kept}
 
 
 def _note(ended: TrialEnded) -> str:

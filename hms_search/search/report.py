@@ -134,7 +134,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
         params=trial.params,
         metrics={name: kept[name] for name in KEPT_METRICS if name in kept},
         reason=kept.get("reason", ""),
-        seconds=trial.duration.total_seconds() if trial.duration is not None else None,
+        seconds=kept.get("seconds"),
         run_id=kept.get("mlflow_run_id", ""),
         baseline=bool(kept.get("baseline")),
     )
