@@ -101,7 +101,7 @@ class StudyView:
         row.value = ended.value if ended.value is not None else row.value
         if not self._console.is_terminal:
             value = f" KL {ended.value:.4f}" if ended.value is not None else ""
-            reason = f" ({ended.reason})" if ended.reason else ""
+            reason = f" ({ended.reason})" if ended.reason and ended.outcome != "pruned" else ""
             baseline = " (baseline)" if row.baseline else ""
             line = f"trial {row.number}{baseline}: {ended.outcome}{value}{reason} in {duration(ended.seconds)}"
             self._console.print(f"{line}, {self._eta()}", markup=False)
