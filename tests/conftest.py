@@ -1,9 +1,12 @@
 """What several tests share: the real recordings beside the repository, and one thread per process."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import postgres_binaries, serve_postgres
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two test processes with two threads each on two cores wait for each other
 
@@ -19,3 +22,11 @@ def shared_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A fresh PostgreSQL server on a free loopback port, run by a user that is not root."""
+    binaries = postgres_binaries()
+    with tempfile.TemporaryDirectory(prefix="hms-search-postgres-") as folder:  # pytest's own let no other user in
+        yield from serve_postgres(binaries, Path(folder))

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,8 @@ import psutil
 import pytest
 from command_line import CommandLine, interrupt, wait_for
 from optuna.trial import FrozenTrial, TrialState
+
+from hms_search.tracking.server import mlflow_server
 
 RUN = ("run", "small.yaml", "--data", "recordings")
 
@@ -202,6 +205,26 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
     output = hms_search(*arguments, code=2)
     assert words in output
     assert "Traceback" not in output
+
+
+@pytest.mark.postgres
+def test_a_study_runs_on_postgresql_and_a_tracking_server(
+    hms_search: CommandLine, postgres_url: str, tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    database = f"sqlite:///{tmp_path / 'server.db'}"
+    with mlflow_server(database, tmp_path / "artifacts", host="127.0.0.1", port=port) as server:
+        hms_search(*RUN, "--trials", "2", "--storage", postgres_url, "--tracking-uri", server.address)
+        assert "best: trial" in hms_search("show", "small", "--storage", postgres_url)
+        client = mlflow.MlflowClient(server.address)
+        runs = client.search_runs([client.get_experiment_by_name("small").experiment_id])
+        assert sorted(run.info.status for run in runs) == ["FINISHED"] * 3
+        trial = next(run for run in runs if run.data.tags.get("trial") == "0")
+        names = {file.path for file in client.list_artifacts(trial.info.run_id)}
+        assert {"config.yaml", "learning_curve.png"} <= names
+    assert not (hms_search.folder / "mlruns" / "optuna.db").exists()
 
 
 def test_two_sessions_of_one_study_exclude_each_other(hms_search: CommandLine) -> None:

@@ -1,12 +1,8 @@
 """The storage: claims of several processes, the mode of the SQLite file, and errors a user can mend."""
 
-import os
-import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,46 +140,6 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
     with pytest.raises(StudyError, match="not a database"):
         open_storage(f"sqlite:///{path}")
     assert path.read_bytes() == before
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    """A fresh PostgreSQL server on a free loopback port, run by a user that is not root."""
-    binaries = _postgres_binaries()
-    with tempfile.TemporaryDirectory(prefix="hms-search-postgres-") as folder:  # pytest's own let no other user in
-        yield from _serve_postgres(binaries, Path(folder))
-
-
-def _serve_postgres(binaries: Path, cluster: Path) -> Iterator[str]:
-    user = "postgres" if os.geteuid() == 0 else None
-    if user is not None:
-        shutil.chown(cluster, user)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def call(*command: str) -> None:
-        subprocess.run(
-            [str(binaries / command[0]), *command[1:]],
-            check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, timeout=60,
-        )  # fmt: skip
-
-    call("initdb", "-D", str(cluster), "-U", "hms", "--auth=trust", "--no-sync")
-    options = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    call("pg_ctl", "-D", str(cluster), "-o", options, "-l", str(cluster / "log"), "-w", "start")
-    try:
-        yield f"postgresql://hms@127.0.0.1:{port}/postgres"
-    finally:
-        call("pg_ctl", "-D", str(cluster), "-m", "immediate", "-w", "stop")
-
-
-def _postgres_binaries() -> Path:
-    for initdb in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True):
-        return initdb.parent
-    message = "no PostgreSQL server here: install Debian's package postgresql"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 @pytest.mark.postgres
