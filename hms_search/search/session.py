@@ -66,23 +66,32 @@ class Places:
         return self.root / "stores" / f"{root.resolve().name}-{fingerprint_of(str(root.resolve()))}"
 
 
+_SHOWN_REJECTIONS = 5
+
 ReportProgress = Callable[[str, Progress], None]
 """Called with what is being done and how far it is."""
 
 
-def prepared_data(data: DataConfig, places: Places, *, workers: int | None = None, progress: ReportProgress) -> Path:
+def prepared_data(
+    data: DataConfig, places: Places, *, progress: ReportProgress, notify: Callable[[Event], None]
+) -> Path:
     """Return the fresh Store of a study's data, written first where it is missing or stale.
 
-    Raises DataError where no data was named or the folder does not exist.
+    What is rejected is named in a notice. Raises DataError where no data was named or the folder does not exist.
     """
-    root = data_root(data, places, workers=workers, progress=progress)
+    root = data_root(data, places, progress=progress)
     store = places.store(root)
-    if not is_fresh(root, store):
-        prepare(root, store, workers=workers, on_progress=lambda step: progress(f"preparing {root.name}", step))
+    if is_fresh(root, store):
+        return store
+    report = prepare(root, store, on_progress=lambda step: progress(f"preparing {root.name}", step))
+    if report.rejected:
+        shown = "; ".join(f"{one.kind} {one.id}: {one.reason}" for one in report.rejected[:_SHOWN_REJECTIONS])
+        all_of_them = f"{len(report.rejected)} files and rows were rejected, all listed in {store / 'rejected.csv'}"
+        notify(Notice(f"{all_of_them}: {shown}", warning=True))
     return store
 
 
-def data_root(data: DataConfig, places: Places, *, workers: int | None, progress: ReportProgress) -> Path:
+def data_root(data: DataConfig, places: Places, *, progress: ReportProgress) -> Path:
     """Return the folder with a study's recordings, a synthetic one written first where it is missing."""
     if data.root is None:
         raise DataError("no data: give the folder with train.csv as --data ROOT, or try --data synthetic")
@@ -96,7 +105,6 @@ def data_root(data: DataConfig, places: Places, *, workers: int | None, progress
         root,
         n_patients=data.synthetic.patients,
         seed=data.synthetic.seed,
-        workers=workers,
         on_progress=lambda done, total: progress("writing synthetic recordings", Progress(done, total, 0, 0)),
     )
     return root
@@ -110,7 +118,7 @@ def run_study(
     Raises StudyError where another session is running it or where its space, data or folds have changed.
     """
     with _only_session(places.lock(config.name), config.name):
-        store_path = prepared_data(config.data, places, progress=progress)
+        store_path = prepared_data(config.data, places, progress=progress, notify=notify)
         store = Store.open(store_path, config.data.sampling, source=config.space.base.pipeline.source)
         plan = plan_folds(config.folds, store)
         contract = contract_of(config, data=store.fingerprint, folds=plan.fingerprint)

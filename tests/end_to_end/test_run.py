@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import optuna
 import pandas as pd
 import psutil
@@ -177,6 +178,34 @@ def test_a_study_resumed_with_something_changed_is_refused(hms_search: CommandLi
     assert "another data" in output
     assert "Its trials are kept" in output
     assert len(trials_of(hms_search.folder)) == 1
+
+
+def test_bad_recordings_are_named_and_the_rest_is_used(hms_search: CommandLine, recordings: Path) -> None:
+    broken = hms_search.folder / "broken"
+    for folder in ("train_eegs", "train_spectrograms"):
+        (broken / folder).mkdir(parents=True)
+        for file in (recordings / folder).iterdir():
+            (broken / folder / file.name).symlink_to(file)
+    table = pd.read_csv(recordings / "train.csv")
+    table.loc[0, [column for column in table if column.endswith("_vote")]] = 0
+    table.to_csv(broken / "train.csv", index=False)
+    truncated, disordered, empty = sorted((broken / "train_spectrograms").iterdir())[-3:]
+    content, frame, gone = truncated.read_bytes(), pd.read_parquet(disordered), pd.read_parquet(empty)
+    for file in (truncated, disordered, empty):
+        file.unlink()
+    truncated.write_bytes(content[: len(content) // 2])
+    frame[[*frame.columns[:1], *frame.columns[:0:-1]]].to_parquet(disordered)
+    gone.iloc[:, 1:] = np.float32("nan")
+    gone.to_parquet(empty)
+    output = hms_search("run", "small.yaml", "--data", "broken", "--trials", "1")
+    assert "4 files and rows were rejected, all listed in" in output
+    rejected = pd.read_csv(next((hms_search.folder / "mlruns" / "stores").glob("broken-*")) / "rejected.csv")
+    reasons = dict(zip(rejected["id"].astype(str), rejected["reason"], strict=True))
+    assert "unreadable" in reasons[truncated.stem]
+    assert "order" in reasons[disordered.stem]
+    assert "NaN" in reasons[empty.stem] or "missing" in reasons[empty.stem]
+    assert any("vote" in reason for reason in reasons.values())
+    assert [trial.state for trial in trials_of(hms_search.folder)] == [TrialState.COMPLETE]
 
 
 def test_a_time_limit_ends_after_the_epoch_and_the_trial_is_queued_again(hms_search: CommandLine) -> None:
