@@ -19,6 +19,9 @@ from hms_search.component import Component
 from hms_search.eeg.histogram import HIGHEST, LOWEST, Moments, clipped_moments
 from hms_search.eeg.normalise import Datawide, Instance, Normalise
 
+PIPELINE_VERSION = 1
+"""Raised whenever the same configuration makes another image of the same recording."""
+
 
 class ClipLog(Component):
     """Bounds of log power, as exponents of e: power is clipped to [e^low, e^high]; the report's high- and lowpass."""

@@ -73,6 +73,10 @@ class TimmImage(Component):
             raise ValueError(f"timm has no pretrained weights for {self.backbone}; write weights: none, or a file")
         return self
 
+    def architecture(self) -> Self:
+        """Return the same network with random weights: what to build before trained weights are loaded."""
+        return self.model_copy(update={"weights": "none"})
+
     def build(self, image: tuple[int, int] | None = None) -> nn.Module:
         """Return the network, ``[batch, 1, height, width] -> [batch, 6]`` logits; random weights are drawn globally.
 
