@@ -3,6 +3,9 @@
 A component is its config and its behaviour: signal steps are called; models, optimisers and schedules have ``build``.
 A union of components, told apart by ``name``, is the registry of an option: a new option is one class and its place in
 the union.
+
+What a trained model needs imports ``Field`` and the validators from here, never from pydantic: in a Kaggle bundle,
+``hms_search/inference/bundled/component.py``, which needs no library, stands in for this module.
 """
 
 import hashlib
@@ -13,6 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Field
+from pydantic import field_validator as field_validator
+from pydantic import model_validator as model_validator
 from pydantic_core import ErrorDetails
 
 from hms_search.document import Document, read_yaml

@@ -6,9 +6,7 @@ small component, and :data:`Sampling` is the list of them.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
-from hms_search.component import Component
+from hms_search.component import Component, Field
 from hms_search.data.labels import HIGH_VOTES
 
 

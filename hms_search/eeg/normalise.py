@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
-from hms_search.component import Component
+from hms_search.component import Component, Field
 from hms_search.eeg.histogram import Moments
 
 EPSILON = 1e-6

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, Integer
-from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from hms_search.component import Component
+from hms_search.component import Component, Field, model_validator
 from hms_search.eeg.histogram import HIGHEST, LOWEST, Moments, clipped_moments
 from hms_search.eeg.normalise import Datawide, Instance, Normalise
 

@@ -8,10 +8,9 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import timm
-from pydantic import Field, field_validator, model_validator
 from torch import nn
 
-from hms_search.component import Component
+from hms_search.component import Component, Field, field_validator, model_validator
 from hms_search.data.labels import CLASSES
 from hms_search.errors import CheckpointError, ConfigError
 from hms_search.models.weights import imagenet_file, load_weights
