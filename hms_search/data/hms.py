@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float
+from jaxtyping import Float, Float16
 
 from hms_search.data.labels import VOTE_COLUMNS
+from hms_search.eeg.histogram import log_power
 from hms_search.errors import DataError
 
 SFREQ = 200
@@ -119,6 +120,17 @@ def read_spectrogram(path: Path) -> Float[np.ndarray, "time 400"]:
     if np.fmin.reduce(power, axis=None) < 0:
         raise DataError(f"spectrogram {path.stem}: expected power >= 0, found {np.nanmin(power):g}")
     return power
+
+
+def read_log_power(path: Path) -> Float16[np.ndarray, "time 400"]:
+    """Return the natural-log power of a spectrogram file as the Store keeps it: -inf for power 0, NaN for missing.
+
+    Raises DataError with id and reason, also where every value is missing.
+    """
+    power = read_spectrogram(path)
+    if np.isnan(power).all():
+        raise DataError(f"spectrogram {path.stem}: every value is missing (NaN)")
+    return log_power(power).astype("<f2")
 
 
 def kind_of(path: Path) -> Kind:

@@ -5,6 +5,7 @@ import pandas as pd
 
 from hms_search.data.hms import EEG_WINDOW, KINDS, SFREQ, SPECTROGRAM_STEP_S, SPECTROGRAM_WINDOW, Kind
 from hms_search.data.labels import VOTE_COLUMNS
+from hms_search.data.middle import middle_windows
 from hms_search.data.sampling import EegMiddleSampling, LabelSampling, MaxVoteSampling, Sampling, SpectrogramSampling
 
 LINKS = (*(f"{kind}_id" for kind in KINDS), *KINDS)
@@ -67,16 +68,13 @@ def select(
 
 def _to_middle(rows: pd.DataFrame, lengths: dict[Kind, np.ndarray]) -> pd.DataFrame:
     """Return the rows with the middle windows of their EEG: all rows of an EEG get the same links and starts."""
-    rows = rows.copy()
-    by_eeg = rows.groupby("eeg_id")
-    first = by_eeg["spectrogram_id"].transform("first")
-    same = rows["spectrogram_id"] == first
-    offsets = rows["spectrogram_offset_s"].where(same.fillna(False)).groupby(rows["eeg_id"])
-    middle = (offsets.transform("min") + offsets.transform("max")) // (2 * SPECTROGRAM_STEP_S)
-    rows["spectrogram_id"] = first
-    rows["spectrogram"] = rows["spectrogram"].where(same.fillna(False)).groupby(rows["eeg_id"]).transform("max")
-    rows["spectrogram"] = rows["spectrogram"].fillna(-1).astype("int64")
-    rows["spectrogram_start"] = middle.fillna(0).astype("int64")
+    middle = middle_windows(rows)
+    stored = rows["spectrogram"].where(middle["named"]).groupby(rows["eeg_id"]).transform("max")
+    rows = rows.assign(
+        spectrogram_id=middle["spectrogram_id"],
+        spectrogram_start=middle["spectrogram_start"],
+        spectrogram=stored.fillna(-1).astype("int64"),
+    )
     rows["eeg_start"] = (_lengths(rows, "eeg", lengths) - EEG_WINDOW) // 2
     return rows
 

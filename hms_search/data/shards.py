@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Float, Float16, Int
 
 from hms_search.data.atomic import replacing
-from hms_search.data.hms import COLUMNS, Kind, read_eeg, read_spectrogram
-from hms_search.eeg.histogram import count_log_power, log_power
+from hms_search.data.hms import COLUMNS, Kind, read_eeg, read_log_power
+from hms_search.eeg.histogram import count_log_power
 from hms_search.errors import DataError
 
 SHARDS = "shards"
@@ -120,14 +120,13 @@ def to_microvolts(signal: Float[np.ndarray, "n_times 20"]) -> Float16[np.ndarray
 def _load(path: Path, kind: Kind) -> tuple[Float16[np.ndarray, "rows columns"], Int[np.ndarray, " counts"]]:
     """Return a recording as it is stored, and counts whose last entry is the number of missing values."""
     if kind == "spectrogram":
-        array = log_power(read_spectrogram(path)).astype(DTYPE)
-        count = count_log_power(array)
-    else:
-        signal = read_eeg(path)
-        array, count = to_microvolts(signal), np.array([np.count_nonzero(np.isnan(signal))])
-    if count[-1] == array.size:
-        raise DataError(f"{kind} {path.stem}: every value is missing (NaN)")
-    return array, count
+        log_power = read_log_power(path)
+        return log_power, count_log_power(log_power)
+    signal = read_eeg(path)
+    n_missing = np.count_nonzero(np.isnan(signal))
+    if n_missing == signal.size:
+        raise DataError(f"eeg {path.stem}: every value is missing (NaN)")
+    return to_microvolts(signal), np.array([n_missing])
 
 
 def _write_whole(file: FileIO, array: Float16[np.ndarray, "rows columns"]) -> None:
