@@ -1,21 +1,26 @@
 """The centre: one configuration, trained and scored on some folds of one Store."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import nn
 
-from hms_search.component import Component
+from hms_search.component import Component, fingerprint_of
 from hms_search.data.batches import Batches, Samples
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
 from hms_search.errors import ConfigError, DataError
-from hms_search.models import Model
+from hms_search.models import Model, save_weights
+from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
 from hms_search.training.metrics import Stratum, in_stratum, kl_terms, patient_interval, scores
-from hms_search.training.trainer import Epoch, FoldResult, Slot, fit, ignore
+from hms_search.training.progress import result_of, result_state
+from hms_search.training.results import Epoch, FoldResult, Slot, ignore
+from hms_search.training.trainer import fit
 
 
 class ExperimentConfig(Component):
@@ -28,6 +33,10 @@ class ExperimentConfig(Component):
 
 class Plan(Protocol):
     """What an experiment reads of a :class:`hms_search.data.folds.FoldPlan`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that name the folds."""
 
     @property
     def use(self) -> tuple[int, ...]:
@@ -80,37 +89,31 @@ def run_experiment(
     device: str = "auto",
     objective: Stratum = "all",
     on_epoch: Callable[[Epoch], None] = ignore,
+    out_dir: Path | None = None,
 ) -> ExperimentResult:
     """Return the result of training and scoring ``config`` on each fold that ``plan`` uses, one after the other.
 
     Nothing of a fold's validation rows enters its training: datawide statistics come from its training rows.
     ``on_epoch`` sees every validated epoch and may raise :class:`hms_search.errors.TrialStopped`.
 
+    With ``out_dir``, the networks are kept there (:func:`weights_file`), and a call that was interrupted, however
+    rudely, goes on after the last finished epoch when it is made again, to the same result; ``on_epoch`` sees the
+    epochs of before, too.
+
     Raises DataError where a fold has no validation row in the objective's stratum, TrainingError where training
-    diverges or memory runs out.
+    diverges or memory runs out, CheckpointError where ``out_dir`` holds another experiment.
     """
     _check_strata(store, plan, objective)
     target_device = _device(device)
+    identity = fingerprint_of([config.to_dict(), store.fingerprint, plan.fingerprint, seed, objective])
     folds, pipelines, histograms = [], [], store.histograms()
     for position, fold in enumerate(plan.use):
         training, validation = plan.split(fold)
-        slot = Slot(fold=fold, position=position, seed=_fold_seed(seed, fold), objective=objective)
         pipeline = config.pipeline.fit(histograms[training].sum(axis=0, dtype=np.int64))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(slot.seed)
-            model = config.model.build(config.pipeline.resize)
-        shuffle = torch.Generator().manual_seed(slot.seed)
-        size = config.training.batch_size
-        folds.append(
-            fit(
-                model,
-                Batches(store, training, pipeline, batch_size=size, device=target_device, shuffle=shuffle),
-                Batches(store, validation, pipeline, batch_size=size, device=target_device),
-                config.training,
-                slot=slot,
-                on_epoch=on_epoch,
-            )
-        )
+        slot = Slot(fold=fold, position=position, seed=_fold_seed(seed, fold), objective=objective)
+        run = _FoldRun(config, store, training, validation, pipeline, slot, target_device)
+        kept_in = None if out_dir is None else _fold_folder(out_dir, fold)
+        folds.append(run.train(on_epoch)[1] if kept_in is None else run.keep(kept_in, identity, on_epoch))
         pipelines.append(pipeline)
     rows = np.concatenate([fold.rows for fold in folds])
     probabilities = np.concatenate([fold.probabilities for fold in folds])
@@ -124,6 +127,63 @@ def run_experiment(
         objective=objective,
         seed=seed,
     )
+
+
+def weights_file(out_dir: Path, fold: int) -> Path:
+    """Return the .safetensors file with a finished fold's network, under an experiment's ``out_dir``."""
+    return _fold_folder(out_dir, fold) / "network.safetensors"
+
+
+def _fold_folder(out_dir: Path, fold: int) -> Path:
+    return out_dir / f"fold{fold}"
+
+
+@dataclass(frozen=True)
+class _FoldRun:
+    """All that the training of one fold needs."""
+
+    config: ExperimentConfig
+    store: Samples
+    training: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+    pipeline: InputPipeline
+    slot: Slot
+    device: torch.device
+
+    def train(
+        self, on_epoch: Callable[[Epoch], None], checkpoint: Checkpoint | None = None
+    ) -> tuple[nn.Module, FoldResult]:
+        """Return the trained network and its result."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.slot.seed)
+            model = self.config.model.build(self.config.pipeline.resize)
+        shuffle = torch.Generator().manual_seed(self.slot.seed)
+        size = self.config.training.batch_size
+        result = fit(
+            model,
+            Batches(self.store, self.training, self.pipeline, batch_size=size, device=self.device, shuffle=shuffle),
+            Batches(self.store, self.validation, self.pipeline, batch_size=size, device=self.device),
+            self.config.training,
+            slot=self.slot,
+            on_epoch=on_epoch,
+            checkpoint=checkpoint,
+        )
+        return model, result
+
+    def keep(self, folder: Path, identity: str, on_epoch: Callable[[Epoch], None]) -> FoldResult:
+        """Return the fold's result, read where an earlier call finished the fold; the network is left in the folder."""
+        finished = Checkpoint(folder / "result.pt", identity)
+        state = finished.load()
+        if state is None:
+            unfinished = Checkpoint(folder / "progress.pt", identity)
+            model, result = self.train(on_epoch, unfinished)
+            save_weights(model, folder / "network.safetensors")
+            finished.save(result_state(result))
+            unfinished.path.unlink()
+            return result
+        for epoch in result_of(state).epochs:
+            on_epoch(replace(epoch, position=self.slot.position))
+        return result_of(state)
 
 
 def _pooled(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hms_search.curves import learning_curve
-from hms_search.training.trainer import Epoch
+from hms_search.training.results import Epoch
 
 
 def epochs(n_folds: int, n_epochs: int, *, worst: float = 0.0) -> list[Epoch]:

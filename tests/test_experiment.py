@@ -16,7 +16,7 @@ from hms_search.eeg.histogram import clipped_moments
 from hms_search.errors import ConfigError, DataError, TrialStopped
 from hms_search.experiment import ExperimentConfig, run_experiment
 from hms_search.training.metrics import kl, scores
-from hms_search.training.trainer import Epoch
+from hms_search.training.results import Epoch
 
 DOCUMENT = """
 pipeline: {source: spectrogram, gap_fill: floor, clip_log: {low: -6, high: 10}, normalise: {name: instance},
@@ -49,6 +49,7 @@ class AFewRows:
     """One fold of twelve rows."""
 
     use = (0,)
+    fingerprint = "a few rows"
 
     def split(self, fold: int) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(8) + fold, np.arange(8, 12) + fold

@@ -18,6 +18,10 @@ class Samples(Protocol):
     """What training reads of a :class:`hms_search.data.store.Store`."""
 
     @property
+    def fingerprint(self) -> str:
+        """12 hex digits that name the content."""
+
+    @property
     def targets(self) -> Float[np.ndarray, "samples 6"]:
         """Vote distributions."""
 
@@ -82,7 +86,7 @@ class Batches:
         if len(rows) == 0:
             raise DataError("batches need at least one row, found none; check the folds and the sampling rule")
         self.store, self.rows, self.pipeline, self.device = store, rows, pipeline, device
-        self._shuffle = shuffle
+        self.shuffle = shuffle
         starts = np.arange(batch_size, len(rows), batch_size)
         self._starts = starts[:-1] if len(starts) and len(rows) - starts[-1] == 1 and batch_size > 1 else starts
         self._targets = torch.from_numpy(np.ascontiguousarray(store.targets, dtype=np.float32))
@@ -95,8 +99,8 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.rows
-        if self._shuffle is not None:
-            order = order[torch.randperm(len(order), generator=self._shuffle).numpy()]
+        if self.shuffle is not None:
+            order = order[torch.randperm(len(order), generator=self.shuffle).numpy()]
         ahead: Future[_Loaded] | None = None
         try:
             for rows in np.split(order, self._starts):

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import nn
 
 from hms_search.component import Component
 from hms_search.data.atomic import replacing
@@ -115,13 +115,6 @@ def write_manifest(folder: Path) -> None:
 def is_model(path: Path) -> bool:
     """Return whether a folder is a complete model folder, by its names alone."""
     return (path / CARD).is_file() and (path / MANIFEST).is_file()
-
-
-def save_network(state: Mapping[str, Tensor], file: Path) -> None:
-    """Write a network's state to a .safetensors file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as partial:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, partial)
 
 
 def load_network(folder: Path, network: NetworkFile) -> nn.Module:

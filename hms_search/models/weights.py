@@ -9,10 +9,11 @@ import timm
 import torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
+from hms_search.data.atomic import replacing
 from hms_search.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,13 @@ def load_weights(network: nn.Module, path: Path) -> None:
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
         raise CheckpointError(f"model.weights: {path} does not fit the network: {shown}; use the file of this backbone")
     network.load_state_dict(weights)
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights to a .safetensors file, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, partial)
 
 
 def _faults(own: dict[str, Tensor], weights: dict[str, Tensor]) -> list[str]:

@@ -14,7 +14,7 @@ from hms_search.document import dump_yaml
 from hms_search.errors import CheckpointError, DataError, TrainingError, TrialStopped
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment
 from hms_search.tracking import Run, Tracker
-from hms_search.training.trainer import Epoch
+from hms_search.training.results import Epoch
 
 Verdict = Literal["continue", "prune", "interrupt"]
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]

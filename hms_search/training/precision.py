@@ -1,7 +1,7 @@
 """Number and memory formats of a training run: mixed precision and channels-last."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn, optim
@@ -40,6 +40,16 @@ class Precision:
             nn.utils.clip_grad_norm_(parameters, gradient_clip)
         self._scaler.step(optimiser)
         self._scaler.update()
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the loss scaling; empty where there is none."""
+        state: dict[str, Any] = self._scaler.state_dict()
+        return state
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state that :meth:`state` returned."""
+        if state:
+            self._scaler.load_state_dict(state)
 
 
 def memory_format(config: TrainingConfig) -> torch.memory_format:

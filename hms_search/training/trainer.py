@@ -2,76 +2,21 @@
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hms_search.data.batches import Batches
 from hms_search.errors import TrainingError
+from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
-from hms_search.training.metrics import Stratum, scores
+from hms_search.training.metrics import scores
 from hms_search.training.passes import Learner, predict, train_epoch
 from hms_search.training.precision import Precision, memory_format
+from hms_search.training.progress import FoldProgress, Selected
+from hms_search.training.results import Epoch, FoldResult, Slot, ignore
 from hms_search.training.schedulers import Schedule
-
-
-@dataclass(frozen=True)
-class Slot:
-    """The place of a fold in its experiment: which fold, as which in line, under which seed, scored on what."""
-
-    fold: int
-    position: int = 0
-    seed: int = 0
-    objective: Stratum = "all"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One validated epoch, counted from 0.
-
-    ``value`` is the validation KL on the objective's stratum, ``lr`` the rate of the epoch's last batch, ``position``
-    the place of the fold among the folds in use.
-    """
-
-    fold: int
-    position: int
-    epoch: int
-    epochs: int
-    value: float
-    train_loss: float
-    metrics: dict[str, float]
-    seconds: float
-    lr: float
-
-    @property
-    def step(self) -> int:
-        """How many epochs of the experiment came before: folds run one after the other."""
-        return self.position * self.epochs + self.epoch
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """A trained fold: value, metrics and class probabilities of its validation rows at the selected epoch.
-
-    ``optimistic`` says that the epoch was chosen on the rows that it is scored on.
-    """
-
-    fold: int
-    value: float
-    epochs: tuple[Epoch, ...]
-    selected_epoch: int
-    optimistic: bool
-    rows: Int[np.ndarray, " rows"]
-    probabilities: Float[np.ndarray, "rows 6"]
-    metrics: dict[str, float]
-
-
-def ignore(_: Epoch) -> None:
-    """Take no notice of an epoch."""
 
 
 def fit(
@@ -82,11 +27,15 @@ def fit(
     *,
     slot: Slot,
     on_epoch: Callable[[Epoch], None] = ignore,
+    checkpoint: Checkpoint | None = None,
 ) -> FoldResult:
     """Return the result of training ``model`` on ``train``; the model is left with the selected epoch's weights.
 
     ``on_epoch`` is called after each validated epoch and may raise :class:`hms_search.errors.TrialStopped`. Both
     ``Batches`` are closed on the way out. On one CPU, the same seed gives the same value to the last bit.
+
+    With a ``checkpoint``, training goes on after the last epoch it holds, to the same result, and keeps every epoch
+    there before it is reported; ``on_epoch`` sees the epochs that were done before, too.
 
     Raises TrainingError, with the reason, where training diverges or memory runs out.
     """
@@ -94,7 +43,7 @@ def fit(
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(slot.seed)
-            return _fit(model, train, validation, config, slot=slot, on_epoch=on_epoch)
+            return _fit(model, train, validation, config, slot=slot, on_epoch=on_epoch, checkpoint=checkpoint)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -109,14 +58,6 @@ def fit(
     raise TrainingError(reason)  # not from the error, whose frames would keep the memory
 
 
-@dataclass(frozen=True)
-class _Selected:
-    epoch: Epoch
-    rows: Int[np.ndarray, " rows"]
-    probabilities: Float[np.ndarray, "rows 6"]
-    weights: dict[str, Tensor] | None
-
-
 def _fit(
     model: nn.Module,
     train: Batches,
@@ -125,33 +66,19 @@ def _fit(
     *,
     slot: Slot,
     on_epoch: Callable[[Epoch], None],
+    checkpoint: Checkpoint | None,
 ) -> FoldResult:
     learner = _learner(model, train, config)
-    store = validation.store
-    epochs: list[Epoch] = []
-    selected: _Selected | None = None
-    for number in range(config.epochs):
-        started = perf_counter()
-        train_loss, lr = train_epoch(learner, train, number)
-        rows, probabilities = predict(model, validation, learner.precision)
-        metrics = scores(store.targets[rows], probabilities, store.high[rows])
-        epoch = Epoch(
-            fold=slot.fold,
-            position=slot.position,
-            epoch=number,
-            epochs=config.epochs,
-            value=metrics[f"kl_{slot.objective}"],
-            train_loss=train_loss,
-            metrics=metrics,
-            seconds=perf_counter() - started,
-            lr=lr,
-        )
-        epochs.append(epoch)
-        learner.schedule.epoch_ended(train=train_loss, validation=epoch.value)
-        if config.select == "last" or selected is None or epoch.value < selected.epoch.value:
-            weights = _copy_of_weights(model) if config.select == "best" else None
-            selected = _Selected(epoch, rows, probabilities, weights)
+    state = checkpoint.load() if checkpoint is not None else None
+    progress = FoldProgress() if state is None else FoldProgress.restored(state, learner, train)
+    for epoch in progress.epochs:
         on_epoch(epoch)
+    for number in range(len(progress.epochs), config.epochs):
+        epoch = _epoch(learner, train, validation, config, slot=slot, progress=progress, number=number)
+        if checkpoint is not None:
+            checkpoint.save(progress.state(learner, train))
+        on_epoch(epoch)
+    selected = progress.selected
     if selected is None:
         raise ValueError(f"expected at least one epoch, found {config.epochs}")
     if selected.weights is not None:
@@ -159,13 +86,48 @@ def _fit(
     return FoldResult(
         fold=slot.fold,
         value=selected.epoch.value,
-        epochs=tuple(epochs),
+        epochs=tuple(progress.epochs),
         selected_epoch=selected.epoch.epoch,
         optimistic=config.select == "best",
         rows=selected.rows,
         probabilities=selected.probabilities,
         metrics=selected.epoch.metrics,
     )
+
+
+def _epoch(
+    learner: Learner,
+    train: Batches,
+    validation: Batches,
+    config: TrainingConfig,
+    *,
+    slot: Slot,
+    progress: FoldProgress,
+    number: int,
+) -> Epoch:
+    """Train and validate one epoch, and take it into the progress."""
+    started = perf_counter()
+    store = validation.store
+    train_loss, lr = train_epoch(learner, train, number)
+    rows, probabilities = predict(learner.model, validation, learner.precision)
+    metrics = scores(store.targets[rows], probabilities, store.high[rows])
+    epoch = Epoch(
+        fold=slot.fold,
+        position=slot.position,
+        epoch=number,
+        epochs=config.epochs,
+        value=metrics[f"kl_{slot.objective}"],
+        train_loss=train_loss,
+        metrics=metrics,
+        seconds=perf_counter() - started,
+        lr=lr,
+    )
+    progress.epochs.append(epoch)
+    learner.schedule.epoch_ended(train=train_loss, validation=epoch.value)
+    if config.select == "last" or progress.selected is None or epoch.value < progress.selected.epoch.value:
+        weights = _copy_of_weights(learner.model) if config.select == "best" else None
+        progress.selected = Selected(epoch, rows, probabilities, weights)
+    return epoch
 
 
 def _learner(model: nn.Module, train: Batches, config: TrainingConfig) -> Learner:

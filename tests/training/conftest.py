@@ -14,6 +14,8 @@ from hms_search.eeg.pipeline import SpectrogramPipeline
 class MemoryStore:
     """Recordings in which the class is the frequency band that carries power, so that a network can learn it."""
 
+    fingerprint = "in memory"
+
     def __init__(self, n: int = 48, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         classes = np.arange(n) % 6

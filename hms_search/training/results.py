@@ -1,0 +1,63 @@
+"""What training reports: an epoch, a fold; and the place of a fold in its experiment."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hms_search.training.metrics import Stratum
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of a fold in its experiment: which fold, as which in line, under which seed, scored on what."""
+
+    fold: int
+    position: int = 0
+    seed: int = 0
+    objective: Stratum = "all"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One validated epoch, counted from 0.
+
+    ``value`` is the validation KL on the objective's stratum, ``lr`` the rate of the epoch's last batch, ``position``
+    the place of the fold among the folds in use.
+    """
+
+    fold: int
+    position: int
+    epoch: int
+    epochs: int
+    value: float
+    train_loss: float
+    metrics: dict[str, float]
+    seconds: float
+    lr: float
+
+    @property
+    def step(self) -> int:
+        """How many epochs of the experiment came before: folds run one after the other."""
+        return self.position * self.epochs + self.epoch
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """A trained fold: value, metrics and class probabilities of its validation rows at the selected epoch.
+
+    ``optimistic`` says that the epoch was chosen on the rows that it is scored on.
+    """
+
+    fold: int
+    value: float
+    epochs: tuple[Epoch, ...]
+    selected_epoch: int
+    optimistic: bool
+    rows: Int[np.ndarray, " rows"]
+    probabilities: Float[np.ndarray, "rows 6"]
+    metrics: dict[str, float]
+
+
+def ignore(_: Epoch) -> None:
+    """Take no notice of an epoch."""
