@@ -13,8 +13,9 @@ from torch import nn
 from hms_search.component import Component, fingerprint_of
 from hms_search.data.batches import Batches, Samples
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
-from hms_search.errors import ConfigError, DataError
+from hms_search.errors import DataError
 from hms_search.models import Model, save_weights
+from hms_search.models.device import device_of
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
 from hms_search.training.metrics import Stratum, in_stratum, kl_terms, patient_interval, scores
@@ -104,7 +105,7 @@ def run_experiment(
     diverges or memory runs out, CheckpointError where ``out_dir`` holds another experiment.
     """
     _check_strata(store, plan, objective)
-    target_device = _device(device)
+    target_device = device_of(device)
     identity = fingerprint_of([config.to_dict(), store.fingerprint, plan.fingerprint, seed, objective])
     folds, pipelines, histograms = [], [], store.histograms()
     for position, fold in enumerate(plan.use):
@@ -208,18 +209,6 @@ def _check_strata(store: Samples, plan: Plan, objective: Stratum) -> None:
             f"the objective is the KL on the {objective} stratum, but it has no validation row in fold "
             f"{', '.join(map(str, empty))}; use objective: all, fewer folds or more data"
         )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"expected a device such as auto, cpu, cuda or cuda:1, found {name!r}") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device {name}: found {torch.cuda.device_count()} CUDA devices; write device: auto or cpu")
-    return device
 
 
 def _fold_seed(seed: int, fold: int) -> int:
