@@ -1,0 +1,273 @@
+"""Out-of-fold predictions: what was predicted for each sample by networks that were not trained on its fold.
+
+One file format: parquet, one row per sample, sorted by ``sample_id``, with the columns ``sample_id, eeg_id,
+spectrogram_id, patient_id, n_votes, stratum, fold, target_<class> x 6, pred_<class> x 6``. Files of other origin are
+read too, see :func:`read_oof`.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from hms_search.data.atomic import replacing
+from hms_search.data.findings import few
+from hms_search.data.labels import CLASSES
+from hms_search.data.oof_columns import SAMPLE_COLUMNS, standard_columns
+from hms_search.errors import DataError
+
+TARGET_COLUMNS = tuple(f"target_{name}" for name in CLASSES)
+PREDICTION_COLUMNS = tuple(f"pred_{name}" for name in CLASSES)
+
+_TYPES = {
+    **dict.fromkeys(("sample_id", "patient_id", "fold"), "int64"),
+    **dict.fromkeys(("eeg_id", "spectrogram_id", "n_votes"), "Int64"),
+}
+_SUM_TOLERANCE = 1e-3
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Out-of-fold predictions of one member, or of a blend, on samples sorted by ``sample_id``.
+
+    Attributes
+    ----------
+    name
+        What tables and messages call it.
+    samples
+        One line per sample: ``sample_id, eeg_id, spectrogram_id, patient_id, n_votes, stratum, fold``; ``eeg_id``,
+        ``spectrogram_id`` and ``n_votes`` may be missing. ``stratum`` is "high" or "low"; ``fold`` is the one whose
+        networks predicted the sample.
+    targets, probabilities
+        Distributions over the classes, in canonical order; rows sum to 1.
+    """
+
+    name: str
+    samples: pd.DataFrame
+    targets: Float[np.ndarray, "rows 6"]
+    probabilities: Float[np.ndarray, "rows 6"]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def patients(self) -> Int[np.ndarray, " rows"]:
+        """The patient of each row."""
+        return self.samples["patient_id"].to_numpy(dtype=np.int64)
+
+    @property
+    def high(self) -> Bool[np.ndarray, " rows"]:
+        """Which rows belong to the HIGH stratum."""
+        return (self.samples["stratum"] == "high").to_numpy(dtype=bool)
+
+    @property
+    def folds(self) -> Int[np.ndarray, " rows"]:
+        """The fold of each row."""
+        return self.samples["fold"].to_numpy(dtype=np.int64)
+
+
+def out_of_fold(
+    name: str,
+    samples: pd.DataFrame,
+    folds: Int[np.ndarray, " rows"],
+    targets: Float[np.ndarray, "rows 6"],
+    probabilities: Float[np.ndarray, "rows 6"],
+) -> OutOfFold:
+    """Return out-of-fold predictions, sorted by ``sample_id``.
+
+    Parameters
+    ----------
+    name
+        What tables and messages call them.
+    samples
+        Lines of :attr:`hms_search.data.store.Store.samples`, in the order of the arrays.
+    folds, targets, probabilities
+        Of the same rows.
+
+    Raises
+    ------
+    DataError
+        Where a sample comes twice, or a row of an array is no distribution (finite, >= 0, sum 1 within 0.001).
+    """
+    table = samples.assign(fold=folds).reindex(columns=list(SAMPLE_COLUMNS)).astype(_TYPES)
+    ids = table["sample_id"].to_numpy(dtype=np.int64)
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    if not len(ids):
+        raise DataError(f"{name}: expected out-of-fold predictions of at least one sample, found none")
+    twice = np.unique(ids[1:][ids[1:] == ids[:-1]])
+    if len(twice):
+        raise DataError(
+            f"{name}: {len(twice)} samples come more than once: {few(twice)}; "
+            "give one prediction per sample, the one of its own fold"
+        )
+    return OutOfFold(
+        name=name,
+        samples=table.iloc[order].reset_index(drop=True),
+        targets=_distributions(targets[order], ids, f"{name}: targets"),
+        probabilities=_distributions(probabilities[order], ids, f"{name}: predicted probabilities"),
+    )
+
+
+def write_oof(oof: OutOfFold, path: Path) -> None:
+    """Write out-of-fold predictions as a parquet file."""
+    with replacing(path) as partial:
+        partial.write_bytes(oof_bytes(oof))
+
+
+def oof_bytes(oof: OutOfFold) -> bytes:
+    """Return the content of the parquet file of out-of-fold predictions."""
+    targets = pd.DataFrame(oof.targets, columns=list(TARGET_COLUMNS))
+    probabilities = pd.DataFrame(oof.probabilities, columns=list(PREDICTION_COLUMNS))
+    content = io.BytesIO()
+    pd.concat([oof.samples, targets, probabilities], axis=1).to_parquet(content, index=False)
+    return content.getvalue()
+
+
+def read_oof(path: Path, *, name: str | None = None, labels: Path | None = None) -> OutOfFold:
+    """Return the out-of-fold predictions in a .parquet or .csv file, of this package or of other origin.
+
+    A file of other origin needs an id (``sample_id, label_id, eeg_id`` or ``spectrogram_id``), ``fold``, and six
+    probabilities named ``pred_<class>, <class>_pred, <class>_prob, p_<class>, <class>`` or ``<class>_vote``. Targets
+    (``target_<class>, <class>_target``, or ``<class>_vote`` beside predictions of another name; votes are normalised),
+    ``patient_id`` and ``stratum`` (or ``n_votes``) are taken from the file, else from ``labels``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What to call the predictions; the file's name if None, or its folder's where the file is an ``oof.parquet``.
+    labels
+        A ``train.csv``; its votes are summed per id where the id is an EEG or a spectrogram.
+
+    Raises
+    ------
+    DataError
+        Where the file cannot be read, something above is missing, or a row is faulty; the message says what to give.
+    """
+    name = name or (path.parent.name if path.stem == "oof" else "") or path.stem
+    columns = standard_columns(_read_frame(path), str(path), labels)
+    return out_of_fold(name, columns.samples, columns.folds, columns.targets, columns.probabilities)
+
+
+def align(members: Sequence[OutOfFold]) -> tuple[OutOfFold, ...]:
+    """Return the members with the same rows and the same numbers of folds, fit to be blended.
+
+    Folds are compared as partitions of the patients; all members get the first one's numbers.
+
+    Raises
+    ------
+    DataError
+        Where a blend of them would be scored on what it, or a member, had seen: rows that a member does not cover, a
+        patient in several folds, folds that differ between members; and where targets, patients or strata differ.
+    """
+    if not members:
+        raise DataError("a blend needs the out-of-fold predictions of at least one member, found none")
+    names = [member.name for member in members]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"members need different names, found {few(twice)} more than once; a member counts only once")
+    _check_rows(members)
+    first = members[0]
+    for member in members:
+        _check_patients(member)
+        if member is not first:
+            _check_labels(first, member)
+            _check_folds(first, member)
+    return tuple(
+        OutOfFold(member.name, member.samples.assign(fold=first.folds), member.targets, member.probabilities)
+        for member in members
+    )
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(f"no file {path}: expected out-of-fold predictions as .parquet or .csv")
+    if path.suffix not in {".parquet", ".csv"}:
+        raise DataError(f"{path}: expected a .parquet or .csv file of out-of-fold predictions")
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError) as error:  # pyarrow's, the CSV parser's and decoding errors are among them
+        raise DataError(f"{path}: expected a {path.suffix} table, but it cannot be read: {error}") from error
+
+
+def _distributions(
+    values: Float[np.ndarray, "rows 6"], ids: Int[np.ndarray, " rows"], what: str
+) -> Float[np.ndarray, "rows 6"]:
+    values = np.asarray(values, dtype=np.float64)
+    totals = values.sum(axis=1, keepdims=True)
+    faulty = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1)
+    if faulty.any():
+        raise DataError(f"{what} must be finite and not negative, found others in {_rows(ids, faulty)}")
+    faulty = abs(totals[:, 0] - 1) > _SUM_TOLERANCE
+    if faulty.any():
+        found = f"{totals[faulty].min():.4g} to {totals[faulty].max():.4g}"
+        raise DataError(f"{what} must sum to 1 in each row (within {_SUM_TOLERANCE:g}), found {found} in "
+                        f"{_rows(ids, faulty)}")  # fmt: skip
+    return np.where(abs(totals - 1) > _ROUNDING, values / totals, values)  # so that reading changes no bit of our files
+
+
+def _check_rows(members: Sequence[OutOfFold]) -> None:
+    every = np.unique(np.concatenate([member.samples["sample_id"] for member in members]))
+    for member in members:
+        missing = np.setdiff1d(every, member.samples["sample_id"])
+        if len(missing):
+            raise DataError(
+                f"member {member.name} has no out-of-fold prediction for {len(missing)} of {len(every)} samples that "
+                f"other members have: {few(missing)}; on rows that a member has not predicted out of its folds, it can "
+                "only be blended with predictions of networks that were trained on them; "
+                "give members of the same data, sampling rule and folds, all folds run"
+            )
+
+
+def _check_patients(member: OutOfFold) -> None:
+    n_folds = member.samples.groupby("patient_id")["fold"].nunique()
+    shared = n_folds.index[n_folds > 1]
+    if len(shared):
+        raise DataError(
+            f"member {member.name} has {len(shared)} patients in more than one fold: patient {few(shared)}; its "
+            "networks were trained on other recordings of the patients they predict, which flatters them, and a blend "
+            "would trust them for it; train the member again with folds: {name: grouped}"
+        )
+
+
+def _check_labels(first: OutOfFold, member: OutOfFold) -> None:
+    ids = first.samples["sample_id"].to_numpy(dtype=np.int64)
+    differing = {
+        "patients": first.patients != member.patients,
+        "targets": abs(first.targets - member.targets).max(axis=1) > _SUM_TOLERANCE,
+        "strata": first.high != member.high,
+    }
+    for what, rows in differing.items():
+        if rows.any():
+            raise DataError(
+                f"the {what} of member {member.name} differ from those of {first.name} in {_rows(ids, rows)}; "
+                "members can only be blended if they were scored against the same labels: use one train.csv and one "
+                "sampling rule, or --labels TRAIN.csv for files without targets"
+            )
+
+
+def _check_folds(first: OutOfFold, member: OutOfFold) -> None:
+    ours, theirs = first.folds, member.folds
+    partner = pd.crosstab(theirs, ours).idxmax(axis=1)
+    moved = partner.loc[theirs].to_numpy() != ours
+    split = partner[partner.duplicated()]
+    moved |= np.isin(ours, split.to_numpy())
+    if moved.any():
+        patients = np.unique(first.patients[moved])
+        raise DataError(
+            f"the folds of member {member.name} differ from those of {first.name}: {len(patients)} patients lie with "
+            f"others, patient {few(patients)}; the fold that a blend is scored on would hold patients that networks "
+            "behind the same fold's predictions were trained on; train both on the same folds (data, folds and their "
+            "seed)"
+        )
+
+
+def _rows(ids: Int[np.ndarray, " rows"], chosen: Bool[np.ndarray, " rows"]) -> str:
+    return f"{int(chosen.sum())} of {len(ids)} rows: sample {few(ids[chosen])}"

@@ -1,0 +1,199 @@
+"""The columns of a table of out-of-fold predictions, however its author spelled them; labels from ``train.csv``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from hms_search.data.findings import few
+from hms_search.data.labels import CLASSES, HIGH_VOTES, VOTE_COLUMNS
+from hms_search.errors import DataError
+
+SAMPLE_COLUMNS = ("sample_id", "eeg_id", "spectrogram_id", "patient_id", "n_votes", "stratum", "fold")
+ID_COLUMNS = ("sample_id", "label_id", "eeg_id", "spectrogram_id")
+"""What may name a sample; the first of them that a table has does."""
+PREDICTION_SPELLINGS = ("pred_{}", "{}_pred", "{}_prob", "p_{}", "{}", "{}_vote")
+TARGET_SPELLINGS = ("target_{}", "{}_target", "{}_vote")
+
+
+@dataclass(frozen=True)
+class OofColumns:
+    """A table of out-of-fold predictions under our names; the rows in the order of the table."""
+
+    samples: pd.DataFrame
+    folds: Int[np.ndarray, " rows"]
+    targets: Float[np.ndarray, "rows 6"]
+    probabilities: Float[np.ndarray, "rows 6"]
+
+
+def standard_columns(table: pd.DataFrame, source: str, labels: Path | None) -> OofColumns:
+    """Return what :func:`hms_search.data.oof.read_oof` looks for in a table.
+
+    ``source`` names the table in messages. What the table lacks comes from ``labels``, a ``train.csv``; where it is
+    missing there too, or there are no labels, a DataError says what to give.
+    """
+    key = _id_column(table, source)
+    names = _spelled(table, PREDICTION_SPELLINGS)
+    if names is None:
+        raise DataError(f"{source}: {_no_predictions(table)}")
+    if "fold" not in table.columns:
+        raise DataError(
+            f"{source}: expected a column fold, the number of the fold whose networks predicted the row; without it "
+            "nobody can tell whether a prediction is out of fold"
+        )
+    samples = pd.DataFrame({"sample_id": _integers(table, key, source)})
+    for column in ("eeg_id", "spectrogram_id"):
+        if column in table.columns:
+            samples[column] = table[column].astype("Int64")
+    given = None if labels is None else _labels_of(samples["sample_id"], key, labels, source)
+    samples["patient_id"] = _patients(table, given, source)
+    votes = _target_table(table, names, given, source)
+    samples["stratum"] = _strata(table, votes, given, source)
+    n_votes = table["n_votes"] if "n_votes" in table.columns else votes.sum(axis=1) if _are_counts(votes) else None
+    if n_votes is not None:
+        samples["n_votes"] = n_votes.round().astype("Int64")
+    return OofColumns(
+        samples=samples,
+        folds=_integers(table, "fold", source).to_numpy(dtype=np.int64),
+        targets=_as_distributions(votes, samples["sample_id"], source),
+        probabilities=_numbers(table, names, source).to_numpy(dtype=np.float64),
+    )
+
+
+def _id_column(table: pd.DataFrame, source: str) -> str:
+    for column in ID_COLUMNS:
+        if column in table.columns:
+            return column
+    raise DataError(
+        f"{source}: expected an id column, one of {', '.join(ID_COLUMNS)}; found {few(table.columns, limit=20)}"
+    )
+
+
+def _spelled(
+    table: pd.DataFrame, spellings: Sequence[str], *, taken: tuple[str, ...] | None = None
+) -> tuple[str, ...] | None:
+    """Return the six column names of the first spelling that the table has in full and that is not taken."""
+    for spelling in spellings:
+        names = tuple(spelling.format(name) for name in CLASSES)
+        if names != taken and set(names) <= set(table.columns):
+            return names
+    return None
+
+
+def _no_predictions(table: pd.DataFrame) -> str:
+    families = [[spelling.format(name) for name in CLASSES] for spelling in PREDICTION_SPELLINGS]
+    missing = min(([name for name in names if name not in table.columns] for names in families), key=len)
+    if len(missing) < len(CLASSES):
+        return f"expected six predicted probabilities, but there is no column {', '.join(missing)}"
+    wanted = ", ".join(spelling.format("<class>") for spelling in PREDICTION_SPELLINGS)
+    return (
+        f"expected six predicted probabilities, in columns {wanted} with the classes {', '.join(CLASSES)}; "
+        f"found {few(table.columns, limit=20)}"
+    )
+
+
+def _labels_of(ids: "pd.Series[int]", key: str, path: Path, source: str) -> pd.DataFrame:
+    """Return the summed votes, ``patient_id`` and ``high`` of each id, in the ids' order."""
+    if key == "sample_id":
+        raise DataError(
+            f"{source}: a sample_id cannot be looked up in {path}; name the column label_id, eeg_id or spectrogram_id"
+        )
+    columns = [key, "patient_id", *VOTE_COLUMNS]
+    try:
+        table = pd.read_csv(path, usecols=columns)
+    except FileNotFoundError:
+        raise DataError(f"no file {path}: expected the competition's train.csv") from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: expected a train.csv with the columns {', '.join(columns)}: {error}") from error
+    table = table[table[key].isin(ids)].dropna()
+    missing = np.setdiff1d(ids, table[key])
+    if len(missing):
+        raise DataError(
+            f"{source}: {len(missing)} of {len(ids)} rows have a {key} that {path} does not know: {few(missing)}"
+        )
+    groups = table.assign(high=table[list(VOTE_COLUMNS)].sum(axis=1) >= HIGH_VOTES).groupby(key)
+    patients = groups["patient_id"].nunique()
+    if (patients > 1).any():
+        raise DataError(f"{path}: {key} {few(patients.index[patients > 1])} belongs to more than one patient")
+    found = groups[list(VOTE_COLUMNS)].sum().assign(patient_id=groups["patient_id"].first(), high=groups["high"].any())
+    return found.loc[ids].reset_index(drop=True)
+
+
+def _patients(table: pd.DataFrame, labels: pd.DataFrame | None, source: str) -> "pd.Series[int]":
+    if "patient_id" in table.columns:
+        return _integers(table, "patient_id", source)
+    if labels is not None:
+        return labels["patient_id"].astype("int64")
+    raise DataError(
+        f"{source}: no column patient_id: whether a patient lies in several folds cannot be checked; "
+        "add it, or give --labels TRAIN.csv"
+    )
+
+
+def _target_table(
+    table: pd.DataFrame, predictions: tuple[str, ...], labels: pd.DataFrame | None, source: str
+) -> pd.DataFrame:
+    """Return the six target columns, as votes or as a distribution."""
+    names = _spelled(table, TARGET_SPELLINGS, taken=predictions)
+    if names is not None:
+        return _numbers(table, names, source)
+    if labels is not None:
+        return labels[list(VOTE_COLUMNS)]
+    wanted = ", ".join(spelling.format("<class>") for spelling in TARGET_SPELLINGS)
+    raise DataError(f"{source}: no targets (columns {wanted}); add them, or give --labels TRAIN.csv")
+
+
+def _strata(
+    table: pd.DataFrame, votes: pd.DataFrame, labels: pd.DataFrame | None, source: str
+) -> "pd.Series[str] | np.ndarray":
+    """Return "high" for samples of which one row alone has at least ten votes, else "low"."""
+    if "stratum" in table.columns:
+        unknown = ~table["stratum"].isin(["high", "low"])
+        if unknown.any():
+            found = few(sorted({repr(stratum) for stratum in table.loc[unknown, "stratum"]}))
+            raise DataError(f"{source}: expected high or low in the column stratum, found {found}")
+        return table["stratum"]
+    if labels is not None:
+        return np.where(labels["high"], "high", "low")
+    if "n_votes" in table.columns:
+        return np.where(_integers(table, "n_votes", source) >= HIGH_VOTES, "high", "low")
+    if _are_counts(votes):
+        return np.where(votes.sum(axis=1) >= HIGH_VOTES, "high", "low")
+    raise DataError(
+        f"{source}: how many votes a row has is not known, so neither is its stratum (HIGH: at least {HIGH_VOTES}), "
+        "and a score without its stratum says little; add a column n_votes or stratum, or give --labels TRAIN.csv"
+    )
+
+
+def _are_counts(votes: pd.DataFrame) -> bool:
+    """Whether the six columns are numbers of votes and not shares of them."""
+    values = votes.to_numpy(dtype=np.float64)
+    return bool((values == values.round()).all() and (values.sum(axis=1) > 1).any())
+
+
+def _as_distributions(votes: pd.DataFrame, ids: "pd.Series[int]", source: str) -> Float[np.ndarray, "rows 6"]:
+    values = votes.to_numpy(dtype=np.float64)
+    if not _are_counts(votes):
+        return values
+    empty = values.sum(axis=1) <= 0
+    if empty.any():
+        raise DataError(f"{source}: {int(empty.sum())} rows have no vote and so no target: {few(ids[empty])}")
+    return np.asarray(values / values.sum(axis=1, keepdims=True))
+
+
+def _numbers(table: pd.DataFrame, names: tuple[str, ...], source: str) -> pd.DataFrame:
+    text = [name for name in names if not pd.api.types.is_numeric_dtype(table[name])]
+    if text:
+        raise DataError(f"{source}: expected numbers in column {', '.join(text)}")
+    return table[list(names)]
+
+
+def _integers(table: pd.DataFrame, name: str, source: str) -> "pd.Series[int]":
+    numbers = pd.to_numeric(table[name], errors="coerce")
+    whole = numbers.notna() & (numbers == numbers.round())
+    if not whole.all():
+        raise DataError(f"{source}: expected integers in column {name}, found {few(table.loc[~whole, name])}")
+    return numbers.astype("int64")
