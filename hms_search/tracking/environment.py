@@ -7,6 +7,7 @@ PRIVATE = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven consumers for language models: 1.8 GB
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a pickled model runs code when it is loaded
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 os.environ.update(PRIVATE)

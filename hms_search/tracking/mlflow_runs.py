@@ -8,23 +8,19 @@ import csv
 import getpass
 import io
 import math
-import sqlite3
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 
 from hms_search.errors import TrackingError
+from hms_search.tracking.address import check_address, is_server, prepare_file, reported
 from hms_search.tracking.contract import Outcome
 
 _STATUS: Mapping[Outcome, str] = {
@@ -34,7 +30,6 @@ _STATUS: Mapping[Outcome, str] = {
     "interrupted": "KILLED",
 }
 _TAG_LIMIT = 8000
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 class MlflowTracker:
@@ -52,13 +47,14 @@ class MlflowTracker:
 
     def __init__(self, uri: str, artifacts: Path, *, study: str) -> None:
         self._uri, self._artifacts, self._study = uri, artifacts, study
-        with _reported(uri):
-            self._is_server = _prepare(uri)
+        with reported(uri):
+            check_address(uri)
+            prepare_file(uri)
             self._client = MlflowClient(tracking_uri=uri)
 
     def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
         """Return the id of the study's own run, opened again where the study is resumed."""
-        with _reported(self._uri):
+        with reported(self._uri):
             if self._client.get_experiment_by_name(self._study) is None:
                 self._client.create_experiment(self._study, artifact_location=self._artifact_location())
             parents = self._client.search_runs(
@@ -83,7 +79,7 @@ class MlflowTracker:
         texts: Mapping[str, str],
     ) -> "MlflowRun":
         """Return a new run under the study's, with its parameters and files."""
-        with _reported(self._uri):
+        with reported(self._uri):
             run_id = self._create(name, {**tags, "kind": "trial", "mlflow.parentRunId": parent_id})
             if params:
                 self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
@@ -100,7 +96,7 @@ class MlflowTracker:
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
     ) -> None:
         """End the study's run: its metrics, ``trials.csv``, and a description that links its ten best trials."""
-        with _reported(self._uri):
+        with reported(self._uri):
             _log_files(self._client, parent_id, {"trials.csv": _csv(table)})
             note = _best_trials(table, experiment_id=self._experiment_id)
             self._client.log_batch(parent_id, metrics=_metrics(metrics), tags=_tags({"mlflow.note.content": note}))
@@ -120,7 +116,7 @@ class MlflowTracker:
         return str(experiment.experiment_id)
 
     def _artifact_location(self) -> str | None:
-        return None if self._is_server else (self._artifacts.resolve() / quote(self._study, safe="")).as_uri()
+        return None if is_server(self._uri) else (self._artifacts.resolve() / quote(self._study, safe="")).as_uri()
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         shown = {
@@ -143,7 +139,7 @@ class MlflowRun:
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch in one call."""
-        with _reported(self._uri):
+        with reported(self._uri):
             self._client.log_batch(self.id, metrics=_metrics(metrics, step=step))
 
     def finish(
@@ -151,62 +147,17 @@ class MlflowRun:
     ) -> None:
         """End the run; tags ``state`` and ``reason`` say what MLflow's four statuses cannot."""
         tags = {"state": outcome} | ({"reason": reason} if reason else {})
-        with _reported(self._uri):
+        with reported(self._uri):
             _log_files(self._client, self.id, files)
             self._client.log_batch(self.id, metrics=_metrics(metrics), tags=_tags(tags))
             self._client.set_terminated(self.id, _STATUS[outcome])
 
 
-@contextmanager
-def _reported(uri: str) -> Iterator[None]:
-    """Turn what MLflow raises into one line that says where and what to do."""
-    try:
-        yield
-    except (MlflowException, OSError, sqlite3.Error) as error:
-        message = " ".join(str(error).split())
-        remedy = "check that the server runs" if _is_http(uri) else "check the file, or name another --tracking-uri"
-        raise TrackingError(f"MLflow at {_without_password(uri)}: {message}; {remedy}") from error
-
-
-def _prepare(uri: str) -> bool:
-    """Check the address, before MLflow tries for minutes to reach it; return whether it is a server."""
-    if _is_http(uri):
-        _reach(uri)
-        return True
-    scheme = urlsplit(uri).scheme.split("+")[0]
-    if scheme not in _DATABASES:
-        raise TrackingError(
-            f"tracking URI {uri!r} is not understood; write sqlite:///mlruns/mlflow.db, the URL of another database "
-            f"({', '.join(_DATABASES[1:])}), http://host:5000 of an MLflow server, or none"
-        )
-    path = sqlite_path(uri)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=60)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; a batch takes 8.5 ms instead of 11.6
-    return False
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """Return the file of a SQLite URI, None for any other."""
-    return Path(uri.removeprefix("sqlite:///").split("?")[0]) if uri.startswith("sqlite:///") else None
-
-
-def _reach(uri: str) -> None:
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10):
-            return
-    except urllib.error.HTTPError:  # something answers
-        return
-
-
-def _is_http(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
-
-
-def _without_password(uri: str) -> str:
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+def add_files(uri: str, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Keep files (name -> content) with a run that may have ended; one of the same name is replaced."""
+    with reported(uri):
+        check_address(uri)
+        _log_files(MlflowClient(tracking_uri=uri), run_id, files)
 
 
 def _metrics(metrics: Mapping[str, float], *, step: int = 0) -> list[Metric]:

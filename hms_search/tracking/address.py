@@ -1,0 +1,75 @@
+"""The address of an MLflow store: checked before MLflow sees it, and named in every error."""
+
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlflow.exceptions import MlflowException
+
+from hms_search.errors import TrackingError
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+@contextmanager
+def reported(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises into one TrackingError in one line that says where and what to do."""
+    try:
+        yield
+    except (MlflowException, OSError, sqlite3.Error) as error:
+        message = " ".join(str(error).split())
+        remedy = "check that the server runs" if is_server(uri) else "check the file, or name another --tracking-uri"
+        raise TrackingError(f"MLflow at {without_password(uri)}: {message}; {remedy}") from error
+
+
+def check_address(uri: str) -> None:
+    """Raise TrackingError for a scheme that is not understood, OSError where a server does not answer.
+
+    MLflow itself would try for minutes to reach a server.
+    """
+    if is_server(uri):
+        _reach(uri)
+        return
+    scheme = urlsplit(uri).scheme.split("+")[0]
+    if scheme not in _DATABASES:
+        raise TrackingError(
+            f"tracking URI {uri!r} is not understood; write sqlite:///mlruns/mlflow.db, the URL of another database "
+            f"({', '.join(_DATABASES[1:])}), http://host:5000 of an MLflow server, or none"
+        )
+
+
+def prepare_file(uri: str) -> None:
+    """Make the folder and the file of a SQLite address where they are missing, and let several processes share it."""
+    path = sqlite_path(uri)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=60)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; a batch takes 8.5 ms instead of 11.6
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of a SQLite URI, None for any other."""
+    return Path(uri.removeprefix("sqlite:///").split("?")[0]) if uri.startswith("sqlite:///") else None
+
+
+def is_server(uri: str) -> bool:
+    """Say whether an address is a server's, not a database's."""
+    return uri.startswith(("http://", "https://"))
+
+
+def without_password(uri: str) -> str:
+    """Return an address as it may be shown."""
+    password = urlsplit(uri).password
+    return uri.replace(f":{password}@", ":***@") if password else uri
+
+
+def _reach(uri: str) -> None:
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10):
+            return
+    except urllib.error.HTTPError:  # something answers
+        return

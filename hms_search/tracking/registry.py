@@ -1,0 +1,205 @@
+"""The MLflow model registry: versions of registered models, what they are called, and their files on this machine."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import mlflow.artifacts
+import mlflow.pyfunc
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from hms_search.data.labels import VOTE_COLUMNS
+from hms_search.errors import TrackingError
+from hms_search.tracking.address import check_address, reported, sqlite_path, without_password
+
+DEFAULT_NAME = "hms"
+_LOADER = Path(__file__).parent / "loader" / "hms_model.py"
+_NEEDS = ("torch", "torchvision", "timm", "numpy", "pandas", "pyarrow", "safetensors", "einops", "jaxtyping")
+_SIGNATURE = ModelSignature(
+    inputs=Schema(
+        [
+            ColSpec(DataType.string, "spectrogram_path", required=False),
+            ColSpec(Array(Array(DataType.double)), "power", required=False),
+        ]
+    ),
+    outputs=Schema([ColSpec(DataType.double, name) for name in VOTE_COLUMNS]),
+    params=ParamSchema([ParamSpec("tta", DataType.string, "none")]),
+)
+_EXAMPLE = {"spectrogram_path": ["test_spectrograms/853520.parquet"]}
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of a registered model: the run that made it, the names it goes by, and its tags."""
+
+    name: str
+    version: int
+    run_id: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+class ModelRegistry:
+    """The registered models of an MLflow database or server.
+
+    A registered model is a model folder, best a bundle, which brings the code to predict with it. MLflow loads it as a
+    ``python_function`` model, without pickle.
+
+    Every method raises TrackingError where the store cannot be reached or does not have what was asked for.
+
+    Parameters
+    ----------
+    uri
+        A database (``sqlite:///mlruns/mlflow.db``) or a server (``http://host:5000``).
+    artifacts
+        Folder under which models are kept that a server holds elsewhere; see :meth:`fetch`.
+    """
+
+    def __init__(self, uri: str, artifacts: Path) -> None:
+        self._uri, self._artifacts = uri, artifacts
+        with reported(uri):
+            check_address(uri)
+            database = sqlite_path(uri)
+            if database is not None and not database.is_file():
+                raise TrackingError(
+                    f"MLflow at {uri}: there is no file {database}; run a study, or name --tracking-uri"
+                )
+            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def register(self, run_id: str, folder: Path, *, name: str = DEFAULT_NAME, tags: Mapping[str, str]) -> int:
+        """Log a model folder under its run and return its number as a new version of the registered model."""
+        with reported(self._uri):
+            experiment_id = self._client.get_run(run_id).info.experiment_id
+            model_id: str = self._client.create_logged_model(experiment_id, name, run_id, dict(tags)).model_id
+            with tempfile.TemporaryDirectory() as scratch:
+                mlflow.pyfunc.save_model(
+                    f"{scratch}/model",
+                    loader_module=_LOADER.stem,
+                    data_path=str(folder.resolve()),
+                    code_paths=[str(_LOADER)],
+                    mlflow_model=Model(run_id=run_id, model_id=model_id, model_uuid=model_id),
+                    signature=_SIGNATURE,
+                    input_example=_EXAMPLE,
+                    pip_requirements=_requirements(folder),
+                )
+                self._client.log_model_artifacts(model_id, f"{scratch}/model")
+            self._client.finalize_logged_model(model_id, "READY")
+            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+            self._create_name(name)
+            made = self._client.create_model_version(
+                name,
+                f"models:/{model_id}",
+                run_id,
+                tags=dict(tags),
+                description="\n".join(f"- {key}: {value}" for key, value in tags.items()),
+                model_id=model_id,
+            )
+        return int(made.version)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Give a version an alias; the version that had it loses it."""
+        with reported(self._uri):
+            self._client.set_registered_model_alias(name, alias, str(version))
+
+    def set_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None:
+        """Add tags to a version."""
+        with reported(self._uri):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(name, str(version), key, value)
+
+    def find(self, reference: str) -> RegisteredVersion:
+        """Return the version a reference names.
+
+        Parameters
+        ----------
+        reference
+            ``champion`` or ``candidate`` (or another alias of the model ``hms``), ``NAME@alias``, ``NAME/version``,
+            both also after ``models:/``, or the id of a run: the last version it made.
+        """
+        known = self.versions()
+        found = [one for one in known if _answers(one, reference.removeprefix("models:/"))]
+        if not found:
+            there = "; ".join(_shown(one) for one in known) or "none; promote a study's trials first"
+            raise TrackingError(
+                f"MLflow at {without_password(self._uri)} has no model {reference!r}; it has {there}. Write an alias, "
+                "NAME@alias, NAME/version, or the id of the run that made it"
+            )
+        return found[-1]
+
+    def versions(self) -> tuple[RegisteredVersion, ...]:
+        """Return every version of every registered model, the names in order, the oldest version first."""
+        with reported(self._uri):
+            models = {model.name: model for model in self._client.search_registered_models(max_results=1000)}
+            found = [_version(one, models[one.name].aliases) for one in self._client.search_model_versions()]
+        return tuple(sorted(found, key=lambda one: (one.name, one.version)))
+
+    def fetch(self, version: RegisteredVersion) -> Path:
+        """Return a version's model folder: where MLflow keeps it on this machine, else a copy made once.
+
+        Copies lie in ``registered/NAME/VERSION-MODEL`` under the folder of artifacts.
+        """
+        with reported(self._uri):
+            model_id = self._client.get_model_version(version.name, str(version.version)).model_id
+            location = self._client.get_logged_model(model_id).artifact_location
+            local = _local(location)
+            if local is None:
+                local = self._artifacts / "registered" / version.name / f"{version.version}-{model_id}"
+                if not local.is_dir():
+                    _download(location, local, self._uri)
+            flavor = Model.load(str(local)).flavors["python_function"]
+        return local / str(flavor["data"])
+
+    def _create_name(self, name: str) -> None:
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _requirements(folder: Path) -> list[str]:
+    """Return what a model needs installed, each in the version it was made with."""
+    needs = _NEEDS if (folder / "code").is_dir() else (*_NEEDS, "hms-search")
+    return [f"{name}=={version(name).partition('+')[0]}" for name in needs]
+
+
+def _version(found: ModelVersion, aliases: Mapping[str, str]) -> RegisteredVersion:
+    own = sorted(alias for alias, number in aliases.items() if int(number) == int(found.version))
+    return RegisteredVersion(found.name, int(found.version), found.run_id or "", tuple(own), dict(found.tags))
+
+
+def _local(location: str) -> Path | None:
+    """Return the folder on this machine that an artifact location names, None where it names none."""
+    parts = urlsplit(location)
+    folder = Path(unquote(parts.path))
+    return folder if parts.scheme in ("", "file") and folder.is_dir() else None
+
+
+def _download(location: str, target: Path, uri: str) -> None:
+    """Copy an MLflow model from where a server keeps it, complete or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        copy = mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=scratch, tracking_uri=uri)
+        Path(copy).replace(target)
+
+
+def _answers(version: RegisteredVersion, reference: str) -> bool:
+    name, alias = version.name, reference
+    if "@" in reference:
+        name, _, alias = reference.rpartition("@")
+        return version.name == name and alias in version.aliases
+    default = version.name == DEFAULT_NAME and reference in version.aliases
+    return default or reference in (f"{version.name}/{version.version}", version.run_id)
+
+
+def _shown(version: RegisteredVersion) -> str:
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    return f"{version.name}/{version.version}{aliases}"
