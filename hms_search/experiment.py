@@ -18,7 +18,7 @@ from hms_search.models import Model, save_weights
 from hms_search.models.device import device_of
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
-from hms_search.training.metrics import Stratum, in_stratum, kl_terms, patient_interval, scores
+from hms_search.training.metrics import Stratum, in_stratum, pooled_scores
 from hms_search.training.progress import result_of, result_state
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
 from hms_search.training.trainer import fit
@@ -58,8 +58,7 @@ class ExperimentResult:
     folds
         One result per fold, in the order they ran.
     metrics
-        :func:`hms_search.training.metrics.scores` over the out-of-fold rows of all folds together, and the ends of
-        the 95 % interval over patients of the objective's KL: ``kl_interval_low``, ``kl_interval_high``.
+        :func:`hms_search.training.metrics.pooled_scores` of the out-of-fold rows of all folds together.
     rows, probabilities
         Out-of-fold rows of the Store and their class probabilities.
     pipelines
@@ -121,7 +120,14 @@ def run_experiment(
     return ExperimentResult(
         value=float(np.mean([fold.value for fold in folds])),
         folds=tuple(folds),
-        metrics=_pooled(store, rows, probabilities, objective, seed),
+        metrics=pooled_scores(
+            store.targets[rows],
+            probabilities,
+            store.high[rows],
+            store.patients[rows],
+            objective=objective,
+            seed=seed,
+        ),
         rows=rows,
         probabilities=probabilities,
         pipelines=tuple(pipelines),
@@ -185,21 +191,6 @@ class _FoldRun:
         for epoch in result_of(state).epochs:
             on_epoch(replace(epoch, position=self.slot.position))
         return result_of(state)
-
-
-def _pooled(
-    store: Samples,
-    rows: Int[np.ndarray, " rows"],
-    probabilities: Float[np.ndarray, "rows 6"],
-    objective: Stratum,
-    seed: int,
-) -> dict[str, float]:
-    high = store.high[rows]
-    scored = in_stratum(high, objective)
-    losses = kl_terms(store.targets[rows], probabilities).sum(axis=1)
-    low_end, high_end = patient_interval(losses[scored], store.patients[rows][scored], seed=seed)
-    pooled = scores(store.targets[rows], probabilities, high)
-    return {**pooled, "kl_interval_low": low_end, "kl_interval_high": high_end}
 
 
 def _check_strata(store: Samples, plan: Plan, objective: Stratum) -> None:

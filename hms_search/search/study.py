@@ -41,6 +41,17 @@ class DataConfig(Component):
     synthetic: SyntheticData = SyntheticData()
 
 
+class PromotionConfig(Component):
+    """How a trial becomes a final model: on how many folds, for how many epochs (null: the trial's), under which seeds.
+
+    Folds and seeds are the same for all models of a study, so that they can be compared in pairs.
+    """
+
+    n_folds: int = Field(default=5, ge=2)
+    epochs: int | None = Field(default=None, ge=1)
+    seeds: int = Field(default=1, ge=1)
+
+
 class StudyConfig(Component):
     """A study: a space, the data and folds every trial is judged on, a budget, a sampler and a pruner."""
 
@@ -54,6 +65,7 @@ class StudyConfig(Component):
     timeout_s: float | None = Field(default=None, gt=0)
     sampler: Sampler = Tpe()
     pruner: Pruner = Median()
+    promotion: PromotionConfig = PromotionConfig()
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")

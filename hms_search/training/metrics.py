@@ -57,6 +57,25 @@ def scores(
     return metrics
 
 
+def pooled_scores(
+    target: Float[np.ndarray, "rows 6"],
+    probability: Float[np.ndarray, "rows 6"],
+    high: Bool[np.ndarray, " rows"],
+    patients: Int[np.ndarray, " rows"],
+    *,
+    objective: Stratum,
+    seed: int,
+) -> dict[str, float]:
+    """Return :func:`scores` of predictions, and the ends of the 95 % interval over patients of the objective's KL.
+
+    The ends are ``kl_interval_low`` and ``kl_interval_high``.
+    """
+    chosen = in_stratum(high, objective)
+    losses = kl_terms(target, probability).sum(axis=1)
+    low, high_end = patient_interval(losses[chosen], patients[chosen], seed=seed)
+    return {**scores(target, probability, high), "kl_interval_low": low, "kl_interval_high": high_end}
+
+
 def patient_interval(
     losses: Float[np.ndarray, " rows"], patients: Int[np.ndarray, " rows"], *, seed: int, draws: int = 1000
 ) -> tuple[float, float]:

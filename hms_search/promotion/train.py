@@ -1,0 +1,151 @@
+"""Training a final model: one experiment per seed over all folds, gathered into a model folder."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from hms_search.component import fingerprint_of
+from hms_search.data.folds import FoldPlan
+from hms_search.data.oof import OutOfFold, out_of_fold, write_oof
+from hms_search.data.store import Store
+from hms_search.document import dump_yaml
+from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment, weights_file
+from hms_search.inference.model_folder import NETWORKS, OOF, ModelCard, ModelFolder, NetworkFile, open_model, write_card
+from hms_search.training.metrics import Stratum, in_stratum, kl, pooled_scores
+from hms_search.training.results import Epoch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a final model follows from; ``seeds`` are those of its experiments, one after the other."""
+
+    name: str
+    config: ExperimentConfig
+    store: Store
+    plan: FoldPlan
+    seeds: tuple[int, ...]
+    objective: Stratum
+    device: str
+
+    @property
+    def identity(self) -> str:
+        """12 hex digits that name configuration, data, folds, seeds and objective."""
+        content = [self.config.to_dict(), self.store.fingerprint, self.plan.fingerprint, self.seeds, self.objective]
+        return fingerprint_of(content)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are trained in all, over seeds and folds."""
+        return len(self.seeds) * len(self.plan.use) * self.config.training.epochs
+
+
+def train(
+    recipe: Recipe,
+    *,
+    work: Path,
+    target: Path,
+    origin: Mapping[str, str],
+    on_epoch: Callable[[int, Epoch], None],
+) -> ModelFolder:
+    """Return the model that a recipe makes, complete in ``target``.
+
+    ``work`` keeps what is finished: called again after an interruption, however rude, the training goes on after the
+    last finished epoch, to the same model. ``on_epoch`` is called with the place of the seed and each epoch, those of
+    before included. ``origin`` goes onto the model's card.
+    """
+    results = tuple(
+        run_experiment(
+            recipe.config,
+            recipe.store,
+            recipe.plan,
+            seed=seed,
+            device=recipe.device,
+            objective=recipe.objective,
+            on_epoch=lambda epoch, place=place: on_epoch(place, epoch),  # type: ignore[misc]
+            out_dir=_out_dir(work, seed),
+        )
+        for place, seed in enumerate(recipe.seeds)
+    )
+    gathering = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(gathering, ignore_errors=True)
+    (gathering / NETWORKS).mkdir(parents=True)
+    networks = tuple(
+        _take_network(recipe, work, gathering, seed, result, position)
+        for seed, result in zip(recipe.seeds, results, strict=True)
+        for position in range(len(result.folds))
+    )
+    oof = _average(recipe, results)
+    write_oof(oof, gathering / OOF)
+    (gathering / "config.yaml").write_text(dump_yaml(recipe.config.to_dict()), encoding="utf-8")
+    card = ModelCard(
+        name=recipe.name,
+        kind="model",
+        prior=prior_of(oof, recipe.objective),
+        scores=scores_of(oof, recipe.objective, seed=recipe.seeds[0]) | _seed_scores(recipe, results),
+        origin={**origin, "identity": recipe.identity},
+        networks=networks,
+    )
+    write_card(gathering, card)
+    gathering.rename(target)
+    shutil.rmtree(work)
+    return open_model(target)
+
+
+def scores_of(oof: OutOfFold, objective: Stratum, *, seed: int) -> dict[str, float]:
+    """Return the metrics of out-of-fold predictions, with the interval of the objective's KL."""
+    return pooled_scores(oof.targets, oof.probabilities, oof.high, oof.patients, objective=objective, seed=seed)
+
+
+def prior_of(oof: OutOfFold, objective: Stratum) -> tuple[float, ...]:
+    """Return the mean target of the objective's rows: the best guess about a recording that cannot be read."""
+    mean = oof.targets[in_stratum(oof.high, objective)].mean(axis=0)
+    return tuple((mean / mean.sum()).tolist())
+
+
+def seed_values(card: ModelCard) -> tuple[float, ...]:
+    """Return the KL on the objective's stratum of each seed's own out-of-fold predictions."""
+    return tuple(value for name, value in card.scores.items() if name.startswith("seed"))
+
+
+def _out_dir(work: Path, seed: int) -> Path:
+    return work / f"seed{seed}"
+
+
+def _take_network(
+    recipe: Recipe, work: Path, folder: Path, seed: int, result: ExperimentResult, position: int
+) -> NetworkFile:
+    fold = result.folds[position].fold
+    file = f"{NETWORKS}/seed{seed}-fold{fold}.safetensors"
+    shutil.copyfile(weights_file(_out_dir(work, seed), fold), folder / file)
+    return NetworkFile(
+        file=file,
+        model=recipe.config.model.architecture(),
+        pipeline=result.pipelines[position],
+        fold=fold,
+        seed=seed,
+    )
+
+
+def _average(recipe: Recipe, results: tuple[ExperimentResult, ...]) -> OutOfFold:
+    probabilities = np.mean([_in_order(recipe, result) for result in results], axis=0)
+    store = recipe.store
+    return out_of_fold(recipe.name, store.samples, recipe.plan.assignment, store.targets, probabilities)
+
+
+def _in_order(recipe: Recipe, result: ExperimentResult) -> Float[np.ndarray, "samples 6"]:
+    """Return an experiment's predictions in the Store's order; every sample is out of fold exactly once."""
+    probabilities = np.empty((len(recipe.store), result.probabilities.shape[1]))
+    probabilities[result.rows] = result.probabilities
+    return probabilities
+
+
+def _seed_scores(recipe: Recipe, results: tuple[ExperimentResult, ...]) -> dict[str, float]:
+    chosen = in_stratum(recipe.store.high, recipe.objective)
+    return {
+        f"seed{seed}": kl(recipe.store.targets[chosen], _in_order(recipe, result)[chosen])
+        for seed, result in zip(recipe.seeds, results, strict=True)
+    }
