@@ -1,0 +1,105 @@
+"""The gate: may a model become the champion? Only where it is better than what there is, beyond chance."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hms_search.compare import Difference, Verdict, paired_differences
+from hms_search.data.oof import OutOfFold, align
+from hms_search.errors import DataError
+from hms_search.training.metrics import Stratum, kl_terms
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate against one reference: the difference in KL on each stratum, or why there is none."""
+
+    reference: str
+    differences: Mapping[Stratum, Difference]
+    incomparable: str = ""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The comparisons of a candidate, and what follows from them.
+
+    ``objective`` is the stratum that decides; ``forced`` says that a person let the candidate through.
+    """
+
+    candidate: str
+    objective: Stratum
+    comparisons: tuple[Comparison, ...]
+    forced: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate is better, beyond chance, than every reference; never without a reference."""
+        return bool(self.comparisons) and all(self.verdict(one) == "better" for one in self.comparisons)
+
+    @property
+    def opens(self) -> bool:
+        """Whether the candidate becomes the champion."""
+        return self.passed or self.forced
+
+    def verdict(self, comparison: Comparison) -> Verdict | str:
+        """Return what may be said of a comparison on the stratum that decides."""
+        found = comparison.differences.get(self.objective)
+        return comparison.incomparable or "no recordings to compare" if found is None else found.verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the gate as plain JSON types."""
+        return {
+            "candidate": self.candidate,
+            "objective": self.objective,
+            "passed": self.passed,
+            "forced": self.forced,
+            "comparisons": [
+                {
+                    "reference": one.reference,
+                    "verdict": self.verdict(one),
+                    "differences": {name: asdict(value) for name, value in one.differences.items()},
+                }
+                for one in self.comparisons
+            ],
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """Return the differences as metrics: mean, ends of the interval and probability, by reference and stratum."""
+        return {
+            f"gate/{place}/{stratum}/{name}": getattr(difference, name)
+            for place, comparison in zip(("baseline", "champion"), self.comparisons, strict=False)
+            for stratum, difference in comparison.differences.items()
+            for name in ("mean", "low", "high", "probability_better")
+            if np.isfinite(getattr(difference, name))
+        }
+
+
+def judge(
+    candidate: OutOfFold,
+    references: Mapping[str, OutOfFold],
+    *,
+    objective: Stratum,
+    force: bool = False,
+    seed: int = 0,
+) -> Gate:
+    """Return the gate of a candidate against each reference, compared in pairs on the same recordings and folds."""
+    comparisons = tuple(_compare(candidate, name, reference, seed) for name, reference in references.items())
+    gate = Gate(candidate.name, objective, comparisons)
+    return Gate(candidate.name, objective, comparisons, forced=force and not gate.passed)
+
+
+def _compare(candidate: OutOfFold, name: str, reference: OutOfFold, seed: int) -> Comparison:
+    try:
+        mine, theirs = align((candidate, reference))
+    except DataError as error:
+        return Comparison(name, {}, f"cannot be compared: {error}")
+    differences = paired_differences(_losses(mine), _losses(theirs), mine.patients, mine.high, seed=seed)
+    return Comparison(name, differences)
+
+
+def _losses(oof: OutOfFold) -> Float[np.ndarray, " rows"]:
+    losses: np.ndarray = kl_terms(oof.targets, oof.probabilities).sum(axis=1)
+    return losses
