@@ -16,12 +16,17 @@ SUBMISSION_COLUMNS = ("eeg_id", *VOTE_COLUMNS)
 """Columns of a submission, in Kaggle's order."""
 
 
+def votes_table(probabilities: Float[np.ndarray, "rows 6"]) -> pd.DataFrame:
+    """Return class probabilities in the canonical order as a table with Kaggle's names of the columns."""
+    return pd.DataFrame(probabilities, columns=list(VOTE_COLUMNS))
+
+
 def write_submission(path: Path, eeg_ids: Int[np.ndarray, " rows"], probabilities: Float[np.ndarray, "rows 6"]) -> None:
     """Write class probabilities in the canonical order as a submission, all their digits, complete or not at all.
 
     Raises DataError where the rows break a rule of :func:`check_submission`, or the file cannot be written.
     """
-    table = pd.DataFrame(probabilities, columns=list(VOTE_COLUMNS))
+    table = votes_table(probabilities)
     table.insert(0, "eeg_id", eeg_ids)
     faults = _row_faults(table)
     if faults:

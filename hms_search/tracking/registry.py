@@ -148,6 +148,10 @@ class ModelRegistry:
         """
         with reported(self._uri):
             model_id = self._client.get_model_version(version.name, str(version.version)).model_id
+            if model_id is None:
+                raise TrackingError(
+                    f"{version.name}/{version.version} was not registered by hms-search: it has no model"
+                )
             location = self._client.get_logged_model(model_id).artifact_location
             local = _local(location)
             if local is None:

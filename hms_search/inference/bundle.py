@@ -1,0 +1,91 @@
+"""A Kaggle bundle: a model folder that also carries the code to predict with it, for a notebook without internet.
+
+``model.json, networks/, members/ ...``   the model folder as it was; the bundle still is one
+``code/hms_search/``                      the source files that predict, without optuna, mlflow and pydantic
+``vendor/``                               einops, and a stand-in for jaxtyping, for where they are not installed
+``predict.py``, ``README.md``             what to run, and how
+``manifest.json``                         the SHA-256 of every file
+"""
+
+import shutil
+from importlib.metadata import distribution
+from pathlib import Path
+
+from hms_search.errors import CheckpointError
+from hms_search.inference.model_folder import MANIFEST, ModelFolder, open_model, write_manifest
+from hms_search.inference.sources import BUNDLED, PACKAGE, source_files
+
+CODE, VENDOR, PREDICT, README = "code", "vendor", "predict.py", "README.md"
+_OWN = (CODE, VENDOR, PREDICT, README)
+
+
+def export_bundle(model: ModelFolder, target: Path) -> None:
+    """Write the bundle of a model to a new or empty folder; a bundle that is there is replaced once it is complete.
+
+    Raises
+    ------
+    CheckpointError
+        Where the folder holds anything else, or the code would need a library that a bundle cannot rely on.
+    """
+    _check_target(model, target)
+    sources = source_files()
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        shutil.copytree(model.path, partial, ignore=shutil.ignore_patterns("__pycache__", *_OWN))
+        for name, origin in sources.items():
+            _copy(origin, partial / CODE / PACKAGE / name)
+        _vendor(partial / VENDOR)
+        _copy(BUNDLED / PREDICT, partial / PREDICT)
+        (partial / README).write_text(_readme(model), encoding="utf-8")
+        write_manifest(partial)
+        open_model(partial)
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_bundle(path: Path) -> bool:
+    """Return whether a folder is a bundle, by its names alone."""
+    return all((path / name).exists() for name in (MANIFEST, *_OWN))
+
+
+def _check_target(model: ModelFolder, target: Path) -> None:
+    ours, theirs = model.path.resolve(), target.resolve()
+    if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+        raise CheckpointError(f"cannot export {model.path} to {target}: one lies in the other; name another folder")
+    if target.exists() and not target.is_dir():
+        raise CheckpointError(f"cannot export to {target}: expected a folder, found a file")
+    if target.exists() and any(target.iterdir()) and not is_bundle(target):
+        raise CheckpointError(
+            f"cannot export to {target}: expected a new or empty folder or an earlier bundle, found other files; "
+            "name another folder"
+        )
+
+
+def _vendor(folder: Path) -> None:
+    """Copy einops, which is pure Python, with its licence."""
+    for file in distribution("einops").files or ():
+        parts = file.parts
+        if file.suffix == ".pyc" or "tests" in parts:
+            continue
+        if parts[0] == "einops":
+            _copy(Path(str(file.locate())), folder / file)
+        elif file.name.startswith("LICENSE"):
+            _copy(Path(str(file.locate())), folder / "einops" / file.name)
+    _copy(BUNDLED / "jaxtyping.py", folder / "jaxtyping.py")
+
+
+def _copy(origin: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(origin, target)
+
+
+def _readme(model: ModelFolder) -> str:
+    card = model.card
+    parts = [f"{len(card.members)} members" if card.members else f"{len(card.networks)} networks"]
+    parts += [f"{name} {card.scores[name]:.5f}" for name in ("kl_all", "kl_high", "kl_low") if name in card.scores]
+    text = (BUNDLED / README).read_text(encoding="utf-8")
+    return text.replace("{name}", card.name).replace("{what}", ", ".join(parts))
