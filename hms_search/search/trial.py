@@ -9,15 +9,18 @@ import numpy as np
 
 from hms_search.curves import learning_curve
 from hms_search.data.folds import FoldPlan
+from hms_search.data.oof import oof_bytes, out_of_fold
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml
 from hms_search.errors import CheckpointError, DataError, TrainingError, TrialStopped
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment
-from hms_search.tracking import Run, Tracker
+from hms_search.tracking import Tracker
 from hms_search.training.results import Epoch
 
 Verdict = Literal["continue", "prune", "interrupt"]
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
+OOF_FILE = "oof.parquet"
+"""A completed trial's out-of-fold predictions among the files of its run."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def run_trial(
     """
     started = time.perf_counter()
     title = f"{context.study} trial {job.number}"
-    run = context.tracker.start_trial(
+    run = context.tracker.start_run(
         f"trial {job.number}",
         parent_id=context.parent_id,
         params=job.params,
@@ -108,7 +111,10 @@ def run_trial(
     outcome, reason, result = _run(job, context, report)
     curve = learning_curve(epochs, title=title) if epochs else b""
     metrics = dict(result.metrics) if result is not None else {}
-    _finish(run, outcome, reason=reason, metrics=metrics, curve=curve)
+    files = {"learning_curve.png": curve} if curve else {}
+    if result is not None:
+        files[OOF_FILE] = _predictions(job, context, result)
+    run.finish(outcome, reason=reason, metrics=metrics, files=files)
     return TrialEnded(
         number=job.number,
         outcome=outcome,
@@ -146,9 +152,18 @@ def _run(
     return "complete", "", result
 
 
-def _finish(run: Run, outcome: Outcome, *, reason: str, metrics: Mapping[str, float], curve: bytes) -> None:
-    files = {"learning_curve.png": curve} if curve else {}
-    run.finish(outcome, reason=reason, metrics=metrics, files=files)
+def _predictions(job: Job, context: TrialContext, result: ExperimentResult) -> bytes:
+    """Return the out-of-fold predictions as a parquet file, for paired comparisons with other trials."""
+    store, rows = context.store, result.rows
+    return oof_bytes(
+        out_of_fold(
+            f"trial {job.number}",
+            store.samples.iloc[rows],
+            context.plan.assignment[rows],
+            store.targets[rows],
+            result.probabilities,
+        )
+    )
 
 
 def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
