@@ -102,6 +102,48 @@ def show(
 
 
 @app.command()
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model, ensemble or bundle folder, champion, candidate, NAME@alias, NAME/version or a run's id.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="Folder with test.csv, or else train.csv.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("submission.csv"),
+    tta: Annotated[
+        Literal["none", "left_right"], typer.Option(help="left_right: the mean with the mirrored head.")
+    ] = "none",
+    batch_size: Annotated[int, typer.Option(min=1, help="Recordings at a time.")] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Fail where a recording cannot be read.")] = False,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Predict the recordings of a folder and write submission.csv.
+
+    A recording that cannot be read gets the model's prior and is listed; the exit code is then 3.
+    """
+    from hms_search.cli.predict import predict_command
+    from hms_search.promotion.models import model_path
+    from hms_search.search.session import Places
+
+    folder = model_path(model, Places(tracking=tracking_uri))
+    raise typer.Exit(predict_command(folder, data, out, tta=tta, batch_size=batch_size, device=device, strict=strict))
+
+
+@app.command("check-submission")
+def check_submission(
+    file: Annotated[Path, typer.Argument(help="A submission.csv.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Folder with the test.csv it answers.", show_default=False)],
+) -> None:
+    """Check a submission by the competition's rules; every rule it breaks is listed."""
+    from hms_search.cli.predict import check_command
+
+    check_command(file, data)
+
+
+@app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Studies' and search spaces' YAML files.", show_default=False)],
 ) -> None:

@@ -101,7 +101,7 @@ def _read(rows: Unlabelled, predictor: Predictor, numbers: range) -> _Batch:
             recording = rows.log_power(number)
             predictor.check(recording)
         except DataError as error:
-            batch.reasons[number] = str(error)
+            batch.reasons[number] = str(error).removeprefix(f"eeg {rows.lines[number].eeg_id}: ")
         else:
             batch.recordings[number] = recording
     return batch

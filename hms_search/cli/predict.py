@@ -1,0 +1,68 @@
+"""``hms-search predict`` and ``check-submission``: a submission written, and one looked at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from hms_search.cli.progress import StepProgress
+from hms_search.data.submission import check_submission, write_submission
+from hms_search.data.unlabelled import open_unlabelled
+from hms_search.errors import DataError
+from hms_search.inference.model_folder import ModelCard
+from hms_search.inference.predictor import Predictor, Tta
+from hms_search.inference.submission import Unreadable, predict_folder
+
+SOME_UNREADABLE = 3
+"""The exit code of a submission in which some recordings got the prior."""
+
+
+def predict_command(model: Path, root: Path, out: Path, *, tta: Tta, batch_size: int, device: str, strict: bool) -> int:
+    """Write the predictions of a folder's recordings and say what they are; return the exit code.
+
+    With ``strict``, raises DataError, and writes nothing, where a recording cannot be predicted.
+    """
+    predictor = Predictor.open(model, device=device)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    with StepProgress(errors) as progress:
+        submission = predict_folder(
+            predictor,
+            root,
+            batch_size=batch_size,
+            tta=tta,
+            on_progress=lambda step: progress(f"predicting {root}", step),
+        )
+    if strict and submission.unreadable:
+        raise DataError(
+            f"{len(submission.unreadable)} of {len(submission.eeg_ids)} recordings cannot be predicted, nothing was "
+            f"written; mend them, or leave out --strict:\n{_listed(submission.unreadable)}"
+        )
+    write_submission(out, submission.eeg_ids, submission.probabilities)
+    if submission.notice:
+        errors.print(f"note: {submission.notice}", style="yellow", markup=False)
+    if submission.unreadable:
+        errors.print("these recordings got the model's prior, the mean of its training votes:", style="yellow")
+        errors.print(_listed(submission.unreadable), markup=False)
+    priors = f", {len(submission.unreadable)} of them the prior" if submission.unreadable else ""
+    Console(highlight=False, soft_wrap=True).print(
+        f"{out}: {len(submission.eeg_ids)} rows{priors}, by {_described(predictor.card)}, TTA {tta}", markup=False
+    )
+    return SOME_UNREADABLE if submission.unreadable else 0
+
+
+def check_command(file: Path, root: Path) -> None:
+    """Say that a submission would be scored; raises DataError that lists every rule it breaks."""
+    table = check_submission(file, open_unlabelled(root).eeg_ids)
+    Console(highlight=False, soft_wrap=True).print(f"{file}: {len(table)} rows, would be scored", markup=False)
+
+
+def _listed(unreadable: Sequence[Unreadable]) -> str:
+    return "\n".join(f"  eeg {one.eeg_id}: {one.reason}" for one in unreadable)
+
+
+def _described(card: ModelCard) -> str:
+    """Return what a model is and how well it did on recordings it had not seen, on each stratum."""
+    parts = f"{len(card.members)} members" if card.members else f"{len(card.networks)} networks"
+    strata = {"kl_all": "all", "kl_high": "HIGH", "kl_low": "LOW"}
+    scores = [f"{card.scores[name]:.4f} on {stratum} votes" for name, stratum in strata.items() if name in card.scores]
+    return f"{card.kind} {card.name} ({parts}; out-of-fold KL {', '.join(scores) or 'unknown'})"
