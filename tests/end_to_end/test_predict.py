@@ -31,8 +31,8 @@ def test_predict_writes_what_the_library_predicts_and_says_by_which_model(
     table = votes(hms_search.folder / "out" / "mine.csv")
     assert table.index.tolist() == expected.eeg_ids.tolist() == pd.read_csv(recordings / "test.csv")["eeg_id"].tolist()
     np.testing.assert_allclose(table.to_numpy(), expected.probabilities, rtol=0, atol=1e-6)
-    last = output.strip().splitlines()[-1]
-    for part in (f"out/mine.csv: {len(table)} rows", "model small (2 networks", "0.7100 on all votes", "left_right"):
+    (last,) = [line for line in output.splitlines() if line.startswith("out/mine.csv: ")]
+    for part in (f" {len(table)} rows", "model small (2 networks", "0.7100 on all votes", "left_right"):
         assert part in last
     assert f"predicting recordings: {len(table)} of {len(table)}, done in" in output
     assert "would be scored" in hms_search("check-submission", "out/mine.csv", "--data", "recordings")
@@ -47,7 +47,7 @@ def test_a_recording_that_cannot_be_read_is_listed_and_the_exit_code_says_so(
     file.write_bytes(file.read_bytes()[:1000])
     output = hms_search("predict", "model", "--data", "broken", code=3)
     assert f"eeg {ids.index[0]}: spectrogram {ids.iloc[0]}: unreadable parquet" in output
-    assert "1 of them the prior" in output.strip().splitlines()[-1]
+    assert f"submission.csv: {len(ids)} rows, 1 of them the prior, by model small" in output
     np.testing.assert_allclose(votes(hms_search.folder / "submission.csv").iloc[0], PRIOR, rtol=0, atol=1e-12)
     assert "would be scored" in hms_search("check-submission", "submission.csv", "--data", "broken")
 
