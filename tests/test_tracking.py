@@ -59,7 +59,7 @@ def hold_conversation(tracker: Tracker) -> tuple[str, list[str]]:
     parent_id = tracker.start_study(tags={"study": "effnet"}, texts={"study.yaml": "name: effnet\n"})
     ids = []
     for number, outcome in enumerate(STATUS):
-        run = tracker.start_trial(
+        run = tracker.start_run(
             f"trial {number}",
             parent_id=parent_id,
             params={"training.optimiser.lr": 1e-3, "training.scheduler": "cosine"},
@@ -129,7 +129,7 @@ def test_the_run_of_a_killed_process_is_ended_by_another_tracker(
     local: Local, failed: bool, status: str, state: str
 ) -> None:
     tracker = local.tracker("orphan")
-    run = tracker.start_trial("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})
     local.tracker("orphan").end_orphan(run.id, "its process was killed", failed=failed)
     ended = local.client.get_run(run.id)
     assert (ended.info.status, ended.data.tags["state"]) == (status, state)
@@ -139,7 +139,7 @@ def test_the_run_of_a_killed_process_is_ended_by_another_tracker(
 
 def test_metrics_that_are_not_finite_are_kept_as_nan_and_break_nothing(local: Local) -> None:
     tracker = local.tracker("nan")
-    run = tracker.start_trial("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})
     run.log({"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1.0}, step=0)
     run.finish("failed", reason="diverged", metrics={"kl_all": math.nan}, files={})
     metrics = local.client.get_run(run.id).data.metrics
@@ -151,7 +151,7 @@ def test_metrics_that_are_not_finite_are_kept_as_nan_and_break_nothing(local: Lo
 def test_very_long_reasons_and_parameters_are_cut_not_refused(local: Local) -> None:
     tracker = local.tracker("long")
     parent_id = tracker.start_study(tags={}, texts={})
-    run = tracker.start_trial("trial 0", parent_id=parent_id, params={"p": "x" * 9000}, tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent_id, params={"p": "x" * 9000}, tags={}, texts={})
     run.finish("failed", reason="y" * 20_000, metrics={}, files={})
     stored = local.client.get_run(run.id)
     assert set(stored.data.tags["reason"]) == {"y"}
@@ -161,7 +161,7 @@ def test_very_long_reasons_and_parameters_are_cut_not_refused(local: Local) -> N
 def test_a_study_of_many_parameters_or_strange_name_is_tracked(local: Local) -> None:
     tracker = local.tracker("wide/../study 1")
     parent_id = tracker.start_study(tags={}, texts={"study.yaml": "x"})
-    run = tracker.start_trial("t", parent_id=parent_id, params={f"p{n}": n for n in range(150)}, tags={}, texts={})
+    run = tracker.start_run("t", parent_id=parent_id, params={f"p{n}": n for n in range(150)}, tags={}, texts={})
     assert len(local.client.get_run(run.id).data.params) == 150
     assert [folder.name for folder in local.artifacts.iterdir() if "wide" in folder.name] == ["wide%2F..%2Fstudy%201"]
 
@@ -188,7 +188,7 @@ def test_a_trial_costs_at_most_a_few_dozen_milliseconds(local: Local) -> None:
     seconds = []
     for number in range(12):
         started = time.perf_counter()
-        run = tracker.start_trial(
+        run = tracker.start_run(
             f"trial {number}",
             parent_id=parent_id,
             params={f"p{n}": n for n in range(10)},

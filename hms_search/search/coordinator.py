@@ -188,7 +188,7 @@ class Coordinator:
             self._queue_again(trial.number, trial.params, trial.user_attrs)
 
     def _refuse(self, trial: optuna.Trial, reason: str) -> None:
-        run = self._tracker.start_trial(
+        run = self._tracker.start_run(
             f"trial {trial.number}",
             parent_id=self._parent_id,
             params=trial.params,

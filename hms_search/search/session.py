@@ -53,6 +53,16 @@ class Places:
         """Where optuna-dashboard finds the trials' learning curves."""
         return self.root / "dashboard"
 
+    @property
+    def models(self) -> Path:
+        """Where promoted models and ensembles lie, a folder each."""
+        return self.root / "models"
+
+    @property
+    def unfinished(self) -> Path:
+        """Where the training of final models keeps what an interrupted promotion goes on with."""
+        return self.root / "unfinished"
+
     def lock(self, study: str) -> Path:
         """Return the file a running session of a study holds locked."""
         return self.root / "locks" / f"{study}.lock"
@@ -117,7 +127,7 @@ def run_study(
 
     Raises StudyError where another session is running it or where its space, data or folds have changed.
     """
-    with _only_session(places.lock(config.name), config.name):
+    with only_session(places.lock(config.name), config.name):
         store_path = prepared_data(config.data, places, progress=progress, notify=notify)
         store = Store.open(store_path, config.data.sampling, source=config.space.base.pipeline.source)
         plan = plan_folds(config.folds, store)
@@ -126,7 +136,7 @@ def run_study(
         for text in _remarks(config, store, plan):
             notify(Notice(text, warning=True))
         tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
-        tags = _tags(config, contract)
+        tags = study_tags(config, contract)
         parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
         coordinator = Coordinator(
             config, study, tracker=tracker, parent_id=parent_id, tags=tags, pictures=places.pictures, notify=notify
@@ -165,7 +175,8 @@ def _worker_settings(
     )
 
 
-def _tags(config: StudyConfig, contract: Contract) -> dict[str, str]:
+def study_tags(config: StudyConfig, contract: Contract) -> dict[str, str]:
+    """Return what every run of a study is tagged with: fingerprints, versions, commit."""
     fingerprints = {"space": contract.space, "data": contract.data, "folds": contract.folds}
     return {
         "study": config.name,
@@ -191,14 +202,15 @@ def _remarks(config: StudyConfig, store: Store, plan: FoldPlan) -> Iterator[str]
 
 
 @contextmanager
-def _only_session(path: Path, study: str) -> Iterator[None]:
+def only_session(path: Path, study: str) -> Iterator[None]:
+    """Hold a study's lock; raises StudyError where another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise StudyError(
-            f"study {study!r} is being run by another process here; wait for it, or stop it with Ctrl-C first"
+            f"study {study!r} is being run or promoted by another process here; wait for it, or stop it first"
         ) from None
     try:
         yield

@@ -103,7 +103,7 @@ def run_trial(
 
     def report(epoch: Epoch) -> None:
         epochs.append(epoch)
-        run.log(_epoch_metrics(epoch), step=epoch.epoch)
+        run.log(epoch_metrics(epoch), step=epoch.epoch)
         verdict = on_epoch(EpochEnded(job.number, epoch))
         if verdict != "continue":
             raise TrialStopped("pruned" if verdict == "prune" else "interrupted")
@@ -166,7 +166,7 @@ def _predictions(job: Job, context: TrialContext, result: ExperimentResult) -> b
     )
 
 
-def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
+def epoch_metrics(epoch: Epoch) -> dict[str, float]:
     """Return an epoch's metrics under a few fixed names with the fold as suffix."""
     values = {"train_loss": epoch.train_loss, "lr": epoch.lr, "seconds": epoch.seconds}
     values |= {key: epoch.metrics[key] for key in ("kl_all", "kl_high", "kl_low", "accuracy") if key in epoch.metrics}

@@ -6,6 +6,9 @@ from typing import Literal, Protocol
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
 """How a trial ended."""
 
+Kind = Literal["trial", "promotion", "ensemble"]
+"""What a run under a study's is of."""
+
 
 class Run(Protocol):
     """The run of one trial, open until :meth:`finish`."""
@@ -29,7 +32,10 @@ class Tracker(Protocol):
     def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
         """Return the id of the study's own run, the earlier one where the study is resumed."""
 
-    def start_trial(
+    def study_run(self) -> str:
+        """Return the id of the run of a study that was run before."""
+
+    def start_run(
         self,
         name: str,
         *,
@@ -37,11 +43,21 @@ class Tracker(Protocol):
         params: Mapping[str, object],
         tags: Mapping[str, str],
         texts: Mapping[str, str],
+        kind: Kind = "trial",
     ) -> Run:
         """Return a new open run under the study's; ``texts`` are files kept with it (name -> content)."""
 
+    def open_run(self, run_id: str) -> Run | None:
+        """Return a run that an earlier process left open; None where it has ended."""
+
+    def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
+        """Add metrics and files to a run that has ended."""
+
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """End a run whose process died: as ``failed``, else as ``interrupted``."""
+
+    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
+        """End the open runs with this tag, whose process died, as ``interrupted``."""
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]

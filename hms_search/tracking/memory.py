@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hms_search.tracking.contract import Outcome
+from hms_search.tracking.contract import Kind, Outcome
 
 
 @dataclass
@@ -48,7 +48,11 @@ class MemoryTracker:
         run.texts.update(texts)
         return run.id
 
-    def start_trial(
+    def study_run(self) -> str:
+        """Return the id of the study's run."""
+        return "study"
+
+    def start_run(
         self,
         name: str,
         *,
@@ -56,16 +60,34 @@ class MemoryTracker:
         params: Mapping[str, object],
         tags: Mapping[str, str],
         texts: Mapping[str, str],
+        kind: Kind = "trial",
     ) -> MemoryRun:
         """Return a new run."""
-        run = MemoryRun(f"run-{len(self.runs)}", name, parent_id, dict(params), dict(tags), dict(texts))
+        tagged = {**tags, "kind": kind}
+        run = MemoryRun(f"run-{len(self.runs)}", name, parent_id, dict(params), tagged, dict(texts))
         self.runs[run.id] = run
         return run
+
+    def open_run(self, run_id: str) -> MemoryRun | None:
+        """Return a run that is open."""
+        run = self.runs[run_id]
+        return None if run.outcome else run
+
+    def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
+        """Keep more of a run."""
+        self.runs[run_id].metrics.update(metrics)
+        self.runs[run_id].files.update(files)
 
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """Keep that the run's process died."""
         run = self.runs[run_id]
         run.outcome, run.reason = "failed" if failed else "interrupted", reason
+
+    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
+        """Keep that the processes of the open runs with this tag died."""
+        for run in self.runs.values():
+            if not run.outcome and run.tags.get(tag[0]) == tag[1]:
+                self.end_orphan(run.id, reason, failed=False)
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
@@ -96,7 +118,11 @@ class NullTracker:
         """Return an empty id."""
         return ""
 
-    def start_trial(
+    def study_run(self) -> str:
+        """Return an empty id."""
+        return ""
+
+    def start_run(
         self,
         name: str,  # noqa: ARG002
         *,
@@ -104,11 +130,21 @@ class NullTracker:
         params: Mapping[str, object],  # noqa: ARG002
         tags: Mapping[str, str],  # noqa: ARG002
         texts: Mapping[str, str],  # noqa: ARG002
+        kind: Kind = "trial",  # noqa: ARG002
     ) -> NullRun:
         """Return a run that forgets."""
         return NullRun()
 
+    def open_run(self, run_id: str) -> None:
+        """Return nothing: no run is known."""
+
+    def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
+        """Forget."""
+
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+        """Forget."""
+
+    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
         """Forget."""
 
     def finish_study(

@@ -20,8 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from hms_search.errors import TrackingError
-from hms_search.tracking.address import check_address, is_server, prepare_file, reported
-from hms_search.tracking.contract import Outcome
+from hms_search.tracking.address import check_address, is_server, prepare_file, reported, without_password
+from hms_search.tracking.contract import Kind, Outcome
 
 _STATUS: Mapping[Outcome, str] = {
     "complete": "FINISHED",
@@ -57,11 +57,8 @@ class MlflowTracker:
         with reported(self._uri):
             if self._client.get_experiment_by_name(self._study) is None:
                 self._client.create_experiment(self._study, artifact_location=self._artifact_location())
-            parents = self._client.search_runs(
-                [self._experiment_id], "tags.kind = 'study'", max_results=1, order_by=["attributes.start_time ASC"]
-            )
-            if parents:
-                run_id: str = parents[0].info.run_id
+            run_id = self._study_run()
+            if run_id:
                 self._client.update_run(run_id, status="RUNNING")
                 self._client.log_batch(run_id, tags=_tags(tags))
             else:
@@ -69,7 +66,18 @@ class MlflowTracker:
             _log_files(self._client, run_id, _encoded(texts))
         return run_id
 
-    def start_trial(
+    def study_run(self) -> str:
+        """Return the id of the study's own run; raises TrackingError where it has none."""
+        with reported(self._uri):
+            found = self._study_run()
+        if not found:
+            raise TrackingError(
+                f"MLflow at {without_password(self._uri)} has no run of study {self._study!r}; "
+                "name the --tracking-uri it was run with"
+            )
+        return found
+
+    def start_run(
         self,
         name: str,
         *,
@@ -77,20 +85,40 @@ class MlflowTracker:
         params: Mapping[str, object],
         tags: Mapping[str, str],
         texts: Mapping[str, str],
+        kind: Kind = "trial",
     ) -> "MlflowRun":
         """Return a new run under the study's, with its parameters and files."""
         with reported(self._uri):
-            run_id = self._create(name, {**tags, "kind": "trial", "mlflow.parentRunId": parent_id})
+            run_id = self._create(name, {**tags, "kind": kind, "mlflow.parentRunId": parent_id})
             if params:
                 self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
             _log_files(self._client, run_id, _encoded(texts))
         return MlflowRun(run_id, self._client, self._uri)
+
+    def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
+        """Add metrics and files to a run that has ended."""
+        with reported(self._uri):
+            _log_files(self._client, run_id, files)
+            self._client.log_batch(run_id, metrics=_metrics(metrics))
 
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """End a run whose process died."""
         MlflowRun(run_id, self._client, self._uri).finish(
             "failed" if failed else "interrupted", reason=reason, metrics={}, files={}
         )
+
+    def open_run(self, run_id: str) -> "MlflowRun | None":
+        """Return a run that an earlier process left open."""
+        with reported(self._uri):
+            is_open = self._client.get_run(run_id).info.status == "RUNNING"
+        return MlflowRun(run_id, self._client, self._uri) if is_open else None
+
+    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
+        """End the open runs of the study with this tag."""
+        condition = f"tags.`{tag[0]}` = '{tag[1]}' and attributes.status = 'RUNNING'"
+        with reported(self._uri):
+            for run in self._client.search_runs([self._experiment_id], condition):
+                self.end_orphan(run.info.run_id, reason, failed=False)
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
@@ -101,6 +129,12 @@ class MlflowTracker:
             note = _best_trials(table, experiment_id=self._experiment_id)
             self._client.log_batch(parent_id, metrics=_metrics(metrics), tags=_tags({"mlflow.note.content": note}))
             self._client.set_terminated(parent_id, "FINISHED")
+
+    def _study_run(self) -> str:
+        found = self._client.search_runs(
+            [self._experiment_id], "tags.kind = 'study'", max_results=1, order_by=["attributes.start_time ASC"]
+        )
+        return found[0].info.run_id if found else ""
 
     @cached_property
     def _experiment_id(self) -> str:

@@ -35,7 +35,7 @@ def trial(uri: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The id of a pruned trial's run, in a study called effnet."""
     tracker = MlflowTracker(uri, tmp_path_factory.mktemp("artifacts"), study="effnet")
     parent_id = tracker.start_study(tags={"git_commit": "abc"}, texts={"study.yaml": "name: effnet\n"})
-    run = tracker.start_trial("trial 0", parent_id=parent_id, params={"lr": 1e-3}, tags={"trial": "0"}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent_id, params={"lr": 1e-3}, tags={"trial": "0"}, texts={})
     for step, value in enumerate((0.9, 0.7)):
         run.log({"kl_all/fold0": value}, step=step)
     run.finish("pruned", reason="too slow", metrics={"kl_all": 0.5}, files={"oof.parquet": OOF})

@@ -1,0 +1,143 @@
+"""Promotion: the best trials of a study become final models, are registered, and one may become the champion."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hms_search.data.folds import FoldPlan, plan_folds
+from hms_search.data.oof import OutOfFold, read_oof
+from hms_search.data.store import Store
+from hms_search.errors import StudyError
+from hms_search.inference.model_folder import ModelFolder
+from hms_search.promotion.choose import choose, completed_trial
+from hms_search.promotion.gate import Gate
+from hms_search.promotion.register import Registrar, Standing
+from hms_search.promotion.workshop import Workshop
+from hms_search.search.events import Event, Notice
+from hms_search.search.recorded import RecordedStudy, recorded_study
+from hms_search.search.session import Places, ReportProgress, only_session, prepared_data
+from hms_search.search.storage import open_existing_storage
+from hms_search.search.study import SYNTHETIC
+from hms_search.tracking import open_tracker
+
+
+@dataclass(frozen=True)
+class PromotionRequest:
+    """What to promote and how; None stands for the study's own setting.
+
+    ``trial`` goes before ``top``, the number of distinct designs. ``model_name`` is the registered model's; ``force``
+    makes the candidate the champion whatever the gate says, and is recorded.
+    """
+
+    study: str
+    trial: int | None = None
+    top: int = 1
+    data: str | None = None
+    n_folds: int | None = None
+    epochs: int | None = None
+    seeds: int | None = None
+    model_name: str = "hms"
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """A final model: the trial it comes from, its folder, its out-of-fold predictions, and how it stands."""
+
+    trial: int
+    model: ModelFolder
+    oof: OutOfFold
+    standing: Standing
+
+    @property
+    def gate(self) -> Gate:
+        """How it compares with the baseline and the champion."""
+        return self.standing.gate
+
+
+def promote(
+    request: PromotionRequest, places: Places, *, notify: Callable[[Event], None], progress: ReportProgress
+) -> tuple[Promoted, ...]:
+    """Train, register and judge the final models of a study's best trials; return them, the best first.
+
+    The baseline is trained on the same folds and seeds, for the gate. Called again after an interruption, it goes on
+    after the last finished epoch; what is complete is not trained again.
+
+    Raises StudyError where the study is unknown, the trial did not complete, or the data is not the study's.
+    """
+    study = recorded_study(open_existing_storage(places.storage), request.study)
+    chosen = (completed_trial(study, request.trial),) if request.trial is not None else choose(study, top=request.top)
+    if len(chosen) < request.top:
+        notify(Notice(f"only {len(chosen)} completed trials differ in design: {request.top} were asked for"))
+    with only_session(places.lock(f"{request.study}.promotion"), request.study):
+        workshop = _workshop(request, study, places, notify=notify, progress=progress)
+        baseline = workshop.model(study.baseline)
+        models = {trial.number: workshop.model(trial) for trial in chosen}
+        registrar = Registrar.open(places, request.model_name)
+        ranked = sorted(models.items(), key=lambda item: item[1].card.scores[f"kl_{study.config.objective}"])
+        promoted = []
+        for number, model in ranked:
+            standing = registrar.register(
+                model, objective=study.config.objective, baseline=baseline, force=request.force
+            )
+            workshop.keep_gate(model, standing.gate)
+            promoted.append(Promoted(number, model, read_oof(model.oof, name=model.card.name), standing))
+        registrar.name_candidate(promoted[0].standing)
+        return tuple(promoted)
+
+
+def promotion_seed(study_seed: int, place: int) -> int:
+    """Return the seed of one of a final model's experiments, the same for all models of a study."""
+    digest = hashlib.sha256(f"hms_search promotion {study_seed} {place}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _workshop(
+    request: PromotionRequest,
+    study: RecordedStudy,
+    places: Places,
+    *,
+    notify: Callable[[Event], None],
+    progress: ReportProgress,
+) -> Workshop:
+    config = study.config
+    data = config.data if request.data is None else config.data.model_copy(update={"root": request.data})
+    store = Store.open(
+        prepared_data(data, places, progress=progress, notify=notify),
+        data.sampling,
+        source=config.space.base.pipeline.source,
+    )
+    if store.fingerprint != study.contract.data:
+        raise StudyError(
+            f"study {config.name!r} was run on recordings with fingerprint {study.contract.data}, {data.root} has "
+            f"{store.fingerprint}; give the same recordings as --data ROOT"
+        )
+    n_folds = request.n_folds or config.promotion.n_folds
+    folds = config.folds.model_copy(update={"n_folds": n_folds, "use": None})
+    plan = plan_folds(folds, store)
+    for text in _remarks(study, plan):
+        notify(Notice(text, warning=True))
+    tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
+    return Workshop(
+        study=study,
+        places=places,
+        store=store,
+        plan=plan,
+        seeds=tuple(promotion_seed(config.seed, place) for place in range(request.seeds or config.promotion.seeds)),
+        epochs=request.epochs or config.promotion.epochs,
+        tracker=tracker,
+        parent_id=tracker.study_run(),
+        progress=progress,
+    )
+
+
+def _remarks(study: RecordedStudy, plan: FoldPlan) -> Sequence[str]:
+    remarks = []
+    if study.config.data.root == SYNTHETIC:
+        remarks.append("the recordings are synthetic: the scores say nothing about real EEG")
+    if plan.shared_patients:
+        remarks.append(
+            f"{plan.shared_patients} patients are on both sides of a fold (folds: random): the gate stays shut, since "
+            "such scores flatter the model; use folds: {name: grouped}"
+        )
+    return remarks

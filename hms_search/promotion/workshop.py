@@ -1,0 +1,144 @@
+"""Where final models are trained: one MLflow run each, taken up again after an interruption."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hms_search.curves import learning_curve
+from hms_search.data.folds import FoldPlan
+from hms_search.data.progress import Progress
+from hms_search.data.store import Store
+from hms_search.document import Document, dump_yaml
+from hms_search.experiment import ExperimentConfig
+from hms_search.inference.model_folder import CARD, ModelFolder, is_model, open_model
+from hms_search.promotion.gate import Gate
+from hms_search.promotion.train import Recipe, train
+from hms_search.search.recorded import RecordedStudy, RecordedTrial
+from hms_search.search.session import Places, ReportProgress, study_tags
+from hms_search.search.study import SYNTHETIC
+from hms_search.search.trial import epoch_metrics
+from hms_search.tracking import Run, Tracker
+from hms_search.training.results import Epoch
+
+
+@dataclass
+class Workshop:
+    """Trains the final models of a study on the same folds and under the same seeds; see :meth:`model`."""
+
+    study: RecordedStudy
+    places: Places
+    store: Store
+    plan: FoldPlan
+    seeds: tuple[int, ...]
+    epochs: int | None
+    tracker: Tracker
+    parent_id: str
+    progress: ReportProgress
+    _models: dict[int, ModelFolder] = field(default_factory=dict)
+
+    def model(self, trial: RecordedTrial) -> ModelFolder:
+        """Return the final model of a trial, trained where it is not there yet."""
+        if trial.number not in self._models:
+            self._models[trial.number] = self._model(trial, self._recipe(trial))
+        return self._models[trial.number]
+
+    def keep_gate(self, model: ModelFolder, gate: Gate) -> None:
+        """Keep what the gate says with the model's run."""
+        files = {"gate.json": json.dumps(gate.to_dict(), indent=1).encode()}
+        self.tracker.add(model.card.origin["run_id"], metrics=gate.metrics(), files=files)
+
+    def _model(self, trial: RecordedTrial, recipe: Recipe) -> ModelFolder:
+        target, work = self.places.models / recipe.name, self.places.unfinished / recipe.name
+        if is_model(target):
+            shutil.rmtree(work, ignore_errors=True)
+            model = open_model(target)
+            left_open = self.tracker.open_run(model.card.origin["run_id"])
+            if left_open is not None:  # the process died right after the training
+                _finish(left_open, model, [])
+            return model
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.tracker.end_orphans(("identity", recipe.identity), "its session died; the promotion was taken up again")
+        tags = self._tags(trial, recipe)
+        run = self.tracker.start_run(
+            recipe.name,
+            parent_id=self.parent_id,
+            params=trial.row.params,
+            tags=tags,
+            texts={"config.yaml": dump_yaml(recipe.config.to_dict())},
+            kind="promotion",
+        )
+        watch = _Watch(run, recipe, self.progress)
+        try:
+            origin = {**tags, "run_id": run.id}
+            model = train(recipe, work=work, target=target, origin=origin, on_epoch=watch.on_epoch)
+        except BaseException as error:  # Ctrl-C too: the run must not stay open
+            stopped = isinstance(error, KeyboardInterrupt)
+            run.finish("interrupted" if stopped else "failed", reason=str(error), metrics={}, files={})
+            raise
+        _finish(run, model, watch.first_seed)
+        return model
+
+    def _recipe(self, trial: RecordedTrial) -> Recipe:
+        config = final_config(trial.config, self.epochs)
+        unnamed = Recipe("", config, self.store, self.plan, self.seeds, self.study.config.objective, self._device)
+        name = f"{self.study.config.name}-trial{trial.number}-{unnamed.identity[:6]}"
+        return Recipe(name, config, self.store, self.plan, self.seeds, self.study.config.objective, self._device)
+
+    @property
+    def _device(self) -> str:
+        return self.study.config.device
+
+    def _tags(self, trial: RecordedTrial, recipe: Recipe) -> Mapping[str, str]:
+        config = self.study.config
+        return {
+            **study_tags(config, self.study.contract),
+            "folds_fingerprint": self.plan.fingerprint,
+            "config_fingerprint": recipe.config.fingerprint(),
+            "identity": recipe.identity,
+            "trial": str(trial.number),
+            "origin_run_id": trial.row.run_id,
+            "origin_value": str(trial.row.value),
+            "baseline": str(trial.row.baseline).lower(),
+            "n_folds": str(self.plan.n_folds),
+            "epochs": str(recipe.config.training.epochs),
+            "seed": " ".join(map(str, self.seeds)),
+            "sampling": config.data.sampling.name,
+            "recordings": "synthetic" if config.data.root == SYNTHETIC else "real",
+        }
+
+
+def final_config(trial: ExperimentConfig, epochs: int | None) -> ExperimentConfig:
+    """Return a trial's experiment with another number of epochs; raises ConfigError where the two do not fit."""
+    if epochs is None:
+        return trial
+    content = trial.to_dict()
+    content["training"]["epochs"] = epochs
+    return ExperimentConfig.from_document(Document(content, {(): "promotion"}))
+
+
+@dataclass
+class _Watch:
+    """Passes the epochs of one model on, to its run and to whoever watches."""
+
+    run: Run
+    recipe: Recipe
+    progress: ReportProgress
+    first_seed: list[Epoch] = field(default_factory=list)
+    _done: int = 0
+
+    def on_epoch(self, seed_place: int, epoch: Epoch) -> None:
+        if seed_place == 0:
+            self.first_seed.append(epoch)
+        prefix = f"seed{seed_place}/" if seed_place else ""
+        metrics = {f"{prefix}{name}": value for name, value in epoch_metrics(epoch).items()}
+        self.run.log(metrics, step=epoch.epoch)
+        self._done += 1
+        self.progress(f"training {self.recipe.name}", Progress(self._done, self.recipe.epochs))
+
+
+def _finish(run: Run, model: ModelFolder, first_seed: Sequence[Epoch]) -> None:
+    files = {"oof.parquet": model.oof.read_bytes(), CARD: (model.path / CARD).read_bytes()}
+    if first_seed:
+        files["learning_curve.png"] = learning_curve(first_seed, title=model.card.name)
+    run.finish("complete", metrics=model.card.scores, files=files)
