@@ -144,6 +144,31 @@ def check_submission(
 
 
 @app.command()
+def promote(
+    study: Annotated[str, typer.Argument(help="The study's name.", show_default=False)],
+    trial: Annotated[int | None, typer.Option(help="Promote this trial; goes before --top.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best distinct designs.")] = 1,
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds of the final model; default: the study's, 5.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; default: the study's, else the trial's.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings under different seeds, averaged.")] = None,
+    data: Annotated[str | None, typer.Option(help="The study's recordings, where they lie elsewhere now.")] = None,
+    name: Annotated[str, typer.Option(help="The registered model's name.")] = "hms",
+    force: Annotated[bool, typer.Option("--force", help="Make it champion whatever the gate says; recorded.")] = False,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Train the best trials' final models, register them, and crown one that is better beyond chance."""
+    from hms_search.cli.promote import promote_command
+    from hms_search.promotion.promote import PromotionRequest
+    from hms_search.search.session import Places
+
+    request = PromotionRequest(
+        study, trial=trial, top=top, data=data, n_folds=folds, epochs=epochs, seeds=seeds, model_name=name, force=force
+    )
+    promote_command(request, Places(storage_url=storage, tracking=tracking_uri))
+
+
+@app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Studies' and search spaces' YAML files.", show_default=False)],
 ) -> None:

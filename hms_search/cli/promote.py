@@ -1,0 +1,101 @@
+"""``hms-search promote``: train final models and say how they stand."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from hms_search.cli.progress import StepProgress
+from hms_search.compare import Difference
+from hms_search.inference.model_folder import ModelCard
+from hms_search.promotion.gate import Gate
+from hms_search.promotion.promote import Promoted, PromotionRequest, promote
+from hms_search.promotion.register import Standing
+from hms_search.promotion.train import seed_values
+from hms_search.search.events import Event, Notice
+from hms_search.search.session import Places
+from hms_search.training.metrics import Stratum
+
+_STRATA: dict[Stratum, str] = {"all": "all", "high": "HIGH", "low": "LOW"}
+
+
+def promote_command(request: PromotionRequest, places: Places) -> None:
+    """Promote, and print scores, gates and what is champion now."""
+    console = Console(highlight=False)
+    with StepProgress(console) as progress:
+        promoted = promote(request, places, notify=lambda event: _notice(event, console), progress=progress)
+    console.print(f"out-of-fold scores of study {request.study}, KL divergence, lower is better; "
+                  "interval: 95 % bootstrap over patients", soft_wrap=not console.is_terminal)  # fmt: skip
+    console.print(scores_table([one.model.card for one in promoted]))
+    for one in promoted:
+        print_gate(one.gate, console)
+    for one in promoted:
+        print_standing(one.model.card.name, one.standing, request.model_name, console)
+    _say_next(promoted, console)
+
+
+def scores_table(cards: Sequence[ModelCard]) -> Table:
+    """Return a row per model: the KL on each stratum, and the spread of its seeds where there are several."""
+    table = Table()
+    for name in ("model", "KL (objective)", "all", "HIGH", "LOW", "seeds"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for card in cards:
+        scores, objective = card.scores, card.origin["objective"]
+        interval = f"[{scores['kl_interval_low']:.4f}, {scores['kl_interval_high']:.4f}]"
+        strata = [f"{scores[f'kl_{name}']:.4f}" if f"kl_{name}" in scores else "" for name in _STRATA]
+        table.add_row(card.name, f"{scores[objective]:.4f} {interval}", *strata, _spread(seed_values(card)))
+    return table
+
+
+def print_gate(gate: Gate, console: Console) -> None:
+    """Print a candidate's difference to each reference on each stratum, and the verdict."""
+    console.print(f"gate of {gate.candidate} (decides: {_STRATA[gate.objective]} votes)", markup=False)
+    if not gate.comparisons:
+        console.print("  nothing to compare with: it is the baseline itself, and there is no champion", markup=False)
+    for comparison in gate.comparisons:
+        console.print(f"  against {comparison.reference}: {gate.verdict(comparison)}", markup=False, soft_wrap=True)
+        for difference in comparison.differences.values():
+            console.print(f"    {_difference(difference)}", markup=False)
+
+
+def print_standing(name: str, standing: Standing, model_name: str, console: Console) -> None:
+    """Print which version a model is and whether it is the champion, and why not."""
+    if standing.version is None:
+        console.print(f"{name}: not registered, there is no tracking store", markup=False)
+        return
+    version = f"{name}: version {standing.version.version} of {model_name!r}"
+    if standing.champion:
+        forced = " by --force, recorded" if standing.gate.forced else ""
+        console.print(f"{version}, champion{forced}", style="green", markup=False)
+    else:
+        why = "the gate stays shut: not every interval lies below zero; --force overrides it and is recorded"
+        console.print(f"{version}, not champion: {why}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _difference(difference: Difference) -> str:
+    interval = f"[{difference.low:+.4f}, {difference.high:+.4f}]"
+    count = f"{difference.rows} recordings of {difference.patients} patients"
+    return (
+        f"{_STRATA[difference.stratum]:<4} KL {difference.mean:+.4f} {interval}, P(better) "
+        f"{difference.probability_better:.3f}: {difference.verdict} ({count})"
+    )
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return ""
+    return f"{min(values):.4f} to {max(values):.4f} ({len(values)})"
+
+
+def _notice(event: Event, console: Console) -> None:
+    if isinstance(event, Notice):
+        text = ("warning: " if event.warning else "") + event.text
+        console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+
+
+def _say_next(promoted: Sequence[Promoted], console: Console) -> None:
+    console.print(f"the best model: {promoted[0].model.path}", markup=False, soft_wrap=True)
+    reference = "champion" if any(one.standing.champion for one in promoted) else str(promoted[0].model.path)
+    console.print(
+        f"to use it: hms-search predict {reference} --data ROOT -o submission.csv", markup=False, soft_wrap=True
+    )
