@@ -1,15 +1,20 @@
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hms_search.data.labels import CLASSES, CONSENSUS_NAMES, VOTE_COLUMNS
+from hms_search.data.labels import CONSENSUS_NAMES, VOTE_COLUMNS
+from hms_search.data.submission import check_submission
 from hms_search.data.synthetic import SyntheticReport, write_synthetic
 from hms_search.data.synthetic.head import EEG_COLUMNS
 from hms_search.data.synthetic.spectrogram import column_names, multitaper
+from hms_search.data.synthetic.write import n_test_patients
+from hms_search.data.unlabelled import open_unlabelled
 from hms_search.errors import DataError
 
 N_PATIENTS = 4
@@ -84,15 +89,54 @@ def test_the_spectrogram_is_that_of_the_eeg_at_its_offset(written: SyntheticRepo
         np.testing.assert_allclose(own, window[138 : 138 + len(own)], rtol=1e-3)
 
 
-def test_test_files_are_exactly_one_window(written: SyntheticReport) -> None:
+def test_test_files_are_exactly_one_window_each_of_patients_of_their_own(
+    written: SyntheticReport, train: pd.DataFrame
+) -> None:
     test = pd.read_csv(written.root / "test.csv")
     assert list(test.columns) == ["spectrogram_id", "eeg_id", "patient_id"]
-    (row,) = test.to_dict("records")
-    assert len(pd.read_parquet(written.root / "test_eegs" / f"{row['eeg_id']}.parquet")) == 10_000
-    assert len(pd.read_parquet(written.root / "test_spectrograms" / f"{row['spectrogram_id']}.parquet")) == 300
-    sample = pd.read_csv(written.root / "sample_submission.csv")
-    assert list(sample.columns) == ["eeg_id", *(f"{name}_vote" for name in CLASSES)]
-    assert sample.iloc[0, 1:].sum() == pytest.approx(1)
+    assert len(test) == written.tests == n_test_patients(N_PATIENTS) >= 2
+    for name in test.columns:
+        assert test[name].is_unique
+        assert not set(test[name]) & set(train[name])
+    for kind, rows in (("eeg", 10_000), ("spectrogram", 300)):
+        files = {int(path.stem): path for path in (written.root / f"test_{kind}s").iterdir()}
+        assert set(files) == set(test[f"{kind}_id"])
+        assert {len(pd.read_parquet(path)) for path in files.values()} == {rows}
+
+
+def test_the_sample_submission_answers_the_test_table(written: SyntheticReport) -> None:
+    sample = check_submission(written.root / "sample_submission.csv", open_unlabelled(written.root).eeg_ids)
+    assert (sample[list(VOTE_COLUMNS)] == 1 / 6).all(axis=None)
+
+
+def test_a_test_spectrogram_is_that_of_its_eeg(written: SyntheticReport) -> None:
+    for _, row in pd.read_csv(written.root / "test.csv").iterrows():
+        eeg = pd.read_parquet(written.root / "test_eegs" / f"{row['eeg_id']}.parquet").to_numpy()
+        path = written.root / "test_spectrograms" / f"{row['spectrogram_id']}.parquet"
+        own = multitaper(np.ascontiguousarray(eeg[:, :19].T))
+        np.testing.assert_allclose(own, pd.read_parquet(path).to_numpy()[138 : 138 + len(own), 1:], rtol=1e-3)
+
+
+def test_a_folder_from_before_there_were_test_recordings_gets_them_and_keeps_the_rest_untouched(
+    written: SyntheticReport, tmp_path: Path
+) -> None:
+    root = tmp_path / "old"
+    shutil.copytree(written.root, root)
+    for folder in ("test_eegs", "test_spectrograms"):
+        for file in sorted((root / folder).iterdir())[1:]:
+            file.unlink()
+    (root / "test.csv").write_text("spectrogram_id,eeg_id,patient_id\n1,2,3\n")
+    marker = json.loads((root / "synthetic.json").read_text())
+    del marker["counts"]["tests"]
+    (root / "synthetic.json").write_text(json.dumps(marker))
+    (root / "SYNTHETIC.md").write_text("SYNTHETIC, as it was")
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("train*/*.parquet")}
+    before[root / "train.csv"] = (root / "train.csv").stat().st_mtime_ns
+    extended = write_synthetic(root, n_patients=N_PATIENTS, seed=5, workers=1)
+    assert extended == replace(written, root=root)
+    assert contents(root) == contents(written.root)
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "a Store of it would be prepared again"
+    assert not write_synthetic(root, n_patients=N_PATIENTS, seed=5, workers=1).written
 
 
 def test_the_folder_says_that_it_is_synthetic_and_from_which_parameters(written: SyntheticReport) -> None:
@@ -111,7 +155,8 @@ def test_the_number_of_workers_changes_nothing_and_progress_counts_patients(
         tmp_path, n_patients=N_PATIENTS, seed=5, workers=2, on_progress=lambda done, total: seen.append((done, total))
     )
     assert contents(tmp_path) == contents(written.root)
-    assert seen == [(number, N_PATIENTS) for number in range(1, N_PATIENTS + 1)]
+    total = N_PATIENTS + n_test_patients(N_PATIENTS)
+    assert seen == [(number, total) for number in range(1, total + 1)]
 
 
 def test_fewer_patients_are_the_first_of_more_and_another_seed_is_other_data(
