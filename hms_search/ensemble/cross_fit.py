@@ -1,0 +1,67 @@
+"""Cross-fitting: a blend is scored on folds that it was not fitted on, then fitted on all rows for use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hms_search.data.oof import OutOfFold, out_of_fold
+from hms_search.ensemble.blends import FittedBlend
+from hms_search.ensemble.fit import Method, learns
+from hms_search.ensemble.rows import Rows
+from hms_search.errors import DataError
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """A fitted blend and what it is worth.
+
+    Attributes
+    ----------
+    members
+        What was blended, aligned.
+    blend
+        Fitted on all rows; the one to use.
+    oof
+        The blended rows, each by the blend that was fitted without its fold.
+    fold_blends
+        These blends by fold.
+    """
+
+    method: Method
+    members: tuple[OutOfFold, ...]
+    blend: FittedBlend
+    oof: OutOfFold
+    fold_blends: dict[int, FittedBlend]
+
+
+def cross_fit(method: Method, members: Sequence[OutOfFold], *, seed: int = 0, name: str = "blend") -> CrossFit:
+    """Return the blend of aligned members, and its out-of-fold predictions under ``name``.
+
+    The meta-folds are the members' own folds: no patient is in two of them, and what a member says of a fold comes
+    from networks that were not trained on it. Members must have gone through :func:`hms_search.data.oof.align`.
+
+    Raises DataError where a method that learns has only one fold to learn from.
+    """
+    first = members[0]
+    rows = Rows(np.stack([member.probabilities for member in members]), first.targets, first.patients)
+    folds = np.unique(first.folds)
+    if len(folds) < 2 and learns(method):
+        raise DataError(
+            f"{method.name} is fitted on some folds and scored on another: expected at least two folds, found "
+            f"{len(folds)}; give out-of-fold predictions of more folds, or use --method mean"
+        )
+
+    blended = np.empty_like(first.probabilities)
+    fold_blends = {}
+    for fold in folds.tolist():
+        held_out = first.folds == fold
+        fold_blends[fold] = method.fit(rows.only(~held_out), seed=seed)
+        blended[held_out] = fold_blends[fold].apply(rows.probabilities[:, held_out])
+    return CrossFit(
+        method=method,
+        members=tuple(members),
+        blend=method.fit(rows, seed=seed),
+        oof=out_of_fold(name, first.samples, first.folds, first.targets, blended),
+        fold_blends=fold_blends,
+    )
