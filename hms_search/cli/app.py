@@ -132,6 +132,20 @@ def predict(
     raise typer.Exit(predict_command(folder, data, out, tta=tta, batch_size=batch_size, device=device, strict=strict))
 
 
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="What to export, as for predict.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder, or an earlier bundle.", show_default=False)],
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Export a model as a Kaggle bundle: a folder that predicts offline, with torch, timm, pandas and pyarrow alone."""
+    from hms_search.cli.export import export_command
+    from hms_search.promotion.models import model_path
+    from hms_search.search.session import Places
+
+    export_command(model_path(model, Places(tracking=tracking_uri)), folder)
+
+
 @app.command("check-submission")
 def check_submission(
     file: Annotated[Path, typer.Argument(help="A submission.csv.", show_default=False)],

@@ -32,7 +32,7 @@ def export_bundle(model: ModelFolder, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        shutil.copytree(model.path, partial, ignore=shutil.ignore_patterns("__pycache__", *_OWN))
+        _copy_model(model.path, partial)
         for name, origin in sources.items():
             _copy(origin, partial / CODE / PACKAGE / name)
         _vendor(partial / VENDOR)
@@ -63,6 +63,15 @@ def _check_target(model: ModelFolder, target: Path) -> None:
             f"cannot export to {target}: expected a new or empty folder or an earlier bundle, found other files; "
             "name another folder"
         )
+
+
+def _copy_model(folder: Path, target: Path) -> None:
+    """Copy a model folder without the code it carries where it is a bundle; its members' manifests list theirs."""
+
+    def left_out(inner: str, names: list[str]) -> list[str]:
+        return [name for name in names if name == "__pycache__" or (Path(inner) == folder and name in _OWN)]
+
+    shutil.copytree(folder, target, ignore=left_out)
 
 
 def _vendor(folder: Path) -> None:

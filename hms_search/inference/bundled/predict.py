@@ -5,7 +5,7 @@
 FOLDER is in the Kaggle layout: test.csv and test_spectrograms/. Each prediction first compares every file of the model
 and of its code with its checksum; ``--check`` does only that.
 
-Exit codes: 0, done; 1, done, but some recordings could not be read and got the mean of the training rows; 2, an error.
+Exit codes: 0, done; 3, done, but some recordings could not be read and got the mean of the training rows; 2, an error.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SOME_UNREADABLE = 3
 
 
 def main() -> int:
@@ -58,7 +59,7 @@ def _predict(options: argparse.Namespace) -> int:
     except HmsSearchError as error:
         return _error(str(error))
     print(f"{options.output}: {len(found.eeg_ids)} rows by {predictor.card.name} on {predictor.device}")
-    return 1 if found.unreadable else 0
+    return SOME_UNREADABLE if found.unreadable else 0
 
 
 def _options() -> argparse.Namespace:
