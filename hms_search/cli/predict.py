@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
@@ -12,6 +13,7 @@ from hms_search.errors import DataError
 from hms_search.inference.model_folder import ModelCard
 from hms_search.inference.predictor import Predictor, Tta
 from hms_search.inference.submission import Unreadable, predict_folder
+from hms_search.training.metrics import Stratum
 
 SOME_UNREADABLE = 3
 """The exit code of a submission in which some recordings got the prior."""
@@ -63,6 +65,12 @@ def _listed(unreadable: Sequence[Unreadable]) -> str:
 def _described(card: ModelCard) -> str:
     """Return what a model is and how well it did on recordings it had not seen, on each stratum."""
     parts = f"{len(card.members)} members" if card.members else f"{len(card.networks)} networks"
-    strata = {"kl_all": "all", "kl_high": "HIGH", "kl_low": "LOW"}
-    scores = [f"{card.scores[name]:.4f} on {stratum} votes" for name, stratum in strata.items() if name in card.scores]
+    scores = [_score(card, stratum) for stratum in get_args(Stratum) if f"kl_{stratum}" in card.scores]
     return f"{card.kind} {card.name} ({parts}; out-of-fold KL {', '.join(scores) or 'unknown'})"
+
+
+def _score(card: ModelCard, stratum: str) -> str:
+    ends = [card.scores.get(f"kl_interval_{end}") for end in ("low", "high")]
+    of_the_objective = stratum == card.origin.get("objective") and None not in ends
+    interval = f" [{ends[0]:.4f}, {ends[1]:.4f}]" if of_the_objective else ""
+    return f"{card.scores[f'kl_{stratum}']:.4f}{interval} on {stratum} votes"

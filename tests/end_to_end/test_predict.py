@@ -32,7 +32,12 @@ def test_predict_writes_what_the_library_predicts_and_says_by_which_model(
     assert table.index.tolist() == expected.eeg_ids.tolist() == pd.read_csv(recordings / "test.csv")["eeg_id"].tolist()
     np.testing.assert_allclose(table.to_numpy(), expected.probabilities, rtol=0, atol=1e-6)
     (last,) = [line for line in output.splitlines() if line.startswith("out/mine.csv: ")]
-    for part in (f" {len(table)} rows", "model small (2 networks", "0.7100 on all votes", "left_right"):
+    for part in (
+        f" {len(table)} rows",
+        "model small (2 networks",
+        "0.7100 [0.6500, 0.7700] on all votes",
+        "left_right",
+    ):
         assert part in last
     assert f"predicting recordings: {len(table)} of {len(table)}, done in" in output
     assert "would be scored" in hms_search("check-submission", "out/mine.csv", "--data", "recordings")
