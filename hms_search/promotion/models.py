@@ -10,14 +10,15 @@ from hms_search.tracking.registry import ModelRegistry
 def model_path(reference: str, places: Places) -> Path:
     """Return the model folder that a reference names: a folder as it is, else one of the model registry.
 
-    ``reference`` is a model, ensemble or bundle folder, or what :meth:`ModelRegistry.find` knows: ``champion``,
-    ``candidate``, ``NAME@alias``, ``NAME/version`` or the id of a run. A folder goes first.
+    ``reference`` is a model, ensemble or bundle folder, the name of one of this working directory's models, or what
+    :meth:`ModelRegistry.find` knows: ``champion``, ``candidate``, ``NAME@alias``, ``NAME/version`` or the id of a run.
+    A folder goes first.
 
-    Raises CheckpointError where it is neither.
+    Raises CheckpointError where it is none of these.
     """
-    folder = Path(reference)
-    if folder.is_dir():
-        return folder
+    for folder in (Path(reference), places.models / reference):
+        if folder.is_dir():
+            return folder
     try:
         registry = ModelRegistry(places.tracking_uri, places.artifacts)
         return registry.fetch(registry.find(reference))
