@@ -158,6 +158,32 @@ def check_submission(
 
 
 @app.command()
+def ensemble(
+    name: Annotated[str, typer.Argument(help="What to call the blend.")] = "blend",
+    further: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="More files of --oof.")] = None,
+    oof: Annotated[list[Path] | None, typer.Option("--oof", help="Out-of-fold predictions: .parquet or .csv.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A train.csv, for files without targets or patients.")] = None,
+    method: Annotated[
+        Literal["mean", "weighted", "nelder-mead", "linear", "stacking"], typer.Option(help="How to blend.")
+    ] = "mean",
+    space: Annotated[Literal["probabilities", "logits"] | None, typer.Option(help="What is averaged.")] = None,
+    weights: Annotated[list[str] | None, typer.Option(help='For weighted: "0.25,0.42,0.33".')] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the stacking network and of the intervals.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="FILE.parquet; default: under mlruns/ensembles/NAME.")
+    ] = None,
+) -> None:
+    """Blend models on their out-of-fold predictions, and score the blend on folds it was not fitted on.
+
+    hms-search ensemble NAME --oof one.parquet two.csv --method nelder-mead
+    """
+    from hms_search.cli.ensemble import ensemble_command, method_of, name_and_files
+
+    name, files = name_and_files(name, oof or (), further or ())
+    ensemble_command(name, files, method_of(method, space, weights or ()), labels=labels, seed=seed, out=out)
+
+
+@app.command()
 def promote(
     study: Annotated[str, typer.Argument(help="The study's name.", show_default=False)],
     trial: Annotated[int | None, typer.Option(help="Promote this trial; goes before --top.")] = None,

@@ -23,6 +23,8 @@ from hms_search.errors import DataError
 TARGET_COLUMNS = tuple(f"target_{name}" for name in CLASSES)
 PREDICTION_COLUMNS = tuple(f"pred_{name}" for name in CLASSES)
 
+OOF_SUFFIXES = (".parquet", ".csv")
+
 _TYPES = {
     **dict.fromkeys(("sample_id", "patient_id", "fold"), "int64"),
     **dict.fromkeys(("eeg_id", "spectrogram_id", "n_votes"), "Int64"),
@@ -189,7 +191,7 @@ def align(members: Sequence[OutOfFold]) -> tuple[OutOfFold, ...]:
 def _read_frame(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"no file {path}: expected out-of-fold predictions as .parquet or .csv")
-    if path.suffix not in {".parquet", ".csv"}:
+    if path.suffix not in OOF_SUFFIXES:
         raise DataError(f"{path}: expected a .parquet or .csv file of out-of-fold predictions")
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)

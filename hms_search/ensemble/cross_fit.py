@@ -1,6 +1,6 @@
 """Cross-fitting: a blend is scored on folds that it was not fitted on, then fitted on all rows for use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,11 +35,19 @@ class CrossFit:
     fold_blends: dict[int, FittedBlend]
 
 
-def cross_fit(method: Method, members: Sequence[OutOfFold], *, seed: int = 0, name: str = "blend") -> CrossFit:
+def cross_fit(
+    method: Method,
+    members: Sequence[OutOfFold],
+    *,
+    seed: int = 0,
+    name: str = "blend",
+    on_fit: Callable[[int, int], None] | None = None,
+) -> CrossFit:
     """Return the blend of aligned members, and its out-of-fold predictions under ``name``.
 
     The meta-folds are the members' own folds: no patient is in two of them, and what a member says of a fold comes
     from networks that were not trained on it. Members must have gone through :func:`hms_search.data.oof.align`.
+    ``on_fit`` hears how many fits of how many are done.
 
     Raises DataError where a method that learns has only one fold to learn from.
     """
@@ -51,17 +59,16 @@ def cross_fit(method: Method, members: Sequence[OutOfFold], *, seed: int = 0, na
             f"{method.name} is fitted on some folds and scored on another: expected at least two folds, found "
             f"{len(folds)}; give out-of-fold predictions of more folds, or use --method mean"
         )
-
-    blended = np.empty_like(first.probabilities)
-    fold_blends = {}
-    for fold in folds.tolist():
-        held_out = first.folds == fold
-        fold_blends[fold] = method.fit(rows.only(~held_out), seed=seed)
-        blended[held_out] = fold_blends[fold].apply(rows.probabilities[:, held_out])
+    blended, blends = np.empty_like(first.probabilities), []
+    for held_out in (*(first.folds == fold for fold in folds), np.zeros(len(first), dtype=bool)):
+        blends.append(method.fit(rows.only(~held_out), seed=seed))
+        blended[held_out] = blends[-1].apply(rows.probabilities[:, held_out])
+        if on_fit is not None:
+            on_fit(len(blends), len(folds) + 1)
     return CrossFit(
         method=method,
         members=tuple(members),
-        blend=method.fit(rows, seed=seed),
+        blend=blends[-1],
         oof=out_of_fold(name, first.samples, first.folds, first.targets, blended),
-        fold_blends=fold_blends,
+        fold_blends=dict(zip(folds.tolist(), blends[:-1], strict=True)),
     )
