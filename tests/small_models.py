@@ -1,12 +1,14 @@
 """Model folders of tiny networks with random weights, for what needs a model but no training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
-from hms_search.inference.model_folder import ModelCard, NetworkFile, write_card
+from hms_search.ensemble.blends import FittedBlend
+from hms_search.inference.model_folder import ModelCard, NetworkFile, save_blend, write_card
 from hms_search.models import TimmImage, save_weights
 
 PRIOR = (0.05, 0.18, 0.12, 0.08, 0.09, 0.48)
@@ -49,6 +51,29 @@ def write_model(
     scores = {"kl_all": 0.71, "kl_interval_low": 0.65, "kl_interval_high": 0.77}
     card = ModelCard(
         name=name, kind="model", prior=PRIOR, scores=scores, origin={"objective": "all"}, networks=tuple(files)
+    )
+    write_card(folder, card)
+    return folder
+
+
+def write_ensemble(
+    folder: Path,
+    blend: FittedBlend,
+    *,
+    members: Sequence[str],
+    name: str = "blended",
+    scores: Mapping[str, float] = MappingProxyType({}),
+) -> Path:
+    """Write an ensemble whose members' folders are there already."""
+    save_blend(folder, blend)
+    card = ModelCard(
+        name=name,
+        kind="ensemble",
+        prior=PRIOR,
+        scores=dict(scores),
+        origin={},
+        members=tuple(members),
+        blend=blend.config,
     )
     write_card(folder, card)
     return folder

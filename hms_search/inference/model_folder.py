@@ -1,10 +1,11 @@
 """A trained model on disk: one folder that holds all it needs, and a list of its files with their checksums.
 
-``model.json``       the card: what the model is, where it comes from, how well it did
-``networks/``        weights of the networks of one configuration, one .safetensors file per seed and fold
-``members/<name>/``  of an ensemble: whole model folders, blended by the card's ``blend``
-``oof.parquet``      out-of-fold predictions
-``manifest.json``    the SHA-256 of every file above
+``model.json``        the card: what the model is, where it comes from, how well it did
+``networks/``         weights of the networks of one configuration, one .safetensors file per seed and fold
+``members/<name>/``   of an ensemble: whole model folders, blended by the card's ``blend``
+``blend.safetensors`` of an ensemble with a stacking network: its weights
+``oof.parquet``       out-of-fold predictions
+``manifest.json``     the SHA-256 of every file above
 """
 
 import hashlib
@@ -16,18 +17,20 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hms_search.component import Component
 from hms_search.data.atomic import replacing
 from hms_search.eeg.pipeline import PIPELINE_VERSION, InputPipeline
+from hms_search.ensemble.blends import Blend, FittedBlend, StackingBlend
 from hms_search.errors import CheckpointError
 from hms_search.models import Model
 
 FORMAT = 1
 """Raised whenever the files of a model folder change meaning."""
 CARD, MANIFEST, OOF, MEMBERS, NETWORKS = "model.json", "manifest.json", "oof.parquet", "members", "networks"
+BLEND = "blend.safetensors"
 
 
 class NetworkFile(Component):
@@ -46,7 +49,8 @@ class ModelCard(Component):
     Attributes
     ----------
     kind
-        ``model``: the networks of one configuration, whose probabilities are averaged. ``ensemble``: ``members``.
+        ``model``: the networks of one configuration, whose probabilities are averaged. ``ensemble``: ``members``,
+        whose probabilities ``blend`` makes one.
     prior
         Mean target of the training rows, in the class order: what is predicted for a recording nobody can read.
     scores
@@ -62,6 +66,7 @@ class ModelCard(Component):
     origin: dict[str, str]
     networks: tuple[NetworkFile, ...] = ()
     members: tuple[str, ...] = ()
+    blend: Blend | None = None
     format: int = FORMAT
     pipeline_version: int = PIPELINE_VERSION
 
@@ -93,8 +98,9 @@ def open_model(path: Path) -> ModelFolder:
     except ValueError as error:
         raise CheckpointError(f"{path / CARD} is damaged: {' '.join(str(error).split())}") from None
     members = tuple(open_model(path / MEMBERS / name) for name in card.members)
-    if card.kind == "ensemble" and not members:
-        raise CheckpointError(f"{path}: an ensemble needs members, its card names none; blend it again")
+    if card.kind == "ensemble" and (not members or card.blend is None):
+        lacks = "blend" if members else "members"
+        raise CheckpointError(f"{path}: an ensemble needs members and a blend, its card has no {lacks}; blend it again")
     return ModelFolder(path, card, members)
 
 
@@ -131,6 +137,24 @@ def load_network(folder: Path, network: NetworkFile) -> nn.Module:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"weights {file} cannot be loaded into {network.model.name}: {reason}") from None
     return module.eval()
+
+
+def save_blend(folder: Path, blend: FittedBlend) -> None:
+    """Write what of a blend is no configuration; nothing but for a stacking network."""
+    if blend.tensors:
+        with replacing(folder / BLEND) as partial:
+            save_file({name: value.contiguous() for name, value in blend.tensors.items()}, partial)
+
+
+def load_blend(folder: Path, blend: Blend) -> FittedBlend:
+    """Return an ensemble's blend, ready to be applied; raises CheckpointError where its weights cannot be read."""
+    file = folder / BLEND
+    if not isinstance(blend, StackingBlend):
+        return FittedBlend(blend)
+    try:
+        return FittedBlend(blend, load_file(file))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"weights {file} of the stacking network cannot be read: {error}") from None
 
 
 def _read_json(file: Path, folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hms_search.data.labels import CLASSES
 from hms_search.eeg.mirror import mirrored
 from hms_search.eeg.pipeline import InputPipeline
 from hms_search.errors import ConfigError, DataError
-from hms_search.inference.model_folder import ModelFolder, load_network, open_model
+from hms_search.inference.model_folder import ModelFolder, load_blend, load_network, open_model
 from hms_search.models.device import device_of
 
 Tta = Literal["none", "left_right"]
@@ -41,6 +41,7 @@ class Predictor:
     def __init__(self, folder: ModelFolder, device: torch.device) -> None:
         self.card, self.device = folder.card, device
         self._members = tuple(Predictor(member, device) for member in folder.members)
+        self._blend = None if folder.card.blend is None else load_blend(folder.path, folder.card.blend)
         self._networks = tuple(
             (load_network(folder.path, network).to(device).to(memory_format=torch.channels_last), network.pipeline)
             for network in folder.card.networks
@@ -99,7 +100,7 @@ class Predictor:
         return torch.stack(mean).cpu().numpy()
 
     def _combined(self, parts: Float[np.ndarray, "members batch 6"]) -> Float[np.ndarray, "batch 6"]:
-        return np.asarray(parts.mean(axis=0))
+        return np.asarray(parts.mean(axis=0)) if self._blend is None else self._blend.apply(parts)
 
 
 class _View:

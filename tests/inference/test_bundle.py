@@ -14,13 +14,14 @@ import pandas as pd
 import pytest
 from command_line import CommandLine
 from slim_environment import Environment, slim_environment
-from small_models import PRIOR, write_model
+from small_models import PRIOR, write_ensemble, write_model
 
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.data.synthetic import write_synthetic
+from hms_search.ensemble.blends import FittedBlend, WeightedBlend
 from hms_search.errors import CheckpointError
 from hms_search.inference.bundle import export_bundle, is_bundle
-from hms_search.inference.model_folder import ModelCard, open_model, write_card, write_manifest
+from hms_search.inference.model_folder import open_model, write_manifest
 from hms_search.inference.predictor import Predictor
 from hms_search.inference.sources import source_files
 from hms_search.inference.submission import predict_folder
@@ -49,11 +50,8 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, normalise in enumerate(NORMALISATIONS):
         changes = {"normalise": {"name": normalise}, "gap_fill": "mean" if normalise == "robust" else "floor"}
         write_model(folder / "members" / normalise, name=normalise, networks=1, seed=number, **changes)
-    card = ModelCard(
-        name="four", kind="ensemble", prior=PRIOR, scores={"kl_all": 0.5}, origin={}, members=NORMALISATIONS
-    )
-    write_card(folder, card)
-    return folder
+    blend = WeightedBlend(weights=(0.1, 0.2, 0.3, 0.4), space="logits")
+    return write_ensemble(folder, FittedBlend(blend), members=NORMALISATIONS, name="four", scores={"kl_all": 0.5})
 
 
 @pytest.fixture(scope="module")
