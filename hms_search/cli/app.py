@@ -209,6 +209,22 @@ def promote(
 
 
 @app.command()
+def report(
+    study: Annotated[str, typer.Argument(help="The study's name.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="FILE.html; default: mlruns/reports/STUDY.html.")
+    ] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Write a study's report: an HTML page to open offline, and the same as Markdown beside it."""
+    from hms_search.cli.report import report_command
+    from hms_search.search.session import Places
+
+    report_command(study, output, Places(storage_url=storage, tracking=tracking_uri))
+
+
+@app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Studies' and search spaces' YAML files.", show_default=False)],
 ) -> None:

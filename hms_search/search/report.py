@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.errors import StudyError
 from hms_search.search.study import CONFIG_KEY
+from hms_search.training.metrics import Stratum
 
 OUTCOME_KEY = "outcome"
 KEPT_METRICS = ("kl_all", "kl_high", "kl_low", "accuracy", "kl_interval_low", "kl_interval_high")
@@ -45,7 +46,7 @@ class StudyReport:
     """A study's trials in the order they were asked, what it optimises and when it began."""
 
     name: str
-    objective: str
+    objective: Stratum
     n_folds: int
     total: int
     rows: tuple[TrialRow, ...]

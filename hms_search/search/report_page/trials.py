@@ -1,0 +1,93 @@
+"""The sections about single trials: pruned, failed, what each cost, and all of them."""
+
+from collections.abc import Sequence
+
+from hms_search.search.report import TrialRow
+from hms_search.search.report_page.comparison import NONE, interval, parameter
+from hms_search.search.report_page.facts import ENDED, StudyFacts
+from hms_search.search.report_page.page import Block, Plots, Section, Table, Words
+from hms_search.search.report_page.plots import timeline_plot
+
+
+def pruned_section(study: StudyFacts) -> Section:
+    """Return where each pruned trial was stopped, what that saved, and a warning where all were."""
+    pruned = study.with_outcome("pruned")
+    if not pruned:
+        return Section("Pruned trials", [Words("No trial was pruned.")])
+    searched = [row for row in study.report.rows if row.outcome in ENDED and not row.baseline]
+    saved = sum(study.steps - study.epochs_run(row) for row in pruned)
+    share = len(pruned) / max(1, len(searched))
+    text = f"{len(pruned)} of {len(searched)} trials besides the baseline ({share:.0%}) were pruned"
+    blocks: list[Block] = [Words(f"{text}, which saved {saved} epochs.")]
+    if len(pruned) == len(searched):
+        pruner = study.config["pruner"]["name"]
+        why = f"the pruner ({pruner}) is probably too eager for this space, and the search has found nothing"
+        blocks.append(Words(f"Every trial but the baseline was pruned: {why}.", warning=True))
+    rows = []
+    for row in pruned:
+        values = study.trials[row.number].intermediate_values
+        step = max(values, default=None)
+        if step is not None:
+            where = [str(study.folds[step // study.epochs]), str(step % study.epochs + 1)]
+            share = len(values) / study.steps
+            rows.append([str(row.number), *where, f"{values[step]:.4f}", str(len(values)), f"{share:.0%}"])
+    columns = ["trial", "stopped in fold", "after epoch", "KL there (nats)", "epochs run", "share of a whole trial"]
+    return Section("Pruned trials", [*blocks, Table("Where each pruned trial was stopped.", columns, rows)])
+
+
+def failed_section(study: StudyFacts) -> Section:
+    """Return why each failed trial failed."""
+    failed = study.with_outcome("failed")
+    if not failed:
+        return Section("Failed trials", [Words("No trial failed.")])
+    rows = [[str(row.number), str(study.epochs_run(row)), row.reason or "not recorded"] for row in failed]
+    return Section("Failed trials", [Table("Why each failed trial failed.", ["trial", "epochs run", "reason"], rows)])
+
+
+def cost_section(study: StudyFacts) -> Section:
+    """Return the time and the epochs spent, by outcome, and when each trial ran."""
+    rows, epochs_in_all = [], sum(study.epochs_run(row) for row in study.report.rows)
+    for outcome in [*ENDED, "interrupted", "running"]:
+        chosen = study.with_outcome(outcome)
+        if chosen:
+            rows.append(_cost_row(study, outcome, chosen, epochs_in_all))
+    if not rows:
+        return Section("Cost", [Words("No trial has been started.")])
+    rows.append(_cost_row(study, "all", study.report.rows, epochs_in_all))
+    columns = ["outcome", "trials", "epochs", "share of epochs", "time in all (min)", "time per trial (s)"]
+    blocks: list[Block] = [Table("What the trials cost, by how they ended; time of one worker each.", columns, rows)]
+    if any(trial.datetime_complete for trial in study.trials):
+        blocks.append(Plots([timeline_plot(study.optuna)], wide=True))
+    return Section("Cost", blocks)
+
+
+def _cost_row(study: StudyFacts, outcome: str, rows: Sequence[TrialRow], epochs_in_all: int) -> list[str]:
+    seconds = [row.seconds for row in rows if row.seconds is not None]
+    epochs = sum(study.epochs_run(row) for row in rows)
+    share = f"{epochs / epochs_in_all:.0%}" if epochs_in_all else NONE
+    times = [f"{sum(seconds) / 60:.1f}", f"{sum(seconds) / len(seconds):.1f}"] if seconds else [NONE, NONE]
+    return [outcome, str(len(rows)), str(epochs), share, *times]
+
+
+def all_trials_section(study: StudyFacts) -> Section:
+    """Return every trial with its scores and parameters."""
+    if not study.report.rows:
+        return Section("All trials", [Words("No trial has been started.")])
+    paths = list(dict.fromkeys(path for row in study.report.rows for path in row.params))
+    rows = []
+    for row in sorted(study.report.rows, key=lambda row: (row.value is None, row.value or 0.0, row.number)):
+        metrics = [f"{row.metrics[name]:.4f}" if name in row.metrics else NONE for name in ("kl_high", "kl_low")]
+        rows.append(
+            [
+                f"{row.number}{' (baseline)' if row.baseline else ''}",
+                row.outcome,
+                f"{row.value:.4f}" if row.value is not None else NONE,
+                interval(*row.interval) if row.interval else NONE,
+                *metrics,
+                " ".join(f"{value:.4f}" for value in row.folds) or NONE,
+                f"{row.seconds:.1f}" if row.seconds is not None else NONE,
+                *(parameter(row.params.get(path)) for path in paths),
+            ]
+        )
+    columns = ["trial", "outcome", "KL (nats)", "95 % interval", "KL on HIGH", "KL on LOW", "KL by fold", "time (s)"]
+    return Section("All trials", [Table("All trials, best first.", [*columns, *paths], rows)])
