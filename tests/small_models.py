@@ -50,7 +50,12 @@ def write_model(
         files.append(file)
     scores = {"kl_all": 0.71, "kl_interval_low": 0.65, "kl_interval_high": 0.77}
     card = ModelCard(
-        name=name, kind="model", prior=PRIOR, scores=scores, origin={"objective": "all"}, networks=tuple(files)
+        name=name,
+        kind="model",
+        prior=PRIOR,
+        scores=scores,
+        origin={"objective": "all", "recordings": "synthetic"},
+        networks=tuple(files),
     )
     write_card(folder, card)
     return folder

@@ -17,6 +17,7 @@ from hms_search.training.metrics import Stratum
 
 SOME_UNREADABLE = 3
 """The exit code of a submission in which some recordings got the prior."""
+_SYNTHETIC = "the model was trained on synthetic recordings: what it predicts says nothing about real EEG"
 
 
 def predict_command(model: Path, root: Path, out: Path, *, tta: Tta, batch_size: int, device: str, strict: bool) -> int:
@@ -40,8 +41,9 @@ def predict_command(model: Path, root: Path, out: Path, *, tta: Tta, batch_size:
             f"written; mend them, or leave out --strict:\n{_listed(submission.unreadable)}"
         )
     write_submission(out, submission.eeg_ids, submission.probabilities)
-    if submission.notice:
-        errors.print(f"note: {submission.notice}", style="yellow", markup=False)
+    for notice in (submission.notice, _SYNTHETIC if predictor.card.origin.get("recordings") == "synthetic" else ""):
+        if notice:
+            errors.print(f"note: {notice}", style="yellow", markup=False)
     if submission.unreadable:
         errors.print("these recordings got the model's prior, the mean of its training votes:", style="yellow")
         errors.print(_listed(submission.unreadable), markup=False)

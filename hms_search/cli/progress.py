@@ -54,8 +54,12 @@ class StepProgress:
         if step.done < step.total and now - self._said < 5:
             return
         self._said = now
-        left = (now - start) / step.done * (step.total - step.done) if step.done else 0.0
-        ending = f"ETA {duration(left)}" if step.done < step.total else f"done in {duration(now - start)}"
+        if step.done >= step.total:
+            ending = f"done in {duration(now - start)}"
+        elif step.done:
+            ending = f"ETA {duration((now - start) / step.done * (step.total - step.done))}"
+        else:
+            ending = "ETA unknown yet"
         self._console.print(f"{title}: {step.done} of {step.total}, {ending}")
 
 

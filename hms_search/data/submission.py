@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,14 +60,14 @@ def check_submission(path: Path, expected_ids: Int[np.ndarray, " rows"]) -> pd.D
         faults += _row_faults(table)
     if faults:
         raise DataError(_listed(f"{path} would not be scored", faults))
-    return table[list(SUBMISSION_COLUMNS)]
+    return table[list(SUBMISSION_COLUMNS)].astype({"eeg_id": "int64"})
 
 
-def _id_faults(ids: "pd.Series[int]", expected: Int[np.ndarray, " rows"]) -> Iterator[str]:
+def _id_faults(ids: "pd.Series[Any]", expected: Int[np.ndarray, " rows"]) -> Iterator[str]:
     if len(ids) != len(expected):
         yield f"expected {len(expected)} rows, found {len(ids)}"
-    if not pd.api.types.is_integer_dtype(ids):
-        yield "eeg_id must be an integer in every row"
+    if not _is_number(ids) or ids.isna().any():
+        yield "eeg_id must be a number in every row"
         return
     if ids.duplicated().any():
         yield f"eeg_id appears more than once: {few(ids[ids.duplicated()].unique())}"
@@ -95,7 +96,7 @@ def _row_faults(table: pd.DataFrame) -> list[str]:
     return [f"{fault} in {rows.sum()} rows: eeg_id {few(ids[rows])}" for fault, rows in broken.items() if rows.any()]
 
 
-def _is_number(column: "pd.Series[float]") -> bool:
+def _is_number(column: "pd.Series[Any]") -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 

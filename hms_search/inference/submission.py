@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float16, Int
 
 from hms_search.data.progress import Progress, ignore
 from hms_search.data.unlabelled import Unlabelled, open_unlabelled
-from hms_search.errors import DataError
+from hms_search.errors import ConfigError, DataError
 from hms_search.inference.predictor import Predictor, Tta
 
 
@@ -48,7 +49,7 @@ def predict_folder(
     A thread reads the next ``batch_size`` recordings while the networks run on these. A recording that cannot be read,
     does not fit the model or comes out as NaN gets the model's prior and is listed with the reason.
 
-    Raises DataError where the folder's tables are missing or wrong.
+    Raises DataError where the folder's tables are missing or wrong, ConfigError where a batch does not fit the memory.
     """
     rows = open_unlabelled(root)
     probabilities = np.tile(np.array(predictor.card.prior, dtype=np.float64), (len(rows), 1))
@@ -58,7 +59,7 @@ def predict_folder(
     for batch in _read_ahead(rows, predictor, batch_size):
         reasons |= batch.reasons
         if batch.recordings:
-            predicted = predictor.predict(list(batch.recordings.values()), tta=tta).probabilities
+            predicted = _predicted(predictor, list(batch.recordings.values()), tta)
             for row, probability in zip(batch.recordings, predicted, strict=True):
                 if np.isfinite(probability).all():
                     probabilities[row] = probability
@@ -68,6 +69,18 @@ def predict_folder(
         on_progress(Progress(done, len(rows)))
     unreadable = tuple(Unreadable(rows.lines[row].eeg_id, reason) for row, reason in sorted(reasons.items()))
     return Submission(rows.eeg_ids, probabilities, unreadable, rows.notice)
+
+
+def _predicted(
+    predictor: Predictor, recordings: list[Float16[np.ndarray, "time 400"]], tta: Tta
+) -> Float[np.ndarray, "recordings 6"]:
+    try:
+        return predictor.predict(recordings, tta=tta).probabilities
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"{len(recordings)} recordings at a time do not fit into the memory of {predictor.device}: use a smaller "
+            "batch size, or the CPU"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,12 @@ CHANGES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str | None]] = 
     "a row twice": (lambda t: pd.concat([t, t.iloc[:1]]), "appears more than once: 3911565283"),
     "a row twice instead of another": (lambda t: t.iloc[[0, 1, 1]], "eeg_id missing: 12"),
     "another id": (set_cell(0, "eeg_id", 5), "eeg_id not asked for: 5"),
-    "an id that is no integer": (set_cell(0, "eeg_id", "x7"), "eeg_id must be an integer"),
+    "an id that is no number": (set_cell(0, "eeg_id", "x7"), "eeg_id must be a number"),
+    "an id that is missing": (
+        lambda t: t.assign(eeg_id=t["eeg_id"].where(t["eeg_id"] != 7)),
+        "eeg_id must be a number",
+    ),
+    "ids written as decimals": (lambda t: t.astype({"eeg_id": float}), None),
 }
 
 

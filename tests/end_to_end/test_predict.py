@@ -39,6 +39,7 @@ def test_predict_writes_what_the_library_predicts_and_says_by_which_model(
         "left_right",
     ):
         assert part in last
+    assert "note: the model was trained on synthetic recordings" in output
     assert f"predicting recordings: {len(table)} of {len(table)}, done in" in output
     assert "would be scored" in hms_search("check-submission", "out/mine.csv", "--data", "recordings")
 

@@ -13,7 +13,7 @@ from hms_search.data.progress import Progress
 from hms_search.data.submission import check_submission, write_submission
 from hms_search.data.synthetic import write_synthetic
 from hms_search.data.unlabelled import open_unlabelled
-from hms_search.errors import DataError
+from hms_search.errors import ConfigError, DataError
 from hms_search.inference.model_folder import open_model, write_card
 from hms_search.inference.predictor import Predictor
 from hms_search.inference.submission import predict_folder
@@ -128,3 +128,22 @@ def test_no_thread_is_left_when_the_work_is_broken_off(predictor: Predictor, rec
 def test_a_folder_without_a_table_is_an_error(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected test\.csv"):
         predict_folder(predictor, tmp_path)
+
+
+class NoMemory:
+    """A predictor on a device that is full."""
+
+    device = "cuda:0"
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.card, self.check = predictor.card, predictor.check
+
+    def predict(self, _: list[np.ndarray], *, tta: str) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_an_error_that_says_what_to_do(
+    predictor: Predictor, recordings: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"3 recordings at a time do not fit .* cuda:0: use a smaller batch size"):
+        predict_folder(NoMemory(predictor), recordings, batch_size=3)  # type: ignore[arg-type]
