@@ -4,14 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from types import MappingProxyType
 
 from packaging.requirements import Requirement
 
 LIBRARIES = ("torch", "timm", "numpy", "pandas", "pyarrow")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 OFFLINE = """\
 import socket
 
@@ -30,9 +32,11 @@ class Environment:
 
     python: Path
 
-    def run(self, *arguments: str | Path, code: int = 0) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str | Path, code: int = 0, variables: Mapping[str, str] = NOTHING
+    ) -> "subprocess.CompletedProcess[str]":
         """Run Python in a folder that does not matter; its exit code must be ``code``."""
-        environment = {"PATH": os.defpath, "HOME": str(self.python.parent), "OMP_NUM_THREADS": "1"}
+        environment = {"PATH": os.defpath, "HOME": str(self.python.parent), "OMP_NUM_THREADS": "1", **variables}
         command = [*_without_network(), self.python, *arguments]
         done = subprocess.run(
             command, cwd=self.python.parent, env=environment, capture_output=True, text=True, timeout=120

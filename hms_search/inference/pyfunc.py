@@ -30,9 +30,9 @@ class VotesModel:
         Parameters
         ----------
         model_input
-            Spectrogram power, 0 or more, NaN for missing values: an array ``[recordings, time, 400]``, or a DataFrame
-            with a column ``spectrogram_path`` (parquet files that this process can read) or ``power``, whose cells are
-            arrays or nested lists ``[time, 400]``, of any lengths.
+            A DataFrame with a row per recording: its column ``spectrogram_path`` names a parquet file that this process
+            can read, or its column ``power`` holds the power, 0 or more, NaN for missing values, as an array or nested
+            lists ``[time, 400]``, of any length.
         params
             ``tta``: ``none`` or ``left_right``.
 
@@ -51,21 +51,16 @@ def _load_pyfunc(path: str) -> VotesModel:
 
 
 def _recordings(model_input: Any) -> Iterator[Float16[np.ndarray, "time 400"]]:
-    if isinstance(model_input, np.ndarray):
-        columns: dict[str, Any] = {POWER: model_input}
-    else:
-        columns = {str(name): model_input[name] for name in model_input if name in (PATH, POWER)}
+    columns = [name for name in (PATH, POWER) if name in model_input]
     if not columns or not len(model_input):
-        raise DataError(
-            f"expected recordings: a column {PATH} or {POWER}, or an array [recordings, time, {len(POWERS)}] of power; "
-            f"found {'columns ' + ', '.join(map(str, model_input)) if not columns else 'no rows'}"
-        )
-    for row, cells in enumerate(zip(*columns.values(), strict=True)):
+        found = "no rows" if columns else f"columns {', '.join(map(str, model_input))}"
+        raise DataError(f"expected a table of recordings with the column {PATH} or {POWER}, found {found}")
+    for row, cells in enumerate(zip(*(model_input[name] for name in columns), strict=True)):
         named = dict(zip(columns, cells, strict=True))
         if isinstance(named.get(PATH), str):
             yield read_log_power(Path(named[PATH]))
-        elif hasattr(power := named.get(POWER), "__len__"):
-            yield _log_power(power, row)
+        elif isinstance(named.get(POWER), list | np.ndarray):
+            yield _log_power(named[POWER], row)
         else:
             raise DataError(f"row {row}: expected a {PATH} or {POWER}, found neither")
 
@@ -75,7 +70,7 @@ def _log_power(power: Any, row: int) -> Float16[np.ndarray, "time 400"]:
     try:
         values = np.asarray([np.asarray(line, dtype=np.float32) for line in power])
     except (TypeError, ValueError) as error:
-        raise DataError(f"row {row}: expected {POWER} as numbers [time, {len(POWERS)}], but {error}") from None
+        raise DataError(f"row {row}: expected {POWER} as numbers [time, {len(POWERS)}]: {error}") from None
     if (values < 0).any():
         raise DataError(f"row {row}: expected {POWER} >= 0, found {np.nanmin(values):g}")
     return log_power(values).astype("<f2")

@@ -1,5 +1,6 @@
 """The MLflow model registry: versions of registered models, what they are called, and their files on this machine."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.errors import TrackingError
@@ -22,7 +24,7 @@ from hms_search.tracking.address import check_address, reported, sqlite_path, wi
 
 DEFAULT_NAME = "hms"
 _LOADER = Path(__file__).parent / "loader" / "hms_model.py"
-_NEEDS = ("torch", "torchvision", "timm", "numpy", "pandas", "pyarrow", "safetensors", "einops", "jaxtyping")
+_NEEDS = ("torch", "torchvision", "timm", "numpy", "pandas", "pyarrow", "safetensors")
 _SIGNATURE = ModelSignature(
     inputs=Schema(
         [
@@ -78,7 +80,8 @@ class ModelRegistry:
         """Log a model folder under its run and return its number as a new version of the registered model."""
         with reported(self._uri):
             experiment_id = self._client.get_run(run_id).info.experiment_id
-            model_id: str = self._client.create_logged_model(experiment_id, name, run_id, dict(tags)).model_id
+            logged = self._client.create_logged_model(experiment_id, name, run_id, dict(tags))
+            model_id: str = logged.model_id
             with tempfile.TemporaryDirectory() as scratch:
                 mlflow.pyfunc.save_model(
                     f"{scratch}/model",
@@ -96,12 +99,14 @@ class ModelRegistry:
             self._create_name(name)
             made = self._client.create_model_version(
                 name,
-                f"models:/{model_id}",
+                logged.artifact_location,  # models:/ID would be looked up in MLflow's default store
                 run_id,
                 tags=dict(tags),
                 description="\n".join(f"- {key}: {value}" for key, value in tags.items()),
                 model_id=model_id,
             )
+            shown = json.dumps([{"name": name, "version": made.version}])
+            self._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: shown})  # the link in MLflow's UI
         return int(made.version)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
@@ -144,18 +149,13 @@ class ModelRegistry:
     def fetch(self, version: RegisteredVersion) -> Path:
         """Return a version's model folder: where MLflow keeps it on this machine, else a copy made once.
 
-        Copies lie in ``registered/NAME/VERSION-MODEL`` under the folder of artifacts.
+        Copies lie in ``registered/NAME/VERSION-RUN`` under the folder of artifacts.
         """
         with reported(self._uri):
-            model_id = self._client.get_model_version(version.name, str(version.version)).model_id
-            if model_id is None:
-                raise TrackingError(
-                    f"{version.name}/{version.version} was not registered by hms-search: it has no model"
-                )
-            location = self._client.get_logged_model(model_id).artifact_location
+            location = self._client.get_model_version_download_uri(version.name, str(version.version))
             local = _local(location)
             if local is None:
-                local = self._artifacts / "registered" / version.name / f"{version.version}-{model_id}"
+                local = self._artifacts / "registered" / version.name / f"{version.version}-{version.run_id}"
                 if not local.is_dir():
                     _download(location, local, self._uri)
             flavor = Model.load(str(local)).flavors["python_function"]
@@ -170,7 +170,7 @@ class ModelRegistry:
 
 
 def _requirements(folder: Path) -> list[str]:
-    """Return what a model needs installed, each in the version it was made with."""
+    """Return what a model needs installed, each in the version it was made with; a bundle brings hms_search itself."""
     needs = _NEEDS if (folder / "code").is_dir() else (*_NEEDS, "hms-search")
     return [f"{name}=={version(name).partition('+')[0]}" for name in needs]
 
