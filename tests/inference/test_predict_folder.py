@@ -138,7 +138,7 @@ class NoMemory:
     def __init__(self, predictor: Predictor) -> None:
         self.card, self.check = predictor.card, predictor.check
 
-    def predict(self, _: list[np.ndarray], *, tta: str) -> None:
+    def predict(self, _recordings: list[np.ndarray], **_options: str) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
