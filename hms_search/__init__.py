@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from hms_search.experiment import ExperimentConfig as ExperimentConfig
     from hms_search.experiment import ExperimentResult as ExperimentResult
     from hms_search.experiment import run_experiment as run_experiment
+    from hms_search.inference.predictor import Prediction as Prediction
+    from hms_search.inference.predictor import Predictor as Predictor
+    from hms_search.inference.submission import predict_folder as predict_folder
     from hms_search.search.session import Places as Places
     from hms_search.search.session import run_study as run_study
     from hms_search.search.space import SearchSpace as SearchSpace
@@ -31,10 +34,13 @@ _HOMES = {
     "HmsSearchError": "errors",
     "InputPipeline": "eeg.pipeline",
     "Places": "search.session",
+    "Prediction": "inference.predictor",
+    "Predictor": "inference.predictor",
     "SearchSpace": "search.space",
     "Store": "data.store",
     "StudyConfig": "search.study",
     "plan_folds": "data.folds",
+    "predict_folder": "inference.submission",
     "prepare": "data.prepare",
     "read_study": "search.study",
     "run_experiment": "experiment",

@@ -42,6 +42,7 @@ class Predictor:
         self.card, self.device = folder.card, device
         self._members = tuple(Predictor(member, device) for member in folder.members)
         self._blend = None if folder.card.blend is None else load_blend(folder.path, folder.card.blend)
+        # channels last: EfficientNet-B1 at 512 x 512 takes 0.6 of the time on a CPU, 0.87 at 128 x 256
         self._networks = tuple(
             (load_network(folder.path, network).to(device).to(memory_format=torch.channels_last), network.pipeline)
             for network in folder.card.networks
