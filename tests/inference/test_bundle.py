@@ -12,13 +12,14 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from command_line import CommandLine
 from slim_environment import Environment, slim_environment
 from small_models import PRIOR, write_ensemble, write_model
 
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.data.synthetic import write_synthetic
-from hms_search.ensemble.blends import FittedBlend, WeightedBlend
+from hms_search.ensemble.blends import FittedBlend, StackingBlend
 from hms_search.errors import CheckpointError
 from hms_search.inference.bundle import export_bundle, is_bundle
 from hms_search.inference.model_folder import open_model, write_manifest
@@ -45,13 +46,17 @@ def slim(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ensemble with a member per normalisation, one of them without gap filling at the floor."""
+    """An ensemble with a member per normalisation, one of them without gap filling at the floor, stacked."""
     folder = tmp_path_factory.mktemp("model") / "four"
     for number, normalise in enumerate(NORMALISATIONS):
         changes = {"normalise": {"name": normalise}, "gap_fill": "mean" if normalise == "robust" else "floor"}
         write_model(folder / "members" / normalise, name=normalise, networks=1, seed=number, **changes)
-    blend = WeightedBlend(weights=(0.1, 0.2, 0.3, 0.4), space="logits")
-    return write_ensemble(folder, FittedBlend(blend), members=NORMALISATIONS, name="four", scores={"kl_all": 0.5})
+    stacking = StackingBlend(hidden=(16,))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        weights = {name: value * 5 for name, value in stacking.build().state_dict().items()}
+    blend = FittedBlend(stacking, weights)
+    return write_ensemble(folder, blend, members=NORMALISATIONS, name="four", scores={"kl_all": 0.5})
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +115,7 @@ def test_a_bundle_predicts_the_same_numbers_where_nothing_of_the_search_can_be_i
     expected = predict_folder(Predictor.open(ensemble, device="cpu"), recordings, tta="left_right")
     assert predicted["eeg_id"].tolist() == expected.eeg_ids.tolist()
     assert len(predicted) > 3
+    assert expected.probabilities.std(axis=0).max() > 0.01
     np.testing.assert_allclose(predicted[list(VOTE_COLUMNS)], expected.probabilities, rtol=0, atol=1e-6)
 
 
@@ -128,6 +134,7 @@ def test_a_bundle_is_a_model_folder_too(exported: Path, ensemble: Path, tmp_path
         "README.md",
         "code/hms_search/inference/predictor.py",
         "vendor/einops/einops.py",
+        "blend.safetensors",
         "members/datawide/networks/seed0-fold0.safetensors",
         "members/datawide/model.json",
         "members/datawide/manifest.json",
