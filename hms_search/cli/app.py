@@ -225,6 +225,22 @@ def report(
 
 
 @app.command()
+def reproduce(
+    study: Annotated[str, typer.Argument(help="The study's name.", show_default=False)],
+    trial: Annotated[int, typer.Option(help="The trial's number.", show_default=False)],
+    data: Annotated[str | None, typer.Option(help="The study's recordings, where they lie elsewhere now.")] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Run a trial again as recorded: equal, or differs by how much and what has changed (exit code 1)."""
+    from hms_search.cli.reproduce import reproduce_command
+    from hms_search.search.session import Places
+
+    places = Places(storage_url=storage, tracking=tracking_uri)
+    raise typer.Exit(reproduce_command(study, trial, data, places))
+
+
+@app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Studies' and search spaces' YAML files.", show_default=False)],
 ) -> None:

@@ -23,7 +23,7 @@ def promote_command(request: PromotionRequest, places: Places) -> None:
     """Promote, and print scores, gates and what is champion now."""
     console = Console(highlight=False)
     with StepProgress(console) as progress:
-        promoted = promote(request, places, notify=lambda event: _notice(event, console), progress=progress)
+        promoted = promote(request, places, notify=lambda event: print_notice(event, console), progress=progress)
     console.print(f"out-of-fold scores of study {request.study}, KL divergence, lower is better; "
                   "interval: 95 % bootstrap over patients", soft_wrap=not console.is_terminal)  # fmt: skip
     console.print(scores_table([one.model.card for one in promoted]))
@@ -72,6 +72,13 @@ def print_standing(name: str, standing: Standing, model_name: str, console: Cons
         console.print(f"{version}, not champion: {why}", style="yellow", markup=False, soft_wrap=True)
 
 
+def print_notice(event: Event, console: Console) -> None:
+    """Print an event that is a notice."""
+    if isinstance(event, Notice):
+        text = ("warning: " if event.warning else "") + event.text
+        console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+
+
 def _difference(difference: Difference) -> str:
     interval = f"[{difference.low:+.4f}, {difference.high:+.4f}]"
     count = f"{difference.rows} recordings of {difference.patients} patients"
@@ -85,12 +92,6 @@ def _spread(values: Sequence[float]) -> str:
     if len(values) < 2:
         return ""
     return f"{min(values):.4f} to {max(values):.4f} ({len(values)})"
-
-
-def _notice(event: Event, console: Console) -> None:
-    if isinstance(event, Notice):
-        text = ("warning: " if event.warning else "") + event.text
-        console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
 
 
 def _say_next(promoted: Sequence[Promoted], console: Console) -> None:

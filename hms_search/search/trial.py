@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import torch
 
 from hms_search.curves import learning_curve
 from hms_search.data.folds import FoldPlan
@@ -14,6 +15,7 @@ from hms_search.data.store import Store
 from hms_search.document import dump_yaml
 from hms_search.errors import CheckpointError, DataError, TrainingError, TrialStopped
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment
+from hms_search.models.device import device_of
 from hms_search.tracking import Tracker
 from hms_search.training.results import Epoch
 
@@ -95,7 +97,7 @@ def run_trial(
         f"trial {job.number}",
         parent_id=context.parent_id,
         params=job.params,
-        tags=job.tags,
+        tags={**job.tags, **machine(context.device)},
         texts={"config.yaml": dump_yaml(job.config.to_dict())},
     )
     on_start(TrialStarted(job.number, run.id))
@@ -126,6 +128,13 @@ def run_trial(
         fold_values=tuple(fold.value for fold in result.folds) if result is not None else (),
         curve=curve,
     )
+
+
+def machine(device: str) -> dict[str, str]:
+    """Return what a result depends on besides versions: the device and, on a CPU, the number of threads."""
+    found = device_of(device)
+    name = torch.cuda.get_device_name(found) if found.type == "cuda" else found.type
+    return {"device": name, "threads": str(torch.get_num_threads())}
 
 
 def _run(
