@@ -100,8 +100,6 @@ def out_of_fold(
     ids = table["sample_id"].to_numpy(dtype=np.int64)
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
-    if not len(ids):
-        raise DataError(f"{name}: expected out-of-fold predictions of at least one sample, found none")
     twice = np.unique(ids[1:][ids[1:] == ids[:-1]])
     if len(twice):
         raise DataError(
@@ -194,9 +192,12 @@ def _read_frame(path: Path) -> pd.DataFrame:
     if path.suffix not in OOF_SUFFIXES:
         raise DataError(f"{path}: expected a .parquet or .csv file of out-of-fold predictions")
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (ValueError, OSError) as error:  # pyarrow's, the CSV parser's and decoding errors are among them
         raise DataError(f"{path}: expected a {path.suffix} table, but it cannot be read: {error}") from error
+    if table.empty:
+        raise DataError(f"{path}: expected at least one out-of-fold prediction, found no row")
+    return table
 
 
 def _distributions(

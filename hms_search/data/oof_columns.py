@@ -1,6 +1,5 @@
 """The columns of a table of out-of-fold predictions, however its author spelled them; labels from ``train.csv``."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +35,7 @@ def standard_columns(table: pd.DataFrame, source: str, labels: Path | None) -> O
     missing there too, or there are no labels, a DataError says what to give.
     """
     key = _id_column(table, source)
-    names = _spelled(table, PREDICTION_SPELLINGS)
-    if names is None:
-        raise DataError(f"{source}: {_no_predictions(table)}")
+    names = _prediction_columns(table, source)
     if "fold" not in table.columns:
         raise DataError(
             f"{source}: expected a column fold, the number of the fold whose networks predicted the row; without it "
@@ -72,27 +69,26 @@ def _id_column(table: pd.DataFrame, source: str) -> str:
     )
 
 
-def _spelled(
-    table: pd.DataFrame, spellings: Sequence[str], *, taken: tuple[str, ...] | None = None
-) -> tuple[str, ...] | None:
-    """Return the six column names of the first spelling that the table has in full and that is not taken."""
-    for spelling in spellings:
-        names = tuple(spelling.format(name) for name in CLASSES)
-        if names != taken and set(names) <= set(table.columns):
+def _prediction_columns(table: pd.DataFrame, source: str) -> tuple[str, ...]:
+    """Return the columns of the first spelling that the table has.
+
+    A spelling of which only some classes are there is an error: else columns of votes could pass for predictions.
+    """
+    for names in _spelled(PREDICTION_SPELLINGS):
+        missing = [name for name in names if name not in table.columns]
+        if not missing:
             return names
-    return None
-
-
-def _no_predictions(table: pd.DataFrame) -> str:
-    families = [[spelling.format(name) for name in CLASSES] for spelling in PREDICTION_SPELLINGS]
-    missing = min(([name for name in names if name not in table.columns] for names in families), key=len)
-    if len(missing) < len(CLASSES):
-        return f"expected six predicted probabilities, but there is no column {', '.join(missing)}"
+        if len(missing) < len(names) and names != CLASSES:
+            raise DataError(f"{source}: expected six predicted probabilities, there is no column {', '.join(missing)}")
     wanted = ", ".join(spelling.format("<class>") for spelling in PREDICTION_SPELLINGS)
-    return (
-        f"expected six predicted probabilities, in columns {wanted} with the classes {', '.join(CLASSES)}; "
+    raise DataError(
+        f"{source}: expected six predicted probabilities, in columns {wanted} with the classes {', '.join(CLASSES)}; "
         f"found {few(table.columns, limit=20)}"
     )
+
+
+def _spelled(spellings: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [tuple(spelling.format(name) for name in CLASSES) for spelling in spellings]
 
 
 def _labels_of(ids: "pd.Series[int]", key: str, path: Path, source: str) -> pd.DataFrame:
@@ -137,9 +133,9 @@ def _target_table(
     table: pd.DataFrame, predictions: tuple[str, ...], labels: pd.DataFrame | None, source: str
 ) -> pd.DataFrame:
     """Return the six target columns, as votes or as a distribution."""
-    names = _spelled(table, TARGET_SPELLINGS, taken=predictions)
-    if names is not None:
-        return _numbers(table, names, source)
+    for names in _spelled(TARGET_SPELLINGS):
+        if names != predictions and set(names) <= set(table.columns):
+            return _numbers(table, names, source)
     if labels is not None:
         return labels[list(VOTE_COLUMNS)]
     wanted = ", ".join(spelling.format("<class>") for spelling in TARGET_SPELLINGS)
