@@ -10,7 +10,7 @@ from hms_search.errors import ConfigError, TrackingError
 from hms_search.search.report_page import study_page
 from hms_search.search.session import Places
 from hms_search.search.storage import open_existing_storage
-from hms_search.tracking import NO_TRACKING, RunReader, add_files
+from hms_search.tracking import NO_TRACKING, RunReader, open_tracker
 
 
 def report_command(study: str, output: Path | None, places: Places) -> None:
@@ -28,7 +28,7 @@ def report_command(study: str, output: Path | None, places: Places) -> None:
             partial.write_bytes(content)
     typer.echo(files[".md"].decode())
     if reader is not None:
-        _keep(files, study, reader, places, messages)
+        _keep(files, study, places, messages)
     messages.print(f"written: {page_path} and {page_path.with_suffix('.md')}", markup=False)
 
 
@@ -44,9 +44,10 @@ def _reader(places: Places, messages: Console) -> RunReader | None:
         return None
 
 
-def _keep(files: dict[str, bytes], study: str, reader: RunReader, places: Places, messages: Console) -> None:
+def _keep(files: dict[str, bytes], study: str, places: Places, messages: Console) -> None:
     try:
-        run = reader.study_run(study)
-        add_files(places.tracking_uri, run.id, {f"report{suffix}": content for suffix, content in files.items()})
+        tracker = open_tracker(places.tracking_uri, places.artifacts, study=study)
+        kept = {f"report{suffix}": content for suffix, content in files.items()}
+        tracker.add(tracker.study_run(), metrics={}, files=kept)
     except TrackingError as error:
         messages.print(f"warning: the report is not kept in MLflow: {error}", style="yellow", markup=False)

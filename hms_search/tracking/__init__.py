@@ -8,7 +8,7 @@ from hms_search.tracking import environment as environment
 # Only now, under the environment's rules, may MLflow be imported.
 from hms_search.tracking.contract import Outcome, Run, Tracker
 from hms_search.tracking.memory import MemoryRun, MemoryTracker, NullTracker
-from hms_search.tracking.mlflow_runs import MlflowTracker, add_files
+from hms_search.tracking.mlflow_runs import MlflowTracker
 from hms_search.tracking.reading import RunReader, RunRecord
 
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
@@ -26,7 +26,6 @@ __all__ = [
     "RunReader",
     "RunRecord",
     "Tracker",
-    "add_files",
     "open_tracker",
 ]
 

@@ -187,13 +187,6 @@ class MlflowRun:
             self._client.set_terminated(self.id, _STATUS[outcome])
 
 
-def add_files(uri: str, run_id: str, files: Mapping[str, bytes]) -> None:
-    """Keep files (name -> content) with a run that may have ended; one of the same name is replaced."""
-    with reported(uri):
-        check_address(uri)
-        _log_files(MlflowClient(tracking_uri=uri), run_id, files)
-
-
 def _metrics(metrics: Mapping[str, float], *, step: int = 0) -> list[Metric]:
     """Return MLflow's metrics; infinity as NaN, because the store keeps it as 1.8e308 and that flattens any chart."""
     now_ms = time.time_ns() // 1_000_000

@@ -66,13 +66,11 @@ class RunReader:
 
     def study_run(self, study: str) -> RunRecord:
         """Return the run of a study itself, the parent of its trials' runs."""
+        oldest = ["attributes.start_time ASC"]
         with reported(self._uri):
             experiment = self._client.get_experiment_by_name(study)
-            runs = (
-                self._client.search_runs([experiment.experiment_id], "tags.kind = 'study'", max_results=1)
-                if experiment is not None
-                else []
-            )
+            ids = [experiment.experiment_id] if experiment is not None else []
+            runs = self._client.search_runs(ids, "tags.kind = 'study'", max_results=1, order_by=oldest) if ids else []
         if not runs:
             raise TrackingError(f"MLflow at {without_password(self._uri)} has no run of a study {study!r}")
         return self.record(runs[0].info.run_id)

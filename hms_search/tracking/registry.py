@@ -143,8 +143,9 @@ class ModelRegistry:
         """Return every version of every registered model, the names in order, the oldest version first."""
         with reported(self._uri):
             models = {model.name: model for model in self._client.search_registered_models(max_results=1000)}
-            found = [_version(one, models[one.name].aliases) for one in self._client.search_model_versions()]
-        return tuple(sorted(found, key=lambda one: (one.name, one.version)))
+            found = self._client.search_model_versions()
+            known = [_version(one, models[one.name].aliases) for one in found if one.name in models]
+        return tuple(sorted(known, key=lambda one: (one.name, one.version)))
 
     def fetch(self, version: RegisteredVersion) -> Path:
         """Return a version's model folder: where MLflow keeps it on this machine, else a copy made once.

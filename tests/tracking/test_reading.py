@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hms_search.errors import TrackingError
-from hms_search.tracking import MlflowTracker, RunReader, add_files
+from hms_search.tracking import MlflowTracker, RunReader
 from hms_search.tracking.server import mlflow_server
 
 OOF = bytes(range(256)) * 40
@@ -67,8 +67,9 @@ def test_the_study_itself_is_found_and_takes_files_after_its_end(uri: str, trial
     study = reader.study_run("effnet")
     assert (study.name, study.status, study.tags["git_commit"]) == ("study effnet", "FINISHED", "abc")
     assert reader.record(trial).tags["mlflow.parentRunId"] == study.id
+    tracker = MlflowTracker(uri, Path(), study="effnet")
     for content in (b"first", b"second"):
-        add_files(uri, study.id, {"report.md": content})
+        tracker.add(tracker.study_run(), metrics={}, files={"report.md": content})
     assert reader.file(study.id, "report.md") == b"second"
     assert reader.study_run("effnet").status == "FINISHED"
 

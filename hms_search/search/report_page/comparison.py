@@ -143,7 +143,7 @@ def _differences_table(comparison: Comparison) -> Table:
         mine, theirs = comparison.scores[stratum]
         ends = interval(one.low, one.high, signed=True)
         counts = [str(one.rows), str(one.patients)]
-        numbers = [f"{mine:.4f}", f"{theirs:.4f}", _signed(one.mean), ends, f"{one.probability_better:.3f}"]
+        numbers = [f"{mine:.4f}", f"{theirs:.4f}", _signed(one.mean), ends, _probability(one.probability_better)]
         rows.append([STRATA[stratum], *counts, *numbers, one.verdict])
     return Table(
         "Table 2: Optimised against Original on the same recordings, by stratum.",
@@ -173,6 +173,11 @@ def _check_same_rows(candidate: OutOfFold, reference: OutOfFold) -> None:
 def _losses(oof: OutOfFold) -> Float[np.ndarray, " rows"]:
     losses: Float[np.ndarray, " rows"] = kl_terms(oof.targets, oof.probabilities).sum(axis=1)
     return losses
+
+
+def _probability(value: float) -> str:
+    """Return a share of 2000 draws: what never happened among them may still happen."""
+    return "> 0.999" if value > 0.999 else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _signed(value: float) -> str:

@@ -85,7 +85,7 @@ def _markdown(block: Block) -> list[str]:
     numeric = [_is_numeric(block, column) for column in range(len(block.columns))]
     rule = ["---:" if right else "---" for right in numeric]
     rows = [block.columns, *block.rows]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
     return [f"*{block.caption}*", "", lines[0], "| " + " | ".join(rule) + " |", *lines[1:]]
 
 
@@ -122,12 +122,13 @@ def _figure(plot: Plot) -> str:
         full_html=False, include_plotlyjs=False, config={"responsive": True, "displayModeBar": False}
     )
     caption = escape(plot.caption)
-    return f'<figure aria-label="{caption}">{drawing}<figcaption>{caption}</figcaption></figure>'
+    scrolling = f'<div class="scroll"><div style="min-width: {plot.least_width}px">{drawing}</div></div>'
+    return f'<figure aria-label="{caption}">{scrolling}<figcaption>{caption}</figcaption></figure>'
 
 
 def _is_numeric(table: Table, column: int) -> bool:
     cells = [row[column] for row in table.rows if row[column] not in ("", "–")]
-    return bool(cells) and all(cell.lstrip("-+±[ ").replace(",", "")[:1].isdigit() for cell in cells)
+    return bool(cells) and all(cell.lstrip("-+<>[ ")[:1].isdigit() for cell in cells)
 
 
 def _breakable(name: str) -> str:
@@ -149,11 +150,12 @@ table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabu
 th, td { padding: 4px 9px; text-align: left; vertical-align: top; border-bottom: 1px solid #d5d5d5; }
 thead th { vertical-align: bottom; border-bottom: 2px solid #1b1b1b; }
 td { white-space: nowrap; }
-td:last-child { white-space: normal; }
+td:last-child { white-space: normal; overflow-wrap: anywhere; }
 tbody th { font-weight: 600; white-space: nowrap; }
 .number { text-align: right; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(340px, 100%), 1fr)); gap: 16px; }
 figure { margin: 12px 0; min-width: 0; }
+@media (max-width: 600px) { tbody th { white-space: normal; } }
 figcaption { font-size: .88rem; color: #444; }
 """
 

@@ -18,15 +18,17 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 
 _VALUE = "KL (nats)"
 _SHADES = ["#08306b", "#4f8fc4", "#bcd3e8"]
 """From the lowest KL to the highest; none so light that a line is lost on the page."""
+_STATES = {"COMPLETE": BEST, "PRUNED": "#e69f00", "FAIL": BASELINE}
 _FEW = 4
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure and what it shows, in words."""
+    """A figure and what it shows, in words; below ``least_width`` pixels it scrolls instead of shrinking."""
 
     figure: go.Figure
     caption: str
+    least_width: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def history_plot(study: optuna.Study, *, baseline: float | None) -> Plot:
     """Return the value of each completed trial in the order they were asked, and the best so far."""
     figure = optuna.visualization.plot_optimization_history(study, target_name=_VALUE)
     figure.update_traces(name="one trial", marker={"color": BEST, "size": 8}, selector={"mode": "markers"})
-    figure.update_traces(name="best so far", line_color="#1b1b1b", selector={"mode": "lines"})
+    figure.update_traces(name="best so far", line={"color": "#1b1b1b", "shape": "hv"}, selector={"mode": "lines"})
     if baseline is not None:
         figure.add_hline(baseline, line={"dash": "dash", "color": BASELINE}, annotation_text="baseline")
     figure.update_xaxes(title="trial", tickformat="d", dtick=_unit_ticks(len(study.trials)))
@@ -79,7 +81,7 @@ def parallel_plot(study: optuna.Study, *, baseline: int | None) -> Plot:
     caption = (
         "One line per completed trial, dark where its KL is low, the baseline orange; axes run from least to most."
     )
-    return Plot(_plain(figure, height=420), caption)
+    return Plot(_plain(figure, height=380, top=24), caption, least_width=110 * (len(labels) + 1))
 
 
 def slice_plots(study: optuna.Study) -> tuple[Plot, ...]:
@@ -88,17 +90,20 @@ def slice_plots(study: optuna.Study) -> tuple[Plot, ...]:
     for path in _searched(_completed(study)):
         figure = optuna.visualization.plot_slice(study, params=[path], target_name=_VALUE)
         figure.update_traces(marker_showscale=False, marker_line_color="#555555")
+        if isinstance(figure.data[0].x[0], str):  # Optuna shows the names of choices in quotation marks
+            figure.update_traces(x=[name.strip("'") for name in figure.data[0].x])
         figure.update_xaxes(title=path, title_font_size=13)
-        plots.append(Plot(_plain(figure, height=300), f"KL over {path}; later trials are darker."))
+        plots.append(Plot(_plain(figure, height=260, top=12), f"KL over {path}; later trials are darker."))
     return tuple(plots)
 
 
 def timeline_plot(study: optuna.Study) -> Plot:
     """Return when each trial ran."""
     figure = optuna.visualization.plot_timeline(study)
+    figure.for_each_trace(lambda bar: bar.update(name=bar.name.lower(), marker_color=_STATES.get(bar.name, OTHERS)))
     figure.update_xaxes(title="time (UTC)")
     figure.update_yaxes(title="trial", tickformat="d", dtick=_unit_ticks(len(study.trials)))
-    return Plot(_plain(figure, height=340), "When each trial ran, by how Optuna keeps it: interrupted ones as FAIL.")
+    return Plot(_plain(figure, height=340), "When each trial ran; interrupted trials count as failed here.")
 
 
 def importances(study: optuna.Study) -> tuple[dict[str, dict[str, float]], list[str]]:
@@ -227,14 +232,14 @@ def _bold(curve: Curve, name: str, colour: str) -> list[go.Scatter]:
     ]
 
 
-def _plain(figure: go.Figure, *, height: int) -> go.Figure:
-    """Return the figure in the page's looks: as wide as its place, system fonts, legend above."""
+def _plain(figure: go.Figure, *, height: int, top: int = 50) -> go.Figure:
+    """Return the figure in the page's looks: as wide as its place, system fonts, legend above (``top`` leaves room)."""
     return figure.update_layout(
         template="plotly_white",
         title=None,
         width=None,
         height=height,
-        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        margin={"l": 60, "r": 20, "t": top, "b": 50},
         font={"family": _FONT, "size": 13},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )
