@@ -10,6 +10,8 @@ from hms_search.data.folds import Folds
 from hms_search.data.sampling import Sampling
 from hms_search.document import dump_yaml, parse_yaml
 from hms_search.eeg.normalise import Normalise
+from hms_search.ensemble.blends import Blend
+from hms_search.ensemble.fit import Method
 from hms_search.models import Model
 from hms_search.search.pruners import Pruner
 from hms_search.search.samplers import Sampler
@@ -25,7 +27,16 @@ UNIONS: dict[str, Any] = {
     "folds": Folds,
     "sampler": Sampler,
     "pruner": Pruner,
+    "blend": Blend,
+    "method": Method,
 }
+REQUIRED: dict[str, dict[str, Any]] = {
+    "Threshold": {"upper": 0.57},
+    "WeightedBlend": {"weights": (0.25, 0.75)},
+    "LinearBlend": {"weights": (0.6, -0.1), "bias": (0.5, -0.5, 0.0, 0.0, 0.0, 0.0)},
+    "Weighted": {"weights": (0.25, 0.42, 0.33)},
+}
+"""What a member cannot do without."""
 
 
 def members(union: Any) -> list[type[Component]]:
@@ -47,8 +58,7 @@ def name_of(member: type[Component]) -> str:
 
 
 def default(member: type[Component]) -> Component:
-    required = {"threshold": {"upper": 0.57}}.get(name_of(member), {})
-    return member.model_validate(required)
+    return member.model_validate(REQUIRED.get(member.__name__, {}))
 
 
 @pytest.mark.parametrize(("member", "union"), MEMBERS)

@@ -1,6 +1,7 @@
 """Cross-fitting: no row is scored by a blend that saw it."""
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -137,3 +138,7 @@ def test_progress_counts_the_fits() -> None:
     heard: list[tuple[int, int]] = []
     cross_fit(Mean(), noisy_members(), on_fit=lambda done, total: heard.append((done, total)))
     assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_every_method_is_tried_here() -> None:
+    assert {type(method) for method in METHODS} == set(get_args(get_args(Method)[0]))
