@@ -25,14 +25,15 @@ def export_bundle(model: ModelFolder, target: Path) -> None:
     Raises
     ------
     CheckpointError
-        Where the folder holds anything else, or the code would need a library that a bundle cannot rely on.
+        Where the folder holds anything else or cannot be written, or the code would need a library that a bundle
+        cannot rely on.
     """
     _check_target(model, target)
     sources = source_files()
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _copy_model(model.path, partial)
+        copy_model(model.path, partial)
         for name, origin in sources.items():
             _copy(origin, partial / CODE / PACKAGE / name)
         _vendor(partial / VENDOR)
@@ -43,8 +44,19 @@ def export_bundle(model: ModelFolder, target: Path) -> None:
         if target.exists():
             shutil.rmtree(target)
         partial.rename(target)
+    except OSError as error:
+        raise CheckpointError(f"cannot export to {target}: {error}; name another folder") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def copy_model(folder: Path, target: Path) -> None:
+    """Copy a model folder, where it is a bundle without the code it carries; a read-only one becomes writable."""
+    for file in folder.rglob("*"):
+        inner = file.relative_to(folder)
+        if file.is_file() and inner.parts[0] not in _OWN and "__pycache__" not in inner.parts:
+            _copy(file, target / inner)
+    write_manifest(target)
 
 
 def is_bundle(path: Path) -> bool:
@@ -65,22 +77,10 @@ def _check_target(model: ModelFolder, target: Path) -> None:
         )
 
 
-def _copy_model(folder: Path, target: Path) -> None:
-    """Copy a model folder without the code it carries where it is a bundle; its members' manifests list theirs."""
-
-    def left_out(inner: str, names: list[str]) -> list[str]:
-        return [name for name in names if name == "__pycache__" or (Path(inner) == folder and name in _OWN)]
-
-    shutil.copytree(folder, target, ignore=left_out)
-
-
 def _vendor(folder: Path) -> None:
-    """Copy einops, which is pure Python, with its licence."""
+    """Copy einops, which is pure Python, without its layers but with its licence; an upload may lose empty files."""
     for file in distribution("einops").files or ():
-        parts = file.parts
-        if file.suffix == ".pyc" or "tests" in parts:
-            continue
-        if parts[0] == "einops":
+        if file.parent.name == "einops" and file.suffix == ".py":
             _copy(Path(str(file.locate())), folder / file)
         elif file.name.startswith("LICENSE"):
             _copy(Path(str(file.locate())), folder / "einops" / file.name)

@@ -124,6 +124,8 @@ def test_a_bundle_is_a_model_folder_too(exported: Path, ensemble: Path, tmp_path
     assert open_model(exported).card == open_model(ensemble).card
     export_bundle(open_model(exported), tmp_path / "again")
     assert (tmp_path / "again" / "manifest.json").read_text() == (exported / "manifest.json").read_text()
+    assert not [file for file in exported.rglob("*") if file.is_file() and file.stat().st_size == 0]
+    assert "MIT License" in (exported / "vendor" / "einops" / "LICENSE").read_text()
 
 
 @pytest.mark.parametrize(
@@ -209,6 +211,8 @@ def test_only_an_empty_folder_or_an_earlier_bundle_is_written_to(
         export_bundle(model, tmp_path)
     with pytest.raises(CheckpointError, match="found a file"):
         export_bundle(model, tmp_path / "notes.txt")
+    with pytest.raises(CheckpointError, match=r"cannot export to .*notes\.txt/bundle"):
+        export_bundle(model, tmp_path / "notes.txt" / "bundle")
     (tmp_path / "bundle").mkdir()
     for _ in range(2):
         export_bundle(model, tmp_path / "bundle")
