@@ -1,6 +1,6 @@
 """Methods that give each member a weight: the mean, fixed weights, Nelder-Mead, a linear combination of logits."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -44,7 +44,7 @@ class Weighted(Component):
     space: Space = "probabilities"
 
     @model_validator(mode="after")
-    def _has_weight(self) -> Self:
+    def _has_weight(self) -> "Weighted":
         if sum(self.weights) <= 0:
             raise ValueError("weights: expected at least one above 0, found only zeros")
         return self
