@@ -1,10 +1,17 @@
 """A small synthetic data set, a small study over it, and the command line as a real process."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import FLAGS, Browser
 from command_line import CommandLine
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from hms_search.data.synthetic import write_synthetic
 
@@ -36,6 +43,18 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
+    """A working directory in which the small study has run to its end; tests only read it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.yaml").write_text(STUDY)
+    command = [sys.executable, "-m", "hms_search", "run", "small.yaml", "--data", str(recordings), "--trials", "5"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, recordings: Path) -> Path:
     """A working directory with the small study in it."""
@@ -52,3 +71,24 @@ def hms_search(
     line = CommandLine(workplace, monkeypatch, capsys)
     yield line
     line.stop_all()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A fresh Chromium; skipped where there is none, but never in CI."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        message = "no Chromium here: install Debian's packages chromium and chromium-driver"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        yield Browser(chrome)
+    finally:
+        chrome.quit()

@@ -1,7 +1,6 @@
 """The quickstart study in both dashboards, seen by a browser; the pictures are kept in ``test-artifacts``."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,24 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from browser import Browser
 from mlflow import MlflowClient
-from selenium import webdriver
-from selenium.common.exceptions import (
-    ElementClickInterceptedException,
-    NoSuchElementException,
-    StaleElementReferenceException,
-    TimeoutException,
-)
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 REPOSITORY = Path(__file__).parents[2]
-PICTURES = REPOSITORY / "test-artifacts"
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --window-size=1600,1400"
-)
 SMALLER = {
     "data.synthetic.patients": "8",
     "space.base.training.epochs": "2",
@@ -38,72 +23,6 @@ SMALLER = {
 }
 
 pytestmark = pytest.mark.browser
-
-
-class Browser:
-    """A headless Chromium that waits for what a person would see."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def open(self, address: str) -> None:
-        """Open an address in a blank tab: the dashboards would otherwise stay on the page they are on."""
-        self.driver.get("about:blank")
-        self.driver.get(address)
-
-    @property
-    def text(self) -> str:
-        return str(self.driver.find_element(By.TAG_NAME, "body").text)
-
-    def sees(self, *words: str, picture: str) -> str:
-        """Wait until the page shows all words, keep a picture of it, and return its text."""
-        waiting = WebDriverWait(self.driver, 90, 0.2, ignored_exceptions=[StaleElementReferenceException])
-        try:
-            waiting.until(lambda _: all(word in self.text for word in words))
-        except TimeoutException:
-            missing = [word for word in words if word not in self.text]
-            pytest.fail(f"{self.driver.current_url} does not show {missing}, but: {self.text}")
-        finally:
-            PICTURES.mkdir(exist_ok=True)
-            self.driver.save_screenshot(str(PICTURES / f"{picture}.png"))
-        return self.text
-
-    def click(self, path: str) -> None:
-        """Click on the element at an XPath as soon as it is there."""
-        gone = (NoSuchElementException, StaleElementReferenceException, ElementClickInterceptedException)
-        waiting = WebDriverWait(self.driver, 60, 0.2, ignored_exceptions=gone)
-        waiting.until(lambda driver: driver.find_element(By.XPATH, path).click() is None)
-
-    def shows_image(self, source: str) -> tuple[int, int]:
-        """Wait until an image is drawn; return its width and height in pixels."""
-        script = "const i = document.querySelector(arguments[0]); return [i?.naturalWidth ?? 0, i?.naturalHeight ?? 0]"
-
-        def size(driver: webdriver.Chrome) -> list[int] | None:
-            found: list[int] = driver.execute_script(script, source)
-            return found if all(found) else None
-
-        width, height = WebDriverWait(self.driver, 60, 0.2).until(size)
-        return width, height
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A fresh Chromium; skipped where there is none, but never in CI."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        message = "no Chromium here: install Debian's packages chromium and chromium-driver"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    try:
-        yield Browser(chrome)
-    finally:
-        chrome.quit()
 
 
 @dataclass(frozen=True)
