@@ -172,6 +172,7 @@ print(model.predict(pandas.DataFrame({{"spectrogram_path": {list(map(str, record
 print(sys.modules["hms_search"].__file__)
 """
     environment = slim_environment(tmp_path / "slim", (*LIBRARIES, "mlflow"))
+    (environment.python.parent / "hms_search").mkdir()  # where it starts: a folder of that name, but no package
     answer, code = environment.run("-c", script, variables=PRIVATE).stdout.strip().splitlines()
     np.testing.assert_allclose(rows_of(json.loads(answer)), expected, rtol=0, atol=1e-6)
     assert Path(code).is_relative_to(local.registry.fetch(local.registry.find("champion")) / "code")

@@ -7,7 +7,8 @@ from typing import Any
 
 
 def _load_pyfunc(path: str) -> Any:
-    if find_spec("hms_search") is None:
+    installed = find_spec("hms_search")
+    if installed is None or installed.origin is None:  # a mere folder of that name has no origin
         sys.path += [str(Path(path) / "code"), str(Path(path) / "vendor")]
     from hms_search.inference.pyfunc import _load_pyfunc as load
 
