@@ -90,7 +90,8 @@ def verdict_in_words(report: StudyReport, comparison: Comparison) -> str:
         "not distinguishable": "not distinguishable from the baseline",
     }[difference.verdict]
     ends = interval(difference.low, difference.high, signed=True)
-    return f"{found}. On the same recordings it is {says}: {_signed(difference.mean)} nats, 95 % interval {ends}."
+    caveat = f"that it is the best of {report.outcomes['complete']} is not allowed for"
+    return f"{found}. On the same recordings it is {says}: {_signed(difference.mean)} nats, 95 % interval {ends}; {caveat}."
 
 
 def parameter(value: object) -> str:

@@ -95,13 +95,17 @@ def _html(block: Block) -> str:
     if isinstance(block, Plots):
         figures = "".join(_figure(plot) for plot in block.plots)
         return f'<div class="{"wide" if block.wide else "plots"}">{figures}</div>'
-    numeric = [' class="number"' if _is_numeric(block, column) else "" for column in range(len(block.columns))]
+    numeric = ["number" if _is_numeric(block, column) else "" for column in range(len(block.columns))]
     head = "".join(
-        f'<th scope="col"{kind}>{_breakable(name)}</th>' for name, kind in zip(block.columns, numeric, strict=True)
+        f'<th scope="col" class="{kind}">{_breakable(name)}</th>'
+        for name, kind in zip(block.columns, numeric, strict=True)
     )
     body = "".join(
-        f'<tr><th scope="row"{numeric[0]}>{escape(row[0])}</th>'
-        + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row[1:], numeric[1:], strict=True))
+        f'<tr><th scope="row" class="{numeric[0]}">{escape(row[0])}</th>'
+        + "".join(
+            f'<td class="{"long" if len(cell) > _LONG else kind}">{escape(cell)}</td>'
+            for cell, kind in zip(row[1:], numeric[1:], strict=True)
+        )
         + "</tr>"
         for row in block.rows
     )
@@ -136,6 +140,9 @@ def _breakable(name: str) -> str:
     return escape(name).replace(".", ".<wbr>")
 
 
+_LONG = 40
+"""Letters from which a cell may go on in a second line."""
+
 _STYLE = """
 body { margin: 0 auto; max-width: 1160px; padding: 0 16px 64px; color: #1b1b1b; background: #fff;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
@@ -150,7 +157,7 @@ table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabu
 th, td { padding: 4px 9px; text-align: left; vertical-align: top; border-bottom: 1px solid #d5d5d5; }
 thead th { vertical-align: bottom; border-bottom: 2px solid #1b1b1b; }
 td { white-space: nowrap; }
-td:last-child { white-space: normal; overflow-wrap: anywhere; }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 24ch; }
 tbody th { font-weight: 600; white-space: nowrap; }
 .number { text-align: right; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(340px, 100%), 1fr)); gap: 16px; }

@@ -92,7 +92,7 @@ def slice_plots(study: optuna.Study) -> tuple[Plot, ...]:
         figure.update_traces(marker_showscale=False, marker_line_color="#555555")
         if isinstance(figure.data[0].x[0], str):  # Optuna shows the names of choices in quotation marks
             figure.update_traces(x=[name.strip("'") for name in figure.data[0].x])
-        figure.update_xaxes(title=path, title_font_size=13)
+        figure.update_xaxes(title=path, title_font_size=13, nticks=6, tickangle=0)
         plots.append(Plot(_plain(figure, height=260, top=12), f"KL over {path}; later trials are darker."))
     return tuple(plots)
 
