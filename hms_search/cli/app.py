@@ -159,8 +159,11 @@ def check_submission(
 
 @app.command()
 def ensemble(
-    name: Annotated[str, typer.Argument(help="What to call the blend.")] = "blend",
-    further: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="More files of --oof.")] = None,
+    name: Annotated[str, typer.Argument(help="What to call the ensemble.")] = "blend",
+    further: Annotated[list[str] | None, typer.Argument(metavar="MORE", help="More of --members, or of --oof.")] = None,
+    members: Annotated[
+        list[str] | None, typer.Option(help="Promoted models: folder, name, champion, NAME@alias, NAME/version.")
+    ] = None,
     oof: Annotated[list[Path] | None, typer.Option("--oof", help="Out-of-fold predictions: .parquet or .csv.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A train.csv, for files without targets or patients.")] = None,
     method: Annotated[
@@ -168,6 +171,9 @@ def ensemble(
     ] = "mean",
     space: Annotated[Literal["probabilities", "logits"] | None, typer.Option(help="What is averaged.")] = None,
     weights: Annotated[list[str] | None, typer.Option(help='For weighted: "0.25,0.42,0.33".')] = None,
+    model_name: Annotated[str, typer.Option("--name", help="The registered model's name.")] = "hms",
+    force: Annotated[bool, typer.Option("--force", help="Make it champion whatever the gate says; recorded.")] = False,
+    tracking_uri: TrackingOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the stacking network and of the intervals.")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="FILE.parquet; default: under mlruns/ensembles/NAME.")
@@ -175,12 +181,23 @@ def ensemble(
 ) -> None:
     """Blend models on their out-of-fold predictions, and score the blend on folds it was not fitted on.
 
+    hms-search ensemble NAME --members MODEL MODEL --method nelder-mead
+
     hms-search ensemble NAME --oof one.parquet two.csv --method nelder-mead
     """
-    from hms_search.cli.ensemble import ensemble_command, method_of, name_and_files
+    from hms_search.cli.ensemble import ensemble_command, method_of, models_command, name_and_files
+    from hms_search.promotion.ensemble import EnsembleRequest
+    from hms_search.search.session import Places
 
-    name, files = name_and_files(name, oof or (), further or ())
-    ensemble_command(name, files, method_of(method, space, weights or ()), labels=labels, seed=seed, out=out)
+    blend = method_of(method, space, weights or ())
+    if members and not oof:
+        request = EnsembleRequest(
+            name, (*members, *(further or ())), blend, seed=seed, model_name=model_name, force=force
+        )
+        models_command(request, Places(tracking=tracking_uri))
+        return
+    name, files = name_and_files(name, oof or (), [Path(file) for file in further or ()])
+    ensemble_command(name, files, blend, labels=labels, seed=seed, out=out)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 from safetensors.torch import save_file
 
 from hms_search.cli.progress import StepProgress
+from hms_search.cli.promote import print_gate, print_standing
 from hms_search.compare import Difference
 from hms_search.component import Component
 from hms_search.data.atomic import replacing
@@ -21,6 +22,7 @@ from hms_search.ensemble.fit import Method, learns
 from hms_search.ensemble.fit_weights import Mean
 from hms_search.ensemble.scores import BlendScores, Score, scores_of
 from hms_search.errors import ConfigError
+from hms_search.promotion.ensemble import EnsembleRequest, ensemble_models
 from hms_search.search.session import Places
 from hms_search.training.metrics import Stratum
 
@@ -75,21 +77,16 @@ def blend_members(members: Sequence[OutOfFold], method: Method, *, seed: int, na
     if not learns(method):
         return cross_fit(method, aligned, seed=seed, name=name)
     with StepProgress(Console(stderr=True)) as progress:
-
-        def on_fit(done: int, total: int) -> None:
-            progress(f"fitting {method.name}", Progress(done, total, 0, 0))
-
-        return cross_fit(method, aligned, seed=seed, name=name, on_fit=on_fit)
+        return cross_fit(method, aligned, seed=seed, name=name, on_fit=_fitting(method, progress))
 
 
 def ensemble_command(
     name: str, files: Sequence[Path], method: Method, *, labels: Path | None, seed: int, out: Path | None
 ) -> None:
     """Blend files of out-of-fold predictions, print the scores and write the blend."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise ConfigError(f"expected a name of letters, digits and _ . -, found {name!r}")
+    _check_name(name)
     if not files:
-        raise ConfigError("nothing to blend: give files of out-of-fold predictions, --oof FILE...")
+        raise ConfigError("nothing to blend: give --members MODEL..., or --oof FILE... of out-of-fold predictions")
     out = out or Places().root / "ensembles" / name / f"{name}.parquet"
     if out.suffix != ".parquet":
         raise ConfigError(f"-o expects a .parquet file, found {out}")
@@ -99,6 +96,25 @@ def ensemble_command(
     print_blend(fit, scores, console)
     written = write_blend(fit, scores, out, seed=seed)
     console.print(f"written: {', '.join(map(str, written))}", markup=False, soft_wrap=True)
+
+
+def models_command(request: EnsembleRequest, places: Places) -> None:
+    """Blend promoted models into an ensemble that predicts, print its scores and how it stands."""
+    _check_name(request.name)
+    if len(request.members) < 2:
+        raise ConfigError(
+            f"an ensemble needs at least two members, found {', '.join(request.members) or 'none'}; "
+            "write: hms-search ensemble NAME --members MODEL MODEL ..."
+        )
+    console = Console(highlight=False)
+    with StepProgress(Console(stderr=True)) as progress:
+        found = ensemble_models(request, places, on_fit=_fitting(request.method, progress))
+    print_blend(found.fit, scores_of(found.fit, seed=request.seed), console)
+    print_gate(found.standing.gate, console)
+    print_standing(request.name, found.standing, request.model_name, console)
+    console.print(
+        f"to use it: hms-search predict {request.name} --data ROOT -o submission.csv", markup=False, soft_wrap=True
+    )
 
 
 def print_blend(fit: CrossFit, scores: BlendScores, console: Console) -> None:
@@ -148,6 +164,18 @@ def write_blend(fit: CrossFit, scores: BlendScores, out: Path, *, seed: int) -> 
     return [out, record, network]
 
 
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise ConfigError(f"expected a name of letters, digits and _ . -, found {name!r}")
+
+
+def _fitting(method: Method, progress: StepProgress) -> Callable[[int, int], None] | None:
+    """Return what shows how far a fit is, None for a method that has nothing to fit."""
+    if not learns(method):
+        return None
+    return lambda done, total: progress(f"fitting {method.name}", Progress(done, total))
+
+
 def _numbers(texts: Iterable[str]) -> list[float]:
     try:
         return [float(number) for text in texts for number in text.split(",")]
@@ -158,9 +186,9 @@ def _numbers(texts: Iterable[str]) -> list[float]:
 def _scores_table(fit: CrossFit, scores: BlendScores) -> Table:
     shown = [stratum for stratum in _STRATA if stratum in scores.blend]
     table = Table()
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for stratum in shown:
-        table.add_column(f"KL {_STRATA[stratum]} ({scores.blend[stratum].rows} rows)", justify="right", no_wrap=True)
+        table.add_column(f"KL {_STRATA[stratum]} ({scores.blend[stratum].rows} rows)", justify="right")
 
     def add(name: str, of: Mapping[Stratum, Score], style: str = "") -> None:
         table.add_row(name, *(_score(of[stratum]) for stratum in shown), style=style)

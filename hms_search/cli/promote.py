@@ -11,7 +11,7 @@ from hms_search.inference.model_folder import ModelCard
 from hms_search.promotion.gate import Gate
 from hms_search.promotion.promote import Promoted, PromotionRequest, promote
 from hms_search.promotion.register import Standing
-from hms_search.promotion.train import seed_values
+from hms_search.promotion.train import objective_of, seed_values
 from hms_search.search.events import Event, Notice
 from hms_search.search.session import Places
 from hms_search.training.metrics import Stratum
@@ -37,13 +37,14 @@ def promote_command(request: PromotionRequest, places: Places) -> None:
 def scores_table(cards: Sequence[ModelCard]) -> Table:
     """Return a row per model: the KL on each stratum, and the spread of its seeds where there are several."""
     table = Table()
-    for name in ("model", "KL (objective)", "all", "HIGH", "LOW", "seeds"):
-        table.add_column(name, justify="left" if name == "model" else "right")
+    for name in ("model", "all", "HIGH", "LOW", "interval", "of each seed"):
+        table.add_column(name, justify="left" if name == "model" else "right", no_wrap=name != "of each seed")
     for card in cards:
-        scores, objective = card.scores, card.origin["objective"]
-        interval = f"[{scores['kl_interval_low']:.4f}, {scores['kl_interval_high']:.4f}]"
+        scores = card.scores
+        ends = f"[{scores['kl_interval_low']:.4f}, {scores['kl_interval_high']:.4f}]"
         strata = [f"{scores[f'kl_{name}']:.4f}" if f"kl_{name}" in scores else "" for name in _STRATA]
-        table.add_row(card.name, f"{scores[objective]:.4f} {interval}", *strata, _spread(seed_values(card)))
+        interval = f"{_STRATA[objective_of([card])]} {ends}"
+        table.add_row(card.name, *strata, interval, _spread(seed_values(card)))
     return table
 
 
@@ -51,11 +52,15 @@ def print_gate(gate: Gate, console: Console) -> None:
     """Print a candidate's difference to each reference on each stratum, and the verdict."""
     console.print(f"gate of {gate.candidate} (decides: {_STRATA[gate.objective]} votes)", markup=False)
     if not gate.comparisons:
-        console.print("  nothing to compare with: it is the baseline itself, and there is no champion", markup=False)
+        console.print("  nothing to compare with: it is the reference itself, and there is no champion", markup=False)
     for comparison in gate.comparisons:
-        console.print(f"  against {comparison.reference}: {gate.verdict(comparison)}", markup=False, soft_wrap=True)
+        console.print(
+            f"  against {comparison.role} {comparison.reference}: {gate.verdict(comparison)}",
+            markup=False,
+            soft_wrap=True,
+        )
         for difference in comparison.differences.values():
-            console.print(f"    {_difference(difference)}", markup=False)
+            console.print(f"    {_difference(difference)}", markup=False, soft_wrap=True)
 
 
 def print_standing(name: str, standing: Standing, model_name: str, console: Console) -> None:
@@ -95,8 +100,8 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _say_next(promoted: Sequence[Promoted], console: Console) -> None:
-    console.print(f"the best model: {promoted[0].model.path}", markup=False, soft_wrap=True)
-    reference = "champion" if any(one.standing.champion for one in promoted) else str(promoted[0].model.path)
-    console.print(
-        f"to use it: hms-search predict {reference} --data ROOT -o submission.csv", markup=False, soft_wrap=True
-    )
+    best = promoted[0].model.card.name
+    console.print(f"to use the best one: hms-search predict {best} --data ROOT -o submission.csv", markup=False)
+    if len(promoted) > 1:
+        names = " ".join(one.model.card.name for one in promoted)
+        console.print(f"to blend them: hms-search ensemble NAME --members {names}", markup=False, soft_wrap=True)

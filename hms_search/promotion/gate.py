@@ -1,7 +1,7 @@
 """The gate: may a model become the champion? Only where it is better than what there is, beyond chance."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,12 @@ from hms_search.training.metrics import Stratum, kl_terms
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate against one reference: the difference in KL on each stratum, or why there is none."""
+    """A candidate against one reference: the difference in KL on each stratum, or why there is none.
 
+    ``role`` says what the reference is: baseline, champion or best member.
+    """
+
+    role: str
     reference: str
     differences: Mapping[Stratum, Difference]
     incomparable: str = ""
@@ -58,6 +62,7 @@ class Gate:
             "forced": self.forced,
             "comparisons": [
                 {
+                    "role": one.role,
                     "reference": one.reference,
                     "verdict": self.verdict(one),
                     "differences": {name: asdict(value) for name, value in one.differences.items()},
@@ -67,10 +72,10 @@ class Gate:
         }
 
     def metrics(self) -> dict[str, float]:
-        """Return the differences as metrics: mean, ends of the interval and probability, by reference and stratum."""
+        """Return the differences as metrics: mean, ends of the interval and probability, by role and stratum."""
         return {
-            f"gate/{place}/{stratum}/{name}": getattr(difference, name)
-            for place, comparison in zip(("baseline", "champion"), self.comparisons, strict=False)
+            f"gate/{comparison.role}/{stratum}/{name}": getattr(difference, name)
+            for comparison in self.comparisons
             for stratum, difference in comparison.differences.items()
             for name in ("mean", "low", "high", "probability_better")
             if np.isfinite(getattr(difference, name))
@@ -85,19 +90,19 @@ def judge(
     force: bool = False,
     seed: int = 0,
 ) -> Gate:
-    """Return the gate of a candidate against each reference, compared in pairs on the same recordings and folds."""
-    comparisons = tuple(_compare(candidate, name, reference, seed) for name, reference in references.items())
+    """Return the gate of a candidate against references by role, in pairs on the same recordings and folds."""
+    comparisons = tuple(_compare(candidate, role, reference, seed) for role, reference in references.items())
     gate = Gate(candidate.name, objective, comparisons)
-    return Gate(candidate.name, objective, comparisons, forced=force and not gate.passed)
+    return replace(gate, forced=force and not gate.passed)
 
 
-def _compare(candidate: OutOfFold, name: str, reference: OutOfFold, seed: int) -> Comparison:
+def _compare(candidate: OutOfFold, role: str, reference: OutOfFold, seed: int) -> Comparison:
     try:
         mine, theirs = align((candidate, reference))
     except DataError as error:
-        return Comparison(name, {}, f"cannot be compared: {error}")
+        return Comparison(role, reference.name, {}, f"cannot be compared: {error}")
     differences = paired_differences(_losses(mine), _losses(theirs), mine.patients, mine.high, seed=seed)
-    return Comparison(name, differences)
+    return Comparison(role, reference.name, differences)
 
 
 def _losses(oof: OutOfFold) -> Float[np.ndarray, " rows"]:

@@ -78,7 +78,7 @@ def promote(
         promoted = []
         for number, model in ranked:
             standing = registrar.register(
-                model, objective=study.config.objective, baseline=baseline, force=request.force
+                model, objective=study.config.objective, references={"baseline": baseline}, force=request.force
             )
             workshop.keep_gate(model, standing.gate)
             promoted.append(Promoted(number, model, read_oof(model.oof, name=model.card.name), standing))

@@ -41,20 +41,21 @@ class Registrar:
         return cls(name, ModelRegistry(places.tracking_uri, places.artifacts))
 
     def register(
-        self, model: ModelFolder, *, objective: Stratum, baseline: ModelFolder | None, force: bool
+        self, model: ModelFolder, *, objective: Stratum, references: Mapping[str, ModelFolder], force: bool
     ) -> Standing:
         """Register a model where it is not yet, judge it, and make it champion where the gate opens.
 
-        The references are the baseline and the present champion, unless they are the model itself.
+        It is compared with the present champion and with ``references``, by their role; with none twice, nor itself.
         """
         champion = self._champion()
-        references: dict[str, OutOfFold] = {}
-        if baseline is not None and baseline.card.name != model.card.name:
-            references[f"baseline {baseline.card.name}"] = _oof(baseline)
         crowned = None if champion is None else open_model(self._registry.fetch(champion))
-        if crowned is not None and champion is not None and crowned.card.name != model.card.name:
-            references[f"champion {champion.name}/{champion.version} {crowned.card.name}"] = _oof(crowned)
-        gate = judge(_oof(model), references, objective=objective, force=force)
+        others = dict(references) if crowned is None else {CHAMPION: crowned, **references}
+        compared: dict[str, ModelFolder] = {}
+        for role, other in others.items():
+            if other.card.name not in {model.card.name, *(one.card.name for one in compared.values())}:
+                compared[role] = other
+        oofs = {role: _oof(other) for role, other in compared.items()}
+        gate = judge(_oof(model), oofs, objective=objective, force=force)
         if self.registry is None:
             return Standing(None, gate, champion=False)
         version = self._version(model, gate)
@@ -109,7 +110,7 @@ def _tags(model: ModelFolder) -> Mapping[str, str]:
 
 
 def _gate_tags(gate: Gate) -> Mapping[str, str]:
-    verdicts = "; ".join(f"{one.reference}: {gate.verdict(one)}" for one in gate.comparisons)
+    verdicts = "; ".join(f"{one.role} {one.reference}: {gate.verdict(one)}" for one in gate.comparisons)
     return {
         "gate": "passed" if gate.passed else "not passed",
         "gate_verdicts": verdicts or "nothing to compare with",

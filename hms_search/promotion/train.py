@@ -1,7 +1,7 @@
 """Training a final model: one experiment per seed over all folds, gathered into a model folder."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from hms_search.data.folds import FoldPlan
 from hms_search.data.oof import OutOfFold, out_of_fold, write_oof
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml
+from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment, weights_file
 from hms_search.inference.model_folder import NETWORKS, OOF, ModelCard, ModelFolder, NetworkFile, open_model, write_card
-from hms_search.training.metrics import Stratum, in_stratum, kl, pooled_scores
+from hms_search.training.metrics import STRATA, Stratum, in_stratum, kl, pooled_scores
 from hms_search.training.results import Epoch
 
 
@@ -86,7 +87,7 @@ def train(
         kind="model",
         prior=prior_of(oof, recipe.objective),
         scores=scores_of(oof, recipe.objective, seed=recipe.seeds[0]) | _seed_scores(recipe, results),
-        origin={**origin, "identity": recipe.identity},
+        origin={**origin, "identity": recipe.identity, "objective": recipe.objective},
         networks=networks,
     )
     write_card(gathering, card)
@@ -104,6 +105,16 @@ def prior_of(oof: OutOfFold, objective: Stratum) -> tuple[float, ...]:
     """Return the mean target of the objective's rows: the best guess about a recording that cannot be read."""
     mean = oof.targets[in_stratum(oof.high, objective)].mean(axis=0)
     return tuple((mean / mean.sum()).tolist())
+
+
+def objective_of(cards: Sequence[ModelCard]) -> Stratum:
+    """Return the stratum that models were selected on; raises StudyError where they differ."""
+    found = {card.origin.get("objective", "all") for card in cards}
+    for stratum in STRATA:
+        if found == {stratum}:
+            return stratum
+    named = "; ".join(f"{card.name}: {card.origin.get('objective')}" for card in cards)
+    raise StudyError(f"expected models of one objective (all, high or low), found {named}; blend those that share one")
 
 
 def seed_values(card: ModelCard) -> tuple[float, ...]:

@@ -39,13 +39,13 @@ class Tracker(Protocol):
         self,
         name: str,
         *,
-        parent_id: str,
+        parent_id: str | None,
         params: Mapping[str, object],
         tags: Mapping[str, str],
         texts: Mapping[str, str],
         kind: Kind = "trial",
     ) -> Run:
-        """Return a new open run under the study's; ``texts`` are files kept with it (name -> content)."""
+        """Return a new open run under the study's, or under none; ``texts`` are files kept with it, by name."""
 
     def open_run(self, run_id: str) -> Run | None:
         """Return a run that an earlier process left open; None where it has ended."""

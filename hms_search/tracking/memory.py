@@ -56,7 +56,7 @@ class MemoryTracker:
         self,
         name: str,
         *,
-        parent_id: str,
+        parent_id: str | None,
         params: Mapping[str, object],
         tags: Mapping[str, str],
         texts: Mapping[str, str],
@@ -64,7 +64,7 @@ class MemoryTracker:
     ) -> MemoryRun:
         """Return a new run."""
         tagged = {**tags, "kind": kind}
-        run = MemoryRun(f"run-{len(self.runs)}", name, parent_id, dict(params), tagged, dict(texts))
+        run = MemoryRun(f"run-{len(self.runs)}", name, parent_id or "", dict(params), tagged, dict(texts))
         self.runs[run.id] = run
         return run
 
@@ -126,7 +126,7 @@ class NullTracker:
         self,
         name: str,  # noqa: ARG002
         *,
-        parent_id: str,  # noqa: ARG002
+        parent_id: str | None,  # noqa: ARG002
         params: Mapping[str, object],  # noqa: ARG002
         tags: Mapping[str, str],  # noqa: ARG002
         texts: Mapping[str, str],  # noqa: ARG002

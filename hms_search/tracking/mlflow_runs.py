@@ -55,8 +55,7 @@ class MlflowTracker:
     def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
         """Return the id of the study's own run, opened again where the study is resumed."""
         with reported(self._uri):
-            if self._client.get_experiment_by_name(self._study) is None:
-                self._client.create_experiment(self._study, artifact_location=self._artifact_location())
+            self._create_experiment()
             run_id = self._study_run()
             if run_id:
                 self._client.update_run(run_id, status="RUNNING")
@@ -81,7 +80,7 @@ class MlflowTracker:
         self,
         name: str,
         *,
-        parent_id: str,
+        parent_id: str | None,
         params: Mapping[str, object],
         tags: Mapping[str, str],
         texts: Mapping[str, str],
@@ -89,7 +88,9 @@ class MlflowTracker:
     ) -> "MlflowRun":
         """Return a new run under the study's, with its parameters and files."""
         with reported(self._uri):
-            run_id = self._create(name, {**tags, "kind": kind, "mlflow.parentRunId": parent_id})
+            self._create_experiment()
+            parent = {} if parent_id is None else {"mlflow.parentRunId": parent_id}
+            run_id = self._create(name, {**tags, "kind": kind, **parent})
             if params:
                 self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
             _log_files(self._client, run_id, _encoded(texts))
@@ -117,6 +118,7 @@ class MlflowTracker:
         """End the open runs of the study with this tag."""
         condition = f"tags.`{tag[0]}` = '{tag[1]}' and attributes.status = 'RUNNING'"
         with reported(self._uri):
+            self._create_experiment()
             for run in self._client.search_runs([self._experiment_id], condition):
                 self.end_orphan(run.info.run_id, reason, failed=False)
 
@@ -129,6 +131,10 @@ class MlflowTracker:
             note = _best_trials(table, experiment_id=self._experiment_id)
             self._client.log_batch(parent_id, metrics=_metrics(metrics), tags=_tags({"mlflow.note.content": note}))
             self._client.set_terminated(parent_id, "FINISHED")
+
+    def _create_experiment(self) -> None:
+        if "_experiment_id" not in self.__dict__ and self._client.get_experiment_by_name(self._study) is None:
+            self._client.create_experiment(self._study, artifact_location=self._artifact_location())
 
     def _study_run(self) -> str:
         found = self._client.search_runs(

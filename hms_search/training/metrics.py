@@ -10,6 +10,8 @@ from hms_search.data.labels import CLASSES
 Stratum = Literal["all", "high", "low"]
 """Which rows a score refers to: all, those with at least ten votes, or those with fewer."""
 
+STRATA: tuple[Stratum, ...] = ("all", "high", "low")
+
 _CLIP = 1e-15
 
 
@@ -50,8 +52,7 @@ def scores(
     """
     terms = kl_terms(target, probability)
     rows = terms.sum(axis=1)
-    strata: tuple[Stratum, ...] = ("all", "high", "low")
-    metrics = {f"kl_{name}": float(rows[chosen].mean()) for name in strata if (chosen := in_stratum(high, name)).any()}
+    metrics = {f"kl_{name}": float(rows[chosen].mean()) for name in STRATA if (chosen := in_stratum(high, name)).any()}
     metrics |= {f"kl_{name}": float(term) for name, term in zip(CLASSES, terms.mean(axis=0), strict=True)}
     metrics["accuracy"] = float((probability.argmax(axis=1) == target.argmax(axis=1)).mean())
     return metrics

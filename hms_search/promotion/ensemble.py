@@ -1,0 +1,158 @@
+"""An ensemble of promoted models: blended on their out-of-fold predictions, kept as one folder, registered, judged."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hms_search.component import fingerprint_of
+from hms_search.data.oof import align, oof_bytes, read_oof, write_oof
+from hms_search.document import dump_yaml
+from hms_search.ensemble.cross_fit import CrossFit, cross_fit
+from hms_search.ensemble.fit import Method
+from hms_search.ensemble.scores import scores_of as blend_scores_of
+from hms_search.errors import StudyError
+from hms_search.inference.bundle import copy_model
+from hms_search.inference.model_folder import (
+    MEMBERS,
+    OOF,
+    ModelCard,
+    ModelFolder,
+    is_model,
+    open_model,
+    save_blend,
+    write_card,
+)
+from hms_search.promotion.models import model_path
+from hms_search.promotion.register import Registrar, Standing
+from hms_search.promotion.train import objective_of, prior_of, scores_of
+from hms_search.provenance import git_commit, versions
+from hms_search.search.session import Places
+from hms_search.tracking import open_tracker
+
+EXPERIMENT = "ensembles"
+"""The MLflow experiment with a run per ensemble."""
+_SHARED = ("objective", "data_fingerprint", "folds_fingerprint", "recordings", "sampling", "n_folds")
+
+
+@dataclass(frozen=True)
+class EnsembleRequest:
+    """What to blend how: ``members`` are references that :func:`hms_search.promotion.models.model_path` knows."""
+
+    name: str
+    members: tuple[str, ...]
+    method: Method
+    seed: int = 0
+    model_name: str = "hms"
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A blended, registered ensemble: its folder, the cross-fitted blend and how it stands."""
+
+    model: ModelFolder
+    fit: CrossFit
+    standing: Standing
+
+
+def ensemble_models(
+    request: EnsembleRequest, places: Places, *, on_fit: Callable[[int, int], None] | None = None
+) -> Ensemble:
+    """Blend models into an ensemble, which is a model like any other: registered, judged, ready to predict.
+
+    The gate compares it with its best member and the present champion. Called again with the same members and method,
+    it takes what is there.
+
+    Raises DataError where the members' out-of-fold predictions leak or do not fit together, CheckpointError where a
+    member cannot be had, StudyError where the name is taken by another ensemble or the members' objectives differ.
+    """
+    models = [open_model(model_path(reference, places)) for reference in request.members]
+    members = align([read_oof(model.oof, name=model.card.name) for model in models])
+    fit = cross_fit(request.method, members, seed=request.seed, name=request.name, on_fit=on_fit)
+    objective = objective_of([model.card for model in models])
+    model = _kept(request, places, models, fit)
+    best = min(models, key=lambda one: one.card.scores[f"kl_{objective}"])
+    registrar = Registrar.open(places, request.model_name)
+    standing = registrar.register(model, objective=objective, references={"best member": best}, force=request.force)
+    registrar.name_candidate(standing)
+    tracker = open_tracker(places.tracking_uri, places.artifacts, study=EXPERIMENT)
+    files = {"gate.json": json.dumps(standing.gate.to_dict(), indent=1).encode()}
+    tracker.add(model.card.origin["run_id"], metrics=standing.gate.metrics(), files=files)
+    return Ensemble(model, fit, standing)
+
+
+def _kept(request: EnsembleRequest, places: Places, models: Sequence[ModelFolder], fit: CrossFit) -> ModelFolder:
+    """Return the ensemble's folder, written where it is not there yet."""
+    target, identity = places.models / request.name, _identity(request, models)
+    if is_model(target):
+        model = open_model(target)
+        if model.card.origin.get("identity") != identity:
+            raise StudyError(
+                f"{target} holds another model or ensemble of the name {request.name!r}; choose another name, "
+                "or remove the folder first"
+            )
+        return model
+    gathering = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(gathering, ignore_errors=True)
+    gathering.mkdir(parents=True)
+    for model in models:
+        copy_model(model.path, gathering / MEMBERS / model.card.name)
+    write_oof(fit.oof, gathering / OOF)
+    save_blend(gathering, fit.blend)
+    objective = objective_of([model.card for model in models])
+    scores, origin = scores_of(fit.oof, objective, seed=request.seed), _origin(request, models, identity)
+    run_id = _logged(request, places, fit, scores, origin)
+    card = ModelCard(
+        name=request.name,
+        kind="ensemble",
+        prior=prior_of(fit.oof, objective),
+        scores=scores,
+        origin={**origin, "run_id": run_id},
+        members=tuple(model.card.name for model in models),
+        blend=fit.blend.config,
+    )
+    write_card(gathering, card)
+    gathering.rename(target)
+    return open_model(target)
+
+
+def _identity(request: EnsembleRequest, models: Sequence[ModelFolder]) -> str:
+    members = [model.card.origin.get("identity", model.card.name) for model in models]
+    return fingerprint_of([members, request.method.to_dict(), request.seed])
+
+
+def _origin(request: EnsembleRequest, models: Sequence[ModelFolder], identity: str) -> dict[str, str]:
+    first = models[0].card.origin
+    return {
+        **{name: first[name] for name in _SHARED if name in first},
+        **{f"version_{name}": version for name, version in versions().items()},
+        "git_commit": git_commit(),
+        "identity": identity,
+        "method": request.method.name,
+        "members": " ".join(model.card.name for model in models),
+        "member_run_ids": " ".join(model.card.origin.get("run_id", "") for model in models),
+        "seed": str(request.seed),
+    }
+
+
+def _logged(
+    request: EnsembleRequest, places: Places, fit: CrossFit, scores: Mapping[str, float], origin: Mapping[str, str]
+) -> str:
+    """Log weights, scores and blended predictions as a run of their own, and return its id."""
+    tracker = open_tracker(places.tracking_uri, places.artifacts, study=EXPERIMENT)
+    tracker.end_orphans(("identity", origin["identity"]), "its session died; the ensemble was blended again")
+    found = blend_scores_of(fit, seed=request.seed)
+    run = tracker.start_run(
+        request.name,
+        parent_id=None,
+        params={"method": request.method.name, "members": len(fit.members)},
+        tags=origin,
+        texts={"method.yaml": dump_yaml(request.method.to_dict())},
+        kind="ensemble",
+    )
+    record = {"blend": fit.blend.config.to_dict(), **found.to_dict()}
+    files = {"oof.parquet": oof_bytes(fit.oof), "blend.json": json.dumps(record, indent=1).encode()}
+    weights = {f"weight/{weight.name}": weight.value for weight in found.weights}
+    run.finish("complete", metrics={**scores, **weights}, files=files)
+    return run.id
