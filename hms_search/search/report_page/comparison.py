@@ -90,8 +90,9 @@ def verdict_in_words(report: StudyReport, comparison: Comparison) -> str:
         "not distinguishable": "not distinguishable from the baseline",
     }[difference.verdict]
     ends = interval(difference.low, difference.high, signed=True)
-    caveat = f"that it is the best of {report.outcomes['complete']} is not allowed for"
-    return f"{found}. On the same recordings it is {says}: {_signed(difference.mean)} nats, 95 % interval {ends}; {caveat}."
+    measured = f"{_signed(difference.mean)} nats, 95 % interval {ends}"
+    choice = f"that it is the best of {report.outcomes['complete']} is not allowed for"
+    return f"{found}. On the same recordings it is {says}: {measured}; {choice}."
 
 
 def parameter(value: object) -> str:
