@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -69,9 +69,7 @@ class Stacking(Component):
         best, best_epoch, state = float("inf"), -1, _copy(network)
         for epoch in range(self.epochs):
             for rows in torch.split(torch.randperm(len(train[0]), generator=shuffle), self.batch_size):
-                logits, target = network(train[0][rows]), train[1][rows]
-                loss = functional.cross_entropy(logits, target)  # on logits: it takes the log-softmax itself
-                loss = loss + self.kl_weight * kl_divergence(logits, target).mean()
+                loss = stacking_loss(network(train[0][rows]), train[1][rows], self.kl_weight)
                 adam.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 adam.step()
@@ -93,6 +91,16 @@ class Stacking(Component):
             )
         number = max(1, round(self.held_out * len(everyone)))
         return np.isin(patients, np.random.default_rng(seed).permutation(everyone)[:number])
+
+
+def stacking_loss(
+    logits: Float[Tensor, "batch classes"], target: Float[Tensor, "batch classes"], kl_weight: float
+) -> Float[Tensor, ""]:
+    """Return the mean over rows of cross-entropy + ``kl_weight`` x KL(target || softmax(logits)).
+
+    Both take the log-softmax of the logits themselves, so that these must not have gone through one.
+    """
+    return functional.cross_entropy(logits, target) + kl_weight * kl_divergence(logits, target).mean()
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
