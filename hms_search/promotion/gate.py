@@ -65,7 +65,7 @@ class Gate:
                     "role": one.role,
                     "reference": one.reference,
                     "verdict": self.verdict(one),
-                    "differences": {name: asdict(value) for name, value in one.differences.items()},
+                    "differences": {name: _plain(value) for name, value in one.differences.items()},
                 }
                 for one in self.comparisons
             ],
@@ -103,6 +103,12 @@ def _compare(candidate: OutOfFold, role: str, reference: OutOfFold, seed: int) -
         return Comparison(role, reference.name, {}, f"cannot be compared: {error}")
     differences = paired_differences(_losses(mine), _losses(theirs), mine.patients, mine.high, seed=seed)
     return Comparison(role, reference.name, differences)
+
+
+def _plain(difference: Difference) -> dict[str, Any]:
+    """Return a difference as JSON types; an end that nothing bounds is null, since JSON has no infinity."""
+    endless = {name: None for name in ("low", "high") if not np.isfinite(getattr(difference, name))}
+    return {**asdict(difference), **endless, "verdict": difference.verdict}
 
 
 def _losses(oof: OutOfFold) -> Float[np.ndarray, " rows"]:

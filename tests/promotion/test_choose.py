@@ -1,0 +1,80 @@
+"""Which trials are promoted: the best of each design, and only those that completed."""
+
+import optuna
+import pytest
+
+from hms_search.document import parse_yaml
+from hms_search.errors import StudyError
+from hms_search.promotion.choose import choose, completed_trial, design
+from hms_search.search.recorded import RecordedStudy, recorded_study
+from hms_search.search.report import OUTCOME_KEY
+from hms_search.search.study import StudyConfig, contract_of, open_study, study_from_document
+
+STUDY = """
+name: designs
+space:
+  name: designs
+  base:
+    pipeline: {source: spectrogram, normalise: {name: instance}, resize: [32, 48]}
+    model: {name: timm, backbone: test_resnet, dropout: 0.0}
+    training: {epochs: 2, batch_size: 8}
+  parameters:
+    model.backbone: {type: categorical, choices: [test_resnet, test_vit]}
+    model.dropout: {type: float, low: 0.0, high: 0.5}
+    pipeline.clip_log.high: {type: float, low: 6, high: 12}
+    pipeline.normalise: {type: categorical, choices: {instance: {name: instance}, datawide: {name: datawide}}}
+    pipeline.resize: {type: categorical, choices: {small: [32, 48], large: [64, 96]}}
+    training.optimiser.lr: {type: float, low: 1.0e-4, high: 1.0e-2, log: true}
+"""
+BASE = {
+    "model.backbone": "test_resnet",
+    "model.dropout": 0.0,
+    "pipeline.clip_log.high": 10.0,
+    "pipeline.normalise": "instance",
+    "pipeline.resize": "small",
+    "training.optimiser.lr": 1e-3,
+}
+
+
+def recorded(trials: list[tuple[float | None, dict[str, object]]]) -> RecordedStudy:
+    """A study with these trials: a value, or None for a pruned one, and what differs from the base."""
+    config: StudyConfig = study_from_document(parse_yaml(STUDY, source="study"))
+    storage = optuna.storages.InMemoryStorage()
+    study = open_study(config, contract_of(config, data="data", folds="folds"), storage)
+    for value, changes in trials:
+        study.enqueue_trial({**BASE, **changes})
+        trial = study.ask()
+        config.space.suggest(trial)
+        trial.report(value or 9.0, 0)
+        trial.set_user_attr(OUTCOME_KEY, "pruned" if value is None else "complete")
+        study.tell(trial, value, state=optuna.trial.TrialState.PRUNED if value is None else None)
+    return recorded_study(storage, "designs")
+
+
+def test_the_best_of_each_design_are_chosen_best_first() -> None:
+    study = recorded(
+        [
+            (1.0, {}),
+            (0.5, {"training.optimiser.lr": 5e-3}),
+            (0.6, {"model.dropout": 0.3, "pipeline.clip_log.high": 8.0}),
+            (0.7, {"pipeline.normalise": "datawide"}),
+            (0.8, {"model.backbone": "test_vit"}),
+            (0.9, {"pipeline.resize": "large"}),
+            (None, {"pipeline.normalise": "datawide", "model.backbone": "test_vit"}),
+        ]
+    )
+    assert [trial.number for trial in choose(study, top=9)] == [1, 3, 4, 5]
+    assert [trial.number for trial in choose(study, top=2)] == [1, 3]
+    assert design(study.trial(0).config) == design(study.trial(1).config) == design(study.trial(2).config)
+    assert study.trial(3).config.training.optimiser.lr == 1e-3
+
+
+def test_a_trial_that_did_not_complete_is_refused_with_those_that_did() -> None:
+    study = recorded([(1.0, {}), (0.5, {"model.dropout": 0.1}), (None, {"model.dropout": 0.2})])
+    assert completed_trial(study, 1).number == 1
+    with pytest.raises(StudyError, match=r"trial 2 of study 'designs' is pruned; .*best first: 1, 0"):
+        completed_trial(study, 2)
+    with pytest.raises(StudyError, match=r"has no trial 3; it has 0 to 2"):
+        completed_trial(study, 3)
+    with pytest.raises(StudyError, match="no completed trial"):
+        choose(recorded([(None, {})]), top=1)
