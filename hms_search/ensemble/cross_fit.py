@@ -46,8 +46,11 @@ def cross_fit(
     """Return the blend of aligned members, and its out-of-fold predictions under ``name``.
 
     The meta-folds are the members' own folds: no patient is in two of them, and what a member says of a fold comes
-    from networks that were not trained on it. Members must have gone through :func:`hms_search.data.oof.align`.
-    ``on_fit`` hears how many fits of how many are done.
+    from networks that were not trained on it. One tie stays, as in all stacking on out-of-fold predictions: the
+    predictions that a fold's blend is fitted on come from networks of the other folds, which were trained on this one.
+
+    Members must have gone through :func:`hms_search.data.oof.align`. ``on_fit`` hears how many fits of how many are
+    done.
 
     Raises DataError where a method that learns has only one fold to learn from.
     """
@@ -59,12 +62,13 @@ def cross_fit(
             f"{method.name} is fitted on some folds and scored on another: expected at least two folds, found "
             f"{len(folds)}; give out-of-fold predictions of more folds, or use --method mean"
         )
+    report = on_fit or _unheard
+    report(0, len(folds) + 1)
     blended, blends = np.empty_like(first.probabilities), []
     for held_out in (*(first.folds == fold for fold in folds), np.zeros(len(first), dtype=bool)):
         blends.append(method.fit(rows.only(~held_out), seed=seed))
         blended[held_out] = blends[-1].apply(rows.probabilities[:, held_out])
-        if on_fit is not None:
-            on_fit(len(blends), len(folds) + 1)
+        report(len(blends), len(folds) + 1)
     return CrossFit(
         method=method,
         members=tuple(members),
@@ -72,3 +76,7 @@ def cross_fit(
         oof=out_of_fold(name, first.samples, first.folds, first.targets, blended),
         fold_blends=dict(zip(folds.tolist(), blends[:-1], strict=True)),
     )
+
+
+def _unheard(_done: int, _total: int) -> None:
+    """Report to nobody."""

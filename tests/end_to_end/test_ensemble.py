@@ -114,7 +114,7 @@ def leaking_folds(folder: Path) -> None:
         (("x", "--oof", "a.parquet", "none.parquet"), None, "no file none.parquet"),
         (("x", "--oof", "a.parquet", "b.parquet"), leaking_folds, "member b has 1 patients in more than one fold"),
         (("x", "--oof", "a.parquet", "a.parquet"), None, "different names, found a.parquet more than once"),
-        (("x",), None, "nothing to blend: give files of out-of-fold predictions, --oof FILE..."),
+        (("x",), None, "nothing to blend: give --members MODEL..., or --oof FILE..."),
         (("x/y", "--oof", "a.parquet"), None, "expected a name of letters"),
         (("x", "--oof", "a.parquet", "-o", "x.csv"), None, "-o expects a .parquet file, found x.csv"),
         (("x", "--oof", "a.parquet", "--weights", "1"), None, "--weights: method.weights: unknown key 'weights'"),

@@ -137,7 +137,7 @@ def test_one_fold_is_enough_for_a_mean_and_too_few_to_learn_from() -> None:
 def test_progress_counts_the_fits() -> None:
     heard: list[tuple[int, int]] = []
     cross_fit(Mean(), noisy_members(), on_fit=lambda done, total: heard.append((done, total)))
-    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert heard == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_every_method_is_tried_here() -> None:
