@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from hms_search.data.atomic import replacing
 from hms_search.data.findings import few
 from hms_search.data.labels import CLASSES
-from hms_search.data.oof_columns import SAMPLE_COLUMNS, standard_columns
+from hms_search.data.oof_columns import ID_COLUMNS, SAMPLE_COLUMNS, standard_columns
 from hms_search.errors import DataError
 
 TARGET_COLUMNS = tuple(f"target_{name}" for name in CLASSES)
@@ -197,7 +197,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: expected a {path.suffix} table, but it cannot be read: {error}") from error
     if table.empty:
         raise DataError(f"{path}: expected at least one out-of-fold prediction, found no row")
-    return table
+    return table.reset_index() if table.index.name in ID_COLUMNS else table
 
 
 def _distributions(

@@ -44,14 +44,14 @@ def standard_columns(table: pd.DataFrame, source: str, labels: Path | None) -> O
     samples = pd.DataFrame({"sample_id": _integers(table, key, source)})
     for column in ("eeg_id", "spectrogram_id"):
         if column in table.columns:
-            samples[column] = table[column].astype("Int64")
+            samples[column] = _whole(table[column]).astype("Int64")
     given = None if labels is None else _labels_of(samples["sample_id"], key, labels, source)
     samples["patient_id"] = _patients(table, given, source)
     votes = _target_table(table, names, given, source)
     samples["stratum"] = _strata(table, votes, given, source)
     n_votes = table["n_votes"] if "n_votes" in table.columns else votes.sum(axis=1) if _are_counts(votes) else None
     if n_votes is not None:
-        samples["n_votes"] = n_votes.round().astype("Int64")
+        samples["n_votes"] = _whole(n_votes).astype("Int64")
     return OofColumns(
         samples=samples,
         folds=_integers(table, "fold", source).to_numpy(dtype=np.int64),
@@ -104,6 +104,7 @@ def _labels_of(ids: "pd.Series[int]", key: str, path: Path, source: str) -> pd.D
         raise DataError(f"no file {path}: expected the competition's train.csv") from None
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: expected a train.csv with the columns {', '.join(columns)}: {error}") from error
+    _numbers(table, VOTE_COLUMNS, str(path))
     table = table[table[key].isin(ids)].dropna()
     missing = np.setdiff1d(ids, table[key])
     if len(missing):
@@ -122,7 +123,7 @@ def _patients(table: pd.DataFrame, labels: pd.DataFrame | None, source: str) -> 
     if "patient_id" in table.columns:
         return _integers(table, "patient_id", source)
     if labels is not None:
-        return labels["patient_id"].astype("int64")
+        return _integers(labels, "patient_id", source)
     raise DataError(
         f"{source}: no column patient_id: whether a patient lies in several folds cannot be checked; "
         "add it, or give --labels TRAIN.csv"
@@ -188,8 +189,13 @@ def _numbers(table: pd.DataFrame, names: tuple[str, ...], source: str) -> pd.Dat
 
 
 def _integers(table: pd.DataFrame, name: str, source: str) -> "pd.Series[int]":
-    numbers = pd.to_numeric(table[name], errors="coerce")
-    whole = numbers.notna() & (numbers == numbers.round())
-    if not whole.all():
-        raise DataError(f"{source}: expected integers in column {name}, found {few(table.loc[~whole, name])}")
+    numbers = _whole(table[name])
+    if numbers.isna().any():
+        raise DataError(f"{source}: expected integers in column {name}, found {few(table.loc[numbers.isna(), name])}")
     return numbers.astype("int64")
+
+
+def _whole(column: "pd.Series[float]") -> "pd.Series[float]":
+    """Return a column's integers, missing where there is something else."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers.where(np.isfinite(numbers) & (numbers == numbers.round()))

@@ -148,6 +148,17 @@ def test_votes_and_patients_come_from_the_labels_summed_per_id(
         np.testing.assert_array_equal(oof.samples[key], oof.samples["sample_id"])
 
 
+def test_ids_may_be_the_index_and_further_ids_may_be_anything(tmp_path: Path) -> None:
+    table = user_table(eeg_id=["x", *range(1, ROWS)], spectrogram_id=[np.nan, 0.5, *range(2, ROWS)])
+    table.drop(columns="eeg_id").set_index("label_id").to_parquet(tmp_path / "mine.parquet")
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    for suffix in (".parquet", ".csv"):
+        oof = read_oof(tmp_path / f"mine{suffix}")
+        np.testing.assert_array_equal(oof.samples["sample_id"], np.arange(ROWS) + 7)
+        assert oof.samples["spectrogram_id"].isna().sum() == 2
+    assert oof.samples["eeg_id"].isna().sum() == 1
+
+
 def test_what_the_file_says_goes_before_the_labels(written: Callable[..., Path], labels: Path) -> None:
     oof = read_oof(written(user_table(stratum=["high", "low"] * 6)), labels=labels)
     np.testing.assert_allclose(oof.targets, TARGETS, atol=1e-12)
@@ -167,6 +178,7 @@ def test_what_the_file_says_goes_before_the_labels(written: Callable[..., Path],
         (lambda t: t.assign(**columns("{}_vote", TARGETS)), "votes a row has is not known.*--labels TRAIN.csv"),
         (lambda t: t.assign(stratum="middle"), "expected high or low.*'middle'"),
         (lambda t: t.assign(fold=[0.5] * ROWS), "expected integers in column fold, found 0.5"),
+        (lambda t: t.assign(fold=[np.inf] * ROWS), "expected integers in column fold, found inf"),
         (lambda t: t.assign(label_id=["x"] * ROWS), "expected integers in column label_id, found x"),
         (lambda t: t.assign(lpd_pred=["x"] * ROWS), "expected numbers in column lpd_pred"),
         (lambda t: t.assign(label_id=[7, 7, 8, 8, 8, *range(20, 27)]), "2 samples come more than once: 7, 8"),
@@ -216,6 +228,9 @@ def test_labels_that_do_not_help_are_named(written: Callable[..., Path], labels:
         with pytest.raises(DataError, match=message):
             read_oof(written(table), labels=path)
     table = pd.read_csv(labels)
+    table.assign(lpd_vote="many").to_csv(tmp_path / "text.csv", index=False)
+    with pytest.raises(DataError, match=r"text.csv: expected numbers in column lpd_vote"):
+        read_oof(written(bare), labels=tmp_path / "text.csv")
     table.loc[1, "patient_id"] = 99
     table.to_csv(labels, index=False)
     by_eeg = bare[:6].assign(eeg_id=100 + np.arange(6)).drop(columns="label_id")
