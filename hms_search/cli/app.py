@@ -242,6 +242,15 @@ def report(
 
 
 @app.command()
+def models(tracking_uri: TrackingOption = None) -> None:
+    """List the promoted models and ensembles: scores, versions, and which is champion."""
+    from hms_search.cli.models import models_command
+    from hms_search.search.session import Places
+
+    models_command(Places(tracking=tracking_uri))
+
+
+@app.command()
 def reproduce(
     study: Annotated[str, typer.Argument(help="The study's name.", show_default=False)],
     trial: Annotated[int, typer.Option(help="The trial's number.", show_default=False)],

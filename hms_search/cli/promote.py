@@ -40,12 +40,16 @@ def scores_table(cards: Sequence[ModelCard]) -> Table:
     for name in ("model", "all", "HIGH", "LOW", "interval", "of each seed"):
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=name != "of each seed")
     for card in cards:
-        scores = card.scores
-        ends = f"[{scores['kl_interval_low']:.4f}, {scores['kl_interval_high']:.4f}]"
-        strata = [f"{scores[f'kl_{name}']:.4f}" if f"kl_{name}" in scores else "" for name in _STRATA]
-        interval = f"{_STRATA[objective_of([card])]} {ends}"
-        table.add_row(card.name, *strata, interval, _spread(seed_values(card)))
+        table.add_row(card.name, *model_scores(card), _spread(seed_values(card)))
     return table
+
+
+def model_scores(card: ModelCard) -> tuple[str, ...]:
+    """Return the KL on each stratum, and the interval on the objective's, which is named unless it is all votes."""
+    scores, objective = card.scores, objective_of([card])
+    strata = [f"{scores[f'kl_{name}']:.3f}" if f"kl_{name}" in scores else "" for name in _STRATA]
+    interval = f"[{scores['kl_interval_low']:.3f}, {scores['kl_interval_high']:.3f}]"
+    return (*strata, interval if objective == "all" else f"{interval} {_STRATA[objective]}")
 
 
 def print_gate(gate: Gate, console: Console) -> None:

@@ -90,18 +90,23 @@ def open_model(path: Path) -> ModelFolder:
 
     Raises CheckpointError where the folder is none of ours, of another version, or a file is missing or was changed.
     """
-    content = _read_json(path / CARD, path)
-    _check_versions(path, content)
+    card = read_card(path)
     _check_files(path)
-    try:
-        card = ModelCard.model_validate(content)
-    except ValueError as error:
-        raise CheckpointError(f"{path / CARD} is damaged: {' '.join(str(error).split())}") from None
     members = tuple(open_model(path / MEMBERS / name) for name in card.members)
     if card.kind == "ensemble" and (not members or card.blend is None):
         lacks = "blend" if members else "members"
         raise CheckpointError(f"{path}: an ensemble needs members and a blend, its card has no {lacks}; blend it again")
     return ModelFolder(path, card, members)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Return the card of a model folder, no file checked; raises CheckpointError as :func:`open_model`."""
+    content = _read_json(path / CARD, path)
+    _check_versions(path, content)
+    try:
+        return ModelCard.model_validate(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path / CARD} is damaged: {' '.join(str(error).split())}") from None
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

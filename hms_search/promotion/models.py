@@ -1,10 +1,31 @@
-"""Where the model lies that a user names."""
+"""The models of a working directory, and where the model lies that a user names."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from hms_search.errors import CheckpointError, TrackingError
+from hms_search.inference.model_folder import CARD, ModelCard, is_model, read_card
 from hms_search.search.session import Places
-from hms_search.tracking.registry import ModelRegistry
+from hms_search.tracking import NO_TRACKING
+from hms_search.tracking.registry import ModelRegistry, RegisteredVersion
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model folder under ``mlruns/models``: its card, or why it cannot be read, and its versions in the registry."""
+
+    name: str
+    card: ModelCard | None
+    fault: str
+    versions: tuple[RegisteredVersion, ...]
+
+
+def known_models(places: Places) -> tuple[KnownModel, ...]:
+    """Return the models of a working directory, the newest first; cards are read, weights are not checked."""
+    folders = [path.parent for path in places.models.glob(f"*/{CARD}") if is_model(path.parent)]
+    registered = _registered(places) if folders else ()
+    newest = sorted(folders, key=lambda folder: (folder / CARD).stat().st_mtime, reverse=True)
+    return tuple(_known(folder, registered) for folder in newest)
 
 
 def model_path(reference: str, places: Places) -> Path:
@@ -24,3 +45,18 @@ def model_path(reference: str, places: Places) -> Path:
         return registry.fetch(registry.find(reference))
     except TrackingError as error:
         raise CheckpointError(f"no model {reference!r}: there is no such folder, and {error}") from error
+
+
+def _known(folder: Path, registered: tuple[RegisteredVersion, ...]) -> KnownModel:
+    try:
+        card = read_card(folder)
+    except CheckpointError as error:
+        return KnownModel(folder.name, None, str(error), ())
+    run_id = card.origin.get("run_id")
+    return KnownModel(card.name, card, "", tuple(one for one in registered if run_id and one.run_id == run_id))
+
+
+def _registered(places: Places) -> tuple[RegisteredVersion, ...]:
+    if places.tracking_uri == NO_TRACKING:
+        return ()
+    return ModelRegistry(places.tracking_uri, places.artifacts).versions()

@@ -72,6 +72,9 @@ def test_promoted_models_carry_folds_predictions_origin_and_aliases(hms_search: 
     assert best.tags["study"] == "small"
     assert "gate of small-trial" in output
     assert "seeds" in output
+    listed = hms_search("models")
+    assert all(path.name in listed for path in paths.values())
+    assert "candidate" in listed
     again = hms_search("promote", "small", "--top", "2", *SHORT, "--seeds", "2")
     assert "training" not in again
     assert len(promotion_runs(folder)) == len(runs)
@@ -109,6 +112,7 @@ def test_a_gate_that_stays_shut_can_be_forced_and_says_so(hms_search: CommandLin
 
 
 def test_what_cannot_be_promoted_is_named(hms_search: CommandLine, recordings: Path) -> None:
+    assert "no models yet; hms-search promote" in hms_search("models")
     assert "there are no studies yet" in hms_search("promote", "small", code=2)
     hms_search(*RUN, "--trials", "6", "--set", "pruner={name: threshold, upper: 0.001}")
     assert "no study 'smal'; there are: small" in hms_search("promote", "smal", code=2)
