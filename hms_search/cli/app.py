@@ -80,9 +80,10 @@ def list_studies(storage: StorageOption = None) -> None:
     from hms_search.cli.tables import studies_table
     from hms_search.search.report import all_reports
     from hms_search.search.session import Places
-    from hms_search.search.storage import open_existing_storage
+    from hms_search.search.storage import existing_storage
 
-    reports = all_reports(open_existing_storage(Places(storage_url=storage).storage))
+    with existing_storage(Places(storage_url=storage).storage) as opened:
+        reports = all_reports(opened)
     Console().print(studies_table(reports) if reports else "no studies yet; hms-search run STUDY.yaml makes one")
 
 
@@ -96,9 +97,10 @@ def show(
     from hms_search.cli.tables import print_report
     from hms_search.search.report import find_report
     from hms_search.search.session import Places
-    from hms_search.search.storage import open_existing_storage
+    from hms_search.search.storage import existing_storage
 
-    print_report(find_report(open_existing_storage(Places(storage_url=storage).storage), study), top=top)
+    with existing_storage(Places(storage_url=storage).storage) as opened:
+        print_report(find_report(opened, study), top=top)
 
 
 @app.command()

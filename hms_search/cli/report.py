@@ -9,7 +9,7 @@ from hms_search.data.atomic import replacing
 from hms_search.errors import ConfigError, TrackingError
 from hms_search.search.report_page import study_page
 from hms_search.search.session import Places
-from hms_search.search.storage import open_existing_storage
+from hms_search.search.storage import existing_storage
 from hms_search.tracking import NO_TRACKING, RunReader, open_tracker
 
 
@@ -20,7 +20,8 @@ def report_command(study: str, output: Path | None, places: Places) -> None:
         raise ConfigError(f"expected a file name that ends in .html, found {page_path}; the Markdown goes beside it")
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     reader = _reader(places, messages)
-    page = study_page(open_existing_storage(places.storage), study, reader)
+    with existing_storage(places.storage) as storage:
+        page = study_page(storage, study, reader)
     files = {".html": page.html().encode(), ".md": page.markdown().encode()}
     page_path.parent.mkdir(parents=True, exist_ok=True)
     for suffix, content in files.items():

@@ -16,7 +16,7 @@ from hms_search.promotion.workshop import Workshop
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, recorded_study
 from hms_search.search.session import Places, ReportProgress, only_session, prepared_data
-from hms_search.search.storage import open_existing_storage
+from hms_search.search.storage import existing_storage
 from hms_search.search.study import SYNTHETIC
 from hms_search.tracking import open_tracker
 
@@ -65,7 +65,8 @@ def promote(
 
     Raises StudyError where the study is unknown, the trial did not complete, or the data is not the study's.
     """
-    study = recorded_study(open_existing_storage(places.storage), request.study)
+    with existing_storage(places.storage) as storage:
+        study = recorded_study(storage, request.study)
     chosen = (completed_trial(study, request.trial),) if request.trial is not None else choose(study, top=request.top)
     if len(chosen) < request.top:
         notify(Notice(f"only {len(chosen)} completed trials differ in design: {request.top} were asked for"))

@@ -14,7 +14,7 @@ from hms_search.provenance import UNKNOWN_COMMIT
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, RecordedTrial, recorded_study
 from hms_search.search.session import Places, ReportProgress, prepared_data, study_tags
-from hms_search.search.storage import open_existing_storage
+from hms_search.search.storage import existing_storage
 from hms_search.search.study import contract_of
 from hms_search.search.trial import machine
 from hms_search.tracking import NO_TRACKING
@@ -73,7 +73,8 @@ def reproduce(
 
     Raises StudyError where the study or the trial is unknown, or nothing of it was recorded to compare with.
     """
-    record = recorded_study(open_existing_storage(places.storage), study)
+    with existing_storage(places.storage) as storage:
+        record = recorded_study(storage, study)
     trial = record.trial(number)
     if not trial.values:
         why = f" ({trial.row.reason})" if trial.row.reason else ""

@@ -1,7 +1,7 @@
 """A session of a study: data, folds, storage, tracking and workers brought together, run, and closed."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hms_search.provenance import git_commit, versions
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice
 from hms_search.search.report import StudyReport, report_of
-from hms_search.search.storage import open_storage
+from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import SYNTHETIC, Contract, DataConfig, StudyConfig, contract_of, open_study
 from hms_search.search.workers import WorkerSettings, start_workers
 from hms_search.tracking import open_tracker
@@ -127,12 +127,14 @@ def run_study(
 
     Raises StudyError where another session is running it or where its space, data or folds have changed.
     """
-    with only_session(places.lock(config.name), config.name):
+    with only_session(places.lock(config.name), config.name), ExitStack() as stack:
         store_path = prepared_data(config.data, places, progress=progress, notify=notify)
         store = Store.open(store_path, config.data.sampling, source=config.space.base.pipeline.source)
         plan = plan_folds(config.folds, store)
         contract = contract_of(config, data=store.fingerprint, folds=plan.fingerprint)
-        study = open_study(config, contract, open_storage(places.storage))
+        storage = open_storage(places.storage)
+        stack.callback(close_storage, storage)
+        study = open_study(config, contract, storage)
         for text in _remarks(config, store, plan):
             notify(Notice(text, warning=True))
         tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
@@ -146,11 +148,9 @@ def run_study(
         n_workers = min(config.workers, coordinator.remaining())
         if n_workers:
             workers = start_workers(n_workers, _worker_settings(config, places, store_path, plan, parent_id))
-        try:
-            coordinator.run(workers)
-        finally:
-            for worker in workers:
-                worker.close()
+        for worker in workers:
+            stack.callback(worker.close)
+        coordinator.run(workers)
         report = report_of(study)
         tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
         return report

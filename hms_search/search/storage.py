@@ -64,6 +64,22 @@ def open_existing_storage(url: str = DEFAULT_STORAGE) -> optuna.storages.RDBStor
     return open_storage(url, writes=False)
 
 
+@contextmanager
+def existing_storage(url: str = DEFAULT_STORAGE) -> Iterator[optuna.storages.RDBStorage]:
+    """Give the storage of :func:`open_existing_storage`, and close its connections at the end."""
+    storage = open_existing_storage(url)
+    try:
+        yield storage
+    finally:
+        close_storage(storage)
+
+
+def close_storage(storage: optuna.storages.RDBStorage) -> None:
+    """Close a storage's connections; a server keeps each one that is only forgotten."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 _EXPECTED = f"write e.g. {DEFAULT_STORAGE} or postgresql://user:password@host/database"
 
 

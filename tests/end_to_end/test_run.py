@@ -260,7 +260,7 @@ def test_two_sessions_of_one_study_exclude_each_other(hms_search: CommandLine) -
     process = hms_search.start(*RUN, "--set", "space.base.training.epochs=2000")
     wait_for(lambda: _steps(hms_search.folder) >= 1)
     output = hms_search(*RUN, code=2)
-    assert "being run by another process" in output
+    assert "being run or promoted by another process" in output
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
 

@@ -32,7 +32,7 @@ def test_a_search_ends_as_a_bundle_that_predicts_the_same_numbers_elsewhere(
     folder = hms_search.folder
     hms_search("run", "small.yaml", "--data", "recordings")
     promoted = hms_search("promote", "small", "--top", "2", "--folds", "2", "--epochs", "1")
-    members = promoted.split("--members ")[1].split()
+    members = promoted.split("--members ")[1].splitlines()[0].split()
     assert len(members) == 2
     output = hms_search("ensemble", "duo", "--members", *members, "--method", "nelder-mead", "--force")
     assert "duo: version 3 of 'hms', champion by --force, recorded" in output

@@ -15,8 +15,8 @@ from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.errors import ConfigError, TrainingError, TrialStopped
 from hms_search.training.config import TrainingConfig
 from hms_search.training.optim import SGD, AdamW
-from hms_search.training.schedulers import Constant, Cosine
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
+from hms_search.training.schedulers import Constant, Cosine
 from hms_search.training.trainer import fit
 
 TRAIN, VALIDATION = np.arange(36), np.arange(36, 48)
