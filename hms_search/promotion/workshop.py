@@ -69,6 +69,7 @@ class Workshop:
             kind="promotion",
         )
         watch = _Watch(run, recipe, self.progress)
+        watch.show()
         try:
             origin = {**tags, "run_id": run.id}
             model = train(recipe, work=work, target=target, origin=origin, on_epoch=watch.on_epoch)
@@ -134,6 +135,9 @@ class _Watch:
         metrics = {f"{prefix}{name}": value for name, value in epoch_metrics(epoch).items()}
         self.run.log(metrics, step=epoch.epoch)
         self._done += 1
+        self.show()
+
+    def show(self) -> None:
         self.progress(f"training {self.recipe.name}", Progress(self._done, self.recipe.epochs))
 
 
