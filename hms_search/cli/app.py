@@ -172,6 +172,10 @@ def ensemble(
         Literal["mean", "weighted", "nelder-mead", "linear", "stacking"], typer.Option(help="How to blend.")
     ] = "mean",
     space: Annotated[Literal["probabilities", "logits"] | None, typer.Option(help="What is averaged.")] = None,
+    fit_on: Annotated[
+        Literal["all", "high", "low"] | None,
+        typer.Option(help="Rows the blend is fitted on; default: the members' objective, all with --oof."),
+    ] = None,
     weights: Annotated[list[str] | None, typer.Option(help='For weighted: "0.25,0.42,0.33".')] = None,
     model_name: Annotated[str, typer.Option("--name", help="The registered model's name.")] = "hms",
     force: Annotated[bool, typer.Option("--force", help="Make it champion whatever the gate says; recorded.")] = False,
@@ -194,12 +198,18 @@ def ensemble(
     blend = method_of(method, space, weights or ())
     if members and not oof:
         request = EnsembleRequest(
-            name, (*members, *(further or ())), blend, seed=seed, model_name=model_name, force=force
+            name,
+            (*members, *(further or ())),
+            blend,
+            seed=seed,
+            fit_on=fit_on,
+            model_name=model_name,
+            force=force,
         )
         models_command(request, Places(tracking=tracking_uri))
         return
     name, files = name_and_files(name, oof or (), [Path(file) for file in further or ()])
-    ensemble_command(name, files, blend, labels=labels, seed=seed, out=out)
+    ensemble_command(name, files, blend, labels=labels, seed=seed, fit_on=fit_on or "all", out=out)
 
 
 @app.command()

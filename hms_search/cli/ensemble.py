@@ -71,17 +71,26 @@ def read_members(files: Sequence[Path], labels: Path | None) -> list[OutOfFold]:
     ]
 
 
-def blend_members(members: Sequence[OutOfFold], method: Method, *, seed: int, name: str = "blend") -> CrossFit:
+def blend_members(
+    members: Sequence[OutOfFold], method: Method, *, seed: int, name: str = "blend", fit_on: Stratum = "all"
+) -> CrossFit:
     """Return the cross-fitted blend of members, which are aligned first; shows progress where it takes long."""
     aligned = align(members)
     if not learns(method):
         return cross_fit(method, aligned, seed=seed, name=name)
     with StepProgress(Console(stderr=True)) as progress:
-        return cross_fit(method, aligned, seed=seed, name=name, on_fit=_fitting(method, progress))
+        return cross_fit(method, aligned, seed=seed, name=name, fit_on=fit_on, on_fit=_fitting(method, progress))
 
 
 def ensemble_command(
-    name: str, files: Sequence[Path], method: Method, *, labels: Path | None, seed: int, out: Path | None
+    name: str,
+    files: Sequence[Path],
+    method: Method,
+    *,
+    labels: Path | None,
+    seed: int,
+    fit_on: Stratum,
+    out: Path | None,
 ) -> None:
     """Blend files of out-of-fold predictions, print the scores and write the blend."""
     _check_name(name)
@@ -90,7 +99,7 @@ def ensemble_command(
     out = out or Places().root / "ensembles" / name / f"{name}.parquet"
     if out.suffix != ".parquet":
         raise ConfigError(f"-o expects a .parquet file, found {out}")
-    fit = blend_members(read_members(files, labels), method, seed=seed, name=name)
+    fit = blend_members(read_members(files, labels), method, seed=seed, name=name, fit_on=fit_on)
     scores = scores_of(fit, seed=seed)
     console = Console(highlight=False)
     print_blend(fit, scores, console)

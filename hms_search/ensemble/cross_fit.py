@@ -10,6 +10,7 @@ from hms_search.ensemble.blends import FittedBlend
 from hms_search.ensemble.fit import Method, learns
 from hms_search.ensemble.rows import Rows
 from hms_search.errors import DataError
+from hms_search.training.metrics import Stratum, in_stratum
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def cross_fit(
     *,
     seed: int = 0,
     name: str = "blend",
+    fit_on: Stratum = "all",
     on_fit: Callable[[int, int], None] | None = None,
 ) -> CrossFit:
     """Return the blend of aligned members, and its out-of-fold predictions under ``name``.
@@ -52,7 +54,7 @@ def cross_fit(
     Members must have gone through :func:`hms_search.data.oof.align`. ``on_fit`` hears how many fits of how many are
     done.
 
-    Raises DataError where a method that learns has only one fold to learn from.
+    Raises DataError where a method that learns has only one fold to learn from, or a fold leaves it no row.
     """
     first = members[0]
     rows = Rows(np.stack([member.probabilities for member in members]), first.targets, first.patients)
@@ -65,8 +67,11 @@ def cross_fit(
     report = on_fit or _unheard
     report(0, len(folds) + 1)
     blended, blends = np.empty_like(first.probabilities), []
+    learnt = in_stratum(first.high, fit_on)
     for held_out in (*(first.folds == fold for fold in folds), np.zeros(len(first), dtype=bool)):
-        blends.append(method.fit(rows.only(~held_out), seed=seed))
+        if learns(method) and not (learnt & ~held_out).any():
+            raise DataError(f"{method.name}: without one of its folds the members have no row of stratum {fit_on}")
+        blends.append(method.fit(rows.only(learnt & ~held_out), seed=seed))
         blended[held_out] = blends[-1].apply(rows.probabilities[:, held_out])
         report(len(blends), len(folds) + 1)
     return CrossFit(

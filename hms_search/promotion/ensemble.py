@@ -29,6 +29,7 @@ from hms_search.promotion.train import objective_of, prior_of, scores_of
 from hms_search.provenance import git_commit, versions
 from hms_search.search.session import Places
 from hms_search.tracking import open_tracker
+from hms_search.training.metrics import Stratum
 
 EXPERIMENT = "ensembles"
 """The MLflow experiment with a run per ensemble."""
@@ -37,12 +38,16 @@ _SHARED = ("objective", "data_fingerprint", "folds_fingerprint", "recordings", "
 
 @dataclass(frozen=True)
 class EnsembleRequest:
-    """What to blend how: ``members`` are references that :func:`hms_search.promotion.models.model_path` knows."""
+    """What to blend how: ``members`` are references that :func:`hms_search.promotion.models.model_path` knows.
+
+    ``fit_on`` is the stratum whose rows the blend is fitted on; the members' objective if None.
+    """
 
     name: str
     members: tuple[str, ...]
     method: Method
     seed: int = 0
+    fit_on: Stratum | None = None
     model_name: str = "hms"
     force: bool = False
 
@@ -69,8 +74,10 @@ def ensemble_models(
     """
     models = [open_model(model_path(reference, places)) for reference in request.members]
     members = align([read_oof(model.oof, name=model.card.name) for model in models])
-    fit = cross_fit(request.method, members, seed=request.seed, name=request.name, on_fit=on_fit)
     objective = objective_of([model.card for model in models])
+    fit = cross_fit(
+        request.method, members, seed=request.seed, name=request.name, fit_on=request.fit_on or objective, on_fit=on_fit
+    )
     model = _kept(request, places, models, fit)
     best = min(models, key=lambda one: one.card.scores[f"kl_{objective}"])
     registrar = Registrar.open(places, request.model_name)
@@ -119,7 +126,7 @@ def _kept(request: EnsembleRequest, places: Places, models: Sequence[ModelFolder
 
 def _identity(request: EnsembleRequest, models: Sequence[ModelFolder]) -> str:
     members = [model.card.origin.get("identity", model.card.name) for model in models]
-    return fingerprint_of([members, request.method.to_dict(), request.seed])
+    return fingerprint_of([members, request.method.to_dict(), request.seed, request.fit_on])
 
 
 def _origin(request: EnsembleRequest, models: Sequence[ModelFolder], identity: str) -> dict[str, str]:

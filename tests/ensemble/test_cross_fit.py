@@ -1,6 +1,6 @@
 """Cross-fitting: no row is scored by a blend that saw it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 from members import distributions, member, noisy_members
 
 from hms_search.data.oof import OutOfFold, align, out_of_fold
+from hms_search.ensemble.blends import WeightedBlend
 from hms_search.ensemble.cross_fit import CrossFit, cross_fit
 from hms_search.ensemble.fit import Method
 from hms_search.ensemble.fit_stacking import Stacking
@@ -142,3 +143,21 @@ def test_progress_counts_the_fits() -> None:
 
 def test_every_method_is_tried_here() -> None:
     assert {type(method) for method in METHODS} == set(get_args(get_args(Method)[0]))
+
+
+def test_a_blend_is_fitted_on_the_chosen_stratum_and_scores_every_row() -> None:
+    good_on_low, good_on_high = noisy_members((0.4, 0.4), n_patients=60, seed=5)
+    noise = distributions(len(good_on_low), seed=6)
+    high = good_on_low.high[:, None]
+    good_on_low = replace(good_on_low, probabilities=np.where(high, noise, good_on_low.probabilities))
+    good_on_high = replace(good_on_high, probabilities=np.where(high, good_on_high.probabilities, noise))
+    on_high = cross_fit(NelderMead(), (good_on_low, good_on_high), fit_on="high")
+    on_low = cross_fit(NelderMead(), (good_on_low, good_on_high), fit_on="low")
+    assert isinstance(on_high.blend.config, WeightedBlend)
+    assert isinstance(on_low.blend.config, WeightedBlend)
+    assert on_high.blend.config.weights[1] > 0.9
+    assert on_low.blend.config.weights[0] > 0.9
+    assert len(on_high.oof) == len(good_on_low)
+    only_low = [replace(one, samples=one.samples.assign(stratum="low")) for one in (good_on_low, good_on_high)]
+    with pytest.raises(DataError, match="no row of stratum high"):
+        cross_fit(NelderMead(), only_low, fit_on="high")
