@@ -1,4 +1,4 @@
-"""Any timm image network, from one-channel images to six logits."""
+"""Any timm image network, from images to six logits."""
 
 import logging
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _REMEDIES = {
 
 
 class TimmImage(Component):
-    """A timm network by name, with one input channel and six classes.
+    """A timm network by name, with six classes and as many input channels as the pipeline's images have.
 
     Attributes
     ----------
@@ -76,13 +76,13 @@ class TimmImage(Component):
         """Return the same network with random weights: what to build before trained weights are loaded."""
         return self.model_copy(update={"weights": "none"})
 
-    def build(self, image: tuple[int, int] | None = None) -> nn.Module:
-        """Return the network, ``[batch, 1, height, width] -> [batch, 6]`` logits; random weights are drawn globally.
+    def build(self, image: tuple[int, int] | None = None, *, channels: int = 1) -> nn.Module:
+        """Return the network, ``[batch, channels, height, width] -> [batch, 6]`` logits; its weights are drawn globally.
 
         ``image`` is the height and width of its input, which networks of a fixed size (many transformers) need to
         know. Raises ConfigError where the backbone lacks an option, CheckpointError where weights cannot be had.
         """
-        options: dict[str, Any] = {"in_chans": 1, "num_classes": len(CLASSES), "drop_rate": self.dropout}
+        options: dict[str, Any] = {"in_chans": channels, "num_classes": len(CLASSES), "drop_rate": self.dropout}
         if self.drop_path > 0:
             options["drop_path_rate"] = self.drop_path
         known = timm.get_pretrained_cfg(self.backbone)

@@ -36,9 +36,9 @@ def imagenet_file(backbone: str) -> Path:
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Load a .safetensors file into a timm network of one input channel.
+    """Load a .safetensors file into a timm network.
 
-    A first convolution over three channels is summed over them, as timm does; a classifier of other classes is left
+    A first convolution over three channels is made one over the network's own number of them, as timm does; a classifier of other classes is left
     as it was initialised, and logged. Raises CheckpointError listing what else does not fit.
     """
     try:
@@ -48,8 +48,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
     own = network.state_dict()
     for layer in _layers(network, "first_conv"):
         key = f"{layer}.weight"
-        if key in weights and key in own and weights[key].shape[1] == 3 and own[key].shape[1] == 1:
-            weights[key] = adapt_input_conv(1, weights[key]).to(own[key].dtype)
+        if key in weights and key in own and weights[key].shape[1] == 3 != own[key].shape[1]:
+            weights[key] = adapt_input_conv(own[key].shape[1], weights[key]).to(own[key].dtype)
     for layer in _layers(network, "classifier"):
         keys = [key for key in own if key.startswith(f"{layer}.")]
         if any(key not in weights or weights[key].shape != own[key].shape for key in keys):

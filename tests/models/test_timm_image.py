@@ -134,3 +134,14 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00")
     with pytest.raises(CheckpointError, match=r"cannot read .*cut\.safetensors"):
         TimmImage(backbone="resnet18", weights=str(tmp_path / "cut.safetensors")).build()
+
+
+def test_a_network_takes_as_many_channels_as_it_is_built_for(tmp_path: Path) -> None:
+    model = TimmImage(backbone="test_resnet")
+    assert model.build(channels=4)(torch.zeros(2, 4, 32, 32)).shape == (2, 6)
+    three = timm.create_model("test_resnet", in_chans=3, num_classes=1000)
+    save_file(three.state_dict(), tmp_path / "three.safetensors")
+    network = TimmImage(backbone="test_resnet", weights=str(tmp_path / "three.safetensors")).build(channels=4)
+    found, expected = network.conv1[0].weight, three.conv1[0].weight
+    # timm repeats the filters over the channels and scales them: an equal input gives an equal sum
+    torch.testing.assert_close(found.sum(dim=1), expected[:, [0, 1, 2, 0]].sum(dim=1) * 3 / 4)
