@@ -77,7 +77,9 @@ class TimmImage(Component):
         return self.model_copy(update={"weights": "none"})
 
     def build(self, image: tuple[int, int] | None = None, *, channels: int = 1) -> nn.Module:
-        """Return the network, ``[batch, channels, height, width] -> [batch, 6]`` logits; its weights are drawn globally.
+        """Return the network, ``[batch, channels, height, width] -> [batch, 6]`` logits.
+
+        Random weights are drawn from PyTorch's global generator.
 
         ``image`` is the height and width of its input, which networks of a fixed size (many transformers) need to
         know. Raises ConfigError where the backbone lacks an option, CheckpointError where weights cannot be had.

@@ -38,8 +38,9 @@ def imagenet_file(backbone: str) -> Path:
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load a .safetensors file into a timm network.
 
-    A first convolution over three channels is made one over the network's own number of them, as timm does; a classifier of other classes is left
-    as it was initialised, and logged. Raises CheckpointError listing what else does not fit.
+    A first convolution over three channels is made one over the network's own number of them, as timm does; a
+    classifier of other classes is left as it was initialised, and logged. Raises CheckpointError listing what else does
+    not fit.
     """
     try:
         weights = load_file(path)
