@@ -17,6 +17,7 @@ from jaxtyping import Float, Float16
 
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.eeg.histogram import log_power
+from hms_search.eeg.montage import ELECTRODES as ELECTRODES
 from hms_search.errors import DataError
 
 SFREQ = 200
@@ -31,11 +32,6 @@ Kind = Literal["eeg", "spectrogram"]
 KINDS: tuple[Kind, ...] = ("eeg", "spectrogram")
 FOLDERS: dict[Kind, str] = {"eeg": "train_eegs", "spectrogram": "train_spectrograms"}
 
-ELECTRODES = (
-    *("Fp1", "F3", "C3", "P3", "F7", "T3", "T5", "O1", "Fz", "Cz"),
-    *("Pz", "Fp2", "F4", "C4", "P4", "F8", "T4", "T6", "O2", "EKG"),
-)
-"""Columns of an EEG file, in order; float32 microvolts."""
 REGIONS = ("LL", "RL", "LP", "RP")
 FREQUENCIES_HZ = tuple(math.floor(k * SFREQ / 1024 * 100 + 0.5) / 100 for k in range(3, 103))
 """Frequencies as the files name them: bins 3 to 102 of a 1024-point transform, rounded half up to 0.01 Hz."""
