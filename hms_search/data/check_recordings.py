@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hms_search.data.findings import Finding, Severity
-from hms_search.data.hms import FOLDERS, Kind, check_times, matrix_of, power_of, read_batch
-from hms_search.data.shards import LARGEST_UV
+from hms_search.data.hms import FOLDERS, LARGEST_UV, Kind, check_times, matrix_of, power_of, read_batch
 from hms_search.errors import DataError
 
 MUCH_MISSING = 0.5

@@ -28,6 +28,9 @@ SPECTROGRAM_STEP_S = 2
 SPECTROGRAM_WINDOW = 300
 """Rows of a spectrogram window: 10 minutes in steps of 2 s."""
 
+LARGEST_UV = float(np.finfo(np.float16).max)
+"""What float16 can hold: 65504 microvolts."""
+
 Kind = Literal["eeg", "spectrogram"]
 KINDS: tuple[Kind, ...] = ("eeg", "spectrogram")
 FOLDERS: dict[Kind, str] = {"eeg": "train_eegs", "spectrogram": "train_spectrograms"}
@@ -127,6 +130,24 @@ def read_log_power(path: Path) -> Float16[np.ndarray, "time 400"]:
     if np.isnan(power).all():
         raise DataError(f"spectrogram {path.stem}: every value is missing (NaN)")
     return log_power(power).astype("<f2")
+
+
+def read_microvolts(path: Path) -> Float16[np.ndarray, "n_times 20"]:
+    """Return the microvolts of an EEG file as the Store keeps them, NaN for missing values.
+
+    Raises DataError with id and reason, also where every value is missing.
+    """
+    signal = read_eeg(path)
+    if np.isnan(signal).all():
+        raise DataError(f"eeg {path.stem}: every value is missing (NaN)")
+    return to_microvolts(signal)
+
+
+def to_microvolts(signal: Float[np.ndarray, "n_times 20"]) -> Float16[np.ndarray, "n_times 20"]:
+    """Return an EEG as float16; what a saturated amplifier wrote beyond +-65504 microvolts is clipped there."""
+    if max(np.fmax.reduce(signal, axis=None), -np.fmin.reduce(signal, axis=None)) > LARGEST_UV:
+        signal = np.clip(signal, -LARGEST_UV, LARGEST_UV)
+    return signal.astype("<f2")
 
 
 def kind_of(path: Path) -> Kind:

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float16, Int
 
 from hms_search.data.atomic import replacing
-from hms_search.data.hms import COLUMNS, Kind, read_eeg, read_log_power
+from hms_search.data.hms import COLUMNS, Kind, read_log_power, read_microvolts
 from hms_search.eeg.histogram import count_log_power
 from hms_search.errors import DataError
 
@@ -28,8 +28,6 @@ SHARDS = "shards"
 """Folder of a Store that holds them."""
 DTYPE = np.dtype("<f2")
 N_COLUMNS: dict[Kind, int] = {"eeg": len(COLUMNS["eeg"]), "spectrogram": len(COLUMNS["spectrogram"]) - 1}
-LARGEST_UV = float(np.finfo(DTYPE).max)
-"""What float16 can hold: 65504 microvolts."""
 
 
 @dataclass(frozen=True)
@@ -110,23 +108,13 @@ def read_shard(task: ShardTask) -> Shard | None:
     return shard if n_bytes == shard.lengths.sum() * N_COLUMNS[task.kind] * DTYPE.itemsize else None
 
 
-def to_microvolts(signal: Float[np.ndarray, "n_times 20"]) -> Float16[np.ndarray, "n_times 20"]:
-    """Return an EEG as float16; what a saturated amplifier wrote beyond +-65504 microvolts is clipped there."""
-    if max(np.fmax.reduce(signal, axis=None), -np.fmin.reduce(signal, axis=None)) > LARGEST_UV:
-        signal = np.clip(signal, -LARGEST_UV, LARGEST_UV)
-    return signal.astype(DTYPE)
-
-
 def _load(path: Path, kind: Kind) -> tuple[Float16[np.ndarray, "rows columns"], Int[np.ndarray, " counts"]]:
     """Return a recording as it is stored, and counts whose last entry is the number of missing values."""
     if kind == "spectrogram":
         log_power = read_log_power(path)
         return log_power, count_log_power(log_power)
-    signal = read_eeg(path)
-    n_missing = np.count_nonzero(np.isnan(signal))
-    if n_missing == signal.size:
-        raise DataError(f"eeg {path.stem}: every value is missing (NaN)")
-    return to_microvolts(signal), np.array([n_missing])
+    signal = read_microvolts(path)
+    return signal, np.array([np.count_nonzero(np.isnan(signal))])
 
 
 def _write_whole(file: FileIO, array: Float16[np.ndarray, "rows columns"]) -> None:

@@ -3,7 +3,7 @@
 A recording is read as the Store keeps it, so that a network sees here what it saw in training.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,15 @@ import pandas as pd
 from jaxtyping import Float16, Int
 
 from hms_search.data.findings import few
-from hms_search.data.hms import SPECTROGRAM_WINDOW, read_log_power, read_table
+from hms_search.data.hms import (
+    EEG_WINDOW,
+    FOLDERS,
+    SPECTROGRAM_WINDOW,
+    Kind,
+    read_log_power,
+    read_microvolts,
+    read_table,
+)
 from hms_search.data.middle import middle_windows
 from hms_search.errors import DataError
 
@@ -32,9 +40,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """The recordings to predict of a folder, whatever their labels; ``notice`` says what to know about them."""
+    """The recordings to predict of a folder, whatever their labels; ``notice`` says what to know about them.
 
-    root: Path
+    ``eegs`` is the folder of their EEG files.
+    """
+
+    eegs: Path
     lines: tuple[Line, ...]
     notice: str = ""
 
@@ -62,7 +73,20 @@ class Unlabelled:
                 f"spectrogram {line.file.stem}: the window of eeg {line.eeg_id} begins at row {line.start}, "
                 f"outside the file's {len(recording)} rows"
             )
-        return _window(recording, line.start)
+        return _window(recording, line.start, SPECTROGRAM_WINDOW)
+
+    def microvolts(self, row: int) -> Float16[np.ndarray, "10000 20"]:
+        """Return the middle 50 s of a row's EEG as the Store has it, NaN where missing or off the file.
+
+        Raises DataError, with id and reason, where its file cannot be used.
+        """
+        signal = read_microvolts(self.eegs / f"{self.lines[row].eeg_id}.parquet")
+        return _window(signal, (len(signal) - EEG_WINDOW) // 2, EEG_WINDOW)
+
+    def recording(self, row: int, kinds: Collection[Kind]) -> dict[Kind, np.ndarray]:
+        """Return what a model looks at of a row: its spectrogram's log power, its EEG's microvolts, or both."""
+        read: dict[Kind, Callable[[int], np.ndarray]] = {"spectrogram": self.log_power, "eeg": self.microvolts}
+        return {kind: read[kind](row) for kind in sorted(kinds)}
 
 
 def open_unlabelled(root: Path) -> Unlabelled:
@@ -106,7 +130,8 @@ def _of_test(root: Path) -> Unlabelled:
         raise DataError("\n".join(f"{path}: {fault}" for fault in faults))
     folder = root / "test_spectrograms"
     pairs = zip(eegs, spectrograms, strict=True)
-    return Unlabelled(root, tuple(Line(int(eeg), folder / f"{int(number)}.parquet") for eeg, number in pairs))
+    lines = tuple(Line(int(eeg), folder / f"{int(number)}.parquet") for eeg, number in pairs)
+    return Unlabelled(root / "test_eegs", lines)
 
 
 def _of_train(root: Path) -> Unlabelled:
@@ -130,13 +155,15 @@ def _of_train(root: Path) -> Unlabelled:
         else:
             start = int(windows.loc[eeg_id, "spectrogram_start"])
             lines.append(Line(int(eeg_id), folder / f"{number}.parquet", start))
-    return Unlabelled(root, tuple(lines), notice)
+    return Unlabelled(root / FOLDERS["eeg"], tuple(lines), notice)
 
 
-def _window(recording: Float16[np.ndarray, "time 400"], start: int) -> Float16[np.ndarray, "300 400"]:
-    """Return 300 rows from ``start``, NaN where they lie outside the file."""
-    window = np.full((SPECTROGRAM_WINDOW, recording.shape[1]), np.nan, dtype=recording.dtype)
-    inside = recording[max(start, 0) : start + SPECTROGRAM_WINDOW]
+def _window(
+    recording: Float16[np.ndarray, "rows columns"], start: int, length: int
+) -> Float16[np.ndarray, "window columns"]:
+    """Return ``length`` rows from ``start``, NaN where they lie outside the file."""
+    window = np.full((length, recording.shape[1]), np.nan, dtype=recording.dtype)
+    inside = recording[max(start, 0) : start + length]
     first = max(-start, 0)
     window[first : first + len(inside)] = inside
     return window

@@ -1,6 +1,6 @@
 """The Predictor: from recordings to class probabilities, by the networks of a model folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -11,16 +11,20 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.backends import cudnn
 
-from hms_search.data.hms import POWERS, SPECTROGRAM_WINDOW
+from hms_search.data.hms import EEG_WINDOW, ELECTRODES, POWERS, SPECTROGRAM_WINDOW, Kind
 from hms_search.data.labels import CLASSES
-from hms_search.eeg.mirror import mirrored
-from hms_search.eeg.pipeline import InputPipeline
+from hms_search.eeg.mirror import mirrored, mirrored_eeg
+from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.errors import ConfigError, DataError
 from hms_search.inference.model_folder import ModelFolder, load_blend, load_network, open_model
 from hms_search.models.device import device_of
 
 Tta = Literal["none", "left_right"]
-"""Test-time augmentation: none, or the mean with the mirrored recording (LL <-> RL, LP <-> RP)."""
+"""Test-time augmentation: none, or the mean with the recording of the mirrored head."""
+
+Recording = Mapping[Kind, np.ndarray]
+"""What is recorded of a patient, rounded to float16 as the Store has it, NaN where it is missing: ``spectrogram``,
+natural-log power ``[time, 400]``, -inf for power 0; ``eeg``, microvolts ``[10000, 20]``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,45 +57,64 @@ class Predictor:
         """Return the predictor of a model, ensemble or bundle folder; raises CheckpointError where it is damaged."""
         return cls(open_model(path), device_of(device))
 
-    def check(self, recording: np.ndarray) -> None:
-        """Raise DataError unless a recording is log power ``[time, 400]`` of a length that all networks take."""
-        if recording.ndim != 2 or recording.shape[1] != len(POWERS) or not len(recording):
-            raise DataError(f"expected log power [time, {len(POWERS)}], found the shape {list(recording.shape)}")
-        if len(recording) != SPECTROGRAM_WINDOW and any(pipeline.config.resize is None for pipeline in self.pipelines):
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What the networks look at: spectrograms, EEG, or both in an ensemble."""
+        return frozenset(pipeline.config.source for pipeline in self.pipelines)
+
+    def check(self, recording: Recording) -> None:
+        """Raise DataError unless a recording has all that the networks look at, in shapes that they take."""
+        for kind in sorted(self.kinds):
+            if kind not in recording:
+                raise DataError(f"model {self.card.name} looks at the {kind}, the recording has none")
+            _check_shape(kind, recording[kind])
+        fixed = any(one.config.source == "spectrogram" and one.config.resize is None for one in self.pipelines)
+        if fixed and len(recording["spectrogram"]) != SPECTROGRAM_WINDOW:
             raise DataError(
-                f"expected {SPECTROGRAM_WINDOW} rows of time, found {len(recording)}: model {self.card.name} was "
-                "trained without pipeline.resize and takes windows of 10 minutes only"
+                f"expected {SPECTROGRAM_WINDOW} rows of time, found {len(recording['spectrogram'])}: model "
+                f"{self.card.name} was trained without pipeline.resize and takes windows of 10 minutes only"
             )
 
-    def predict(self, recordings: Sequence[np.ndarray], *, tta: Tta = "none") -> Prediction:
-        """Return the probabilities of recordings of any lengths, in their order.
+    def predict(self, recordings: Sequence[Recording | np.ndarray], *, tta: Tta = "none") -> Prediction:
+        """Return the probabilities of recordings, spectrograms of any lengths, in their order.
 
-        Recordings of one length run together, so memory grows with their number; a row's result does not depend on the
-        others (to 1e-6). Each recording is natural-log power ``[time, 400]``, rounded to float16 as the Store has it:
-        -inf for power 0, NaN for missing values. Raises DataError for a recording that :meth:`check` refuses.
+        An array is taken as the one kind of recording that the model looks at. Recordings of one length run together,
+        so memory grows with their number; a row's result does not depend on the others (to 1e-6). Raises DataError for
+        a recording that :meth:`check` refuses.
         """
         if tta not in get_args(Tta):
             raise ConfigError(f"expected tta to be one of {', '.join(get_args(Tta))}, found {tta!r}")
-        for recording in recordings:
+        named = [self._named(recording) for recording in recordings]
+        for recording in named:
             self.check(recording)
         probabilities = np.empty((len(recordings), len(CLASSES)))
         members = np.empty((len(self._members) or len(self._networks), len(recordings), len(CLASSES)))
-        for rows in _by_length(recordings):
-            batch = np.stack([recordings[row] for row in rows]).astype(np.float16, copy=False)
+        for rows in _by_length(named):
             with torch.inference_mode(), cudnn.flags(enabled=True, allow_tf32=False):
-                log_power = torch.from_numpy(batch).to(self.device)
-                views = [log_power, mirrored(log_power)] if tta == "left_right" else [log_power]
-                members[:, rows] = self._parts([_View(view) for view in views])
+                plain = {kind: self._batch([named[row][kind] for row in rows]) for kind in self.kinds}
+                views = [plain, {kind: _MIRRORS[kind](x) for kind, x in plain.items()}]
+                members[:, rows] = self._parts([_View(view) for view in views[: 2 if tta == "left_right" else 1]])
             probabilities[rows] = self._combined(members[:, rows])
         return Prediction(probabilities, members)
 
     @property
-    def pipelines(self) -> Iterator[InputPipeline]:
+    def pipelines(self) -> Iterator[FittedPipeline]:
         """The input pipeline of every network, those of members included."""
         for _, pipeline in self._networks:
             yield pipeline
         for member in self._members:
             yield from member.pipelines
+
+    def _named(self, recording: Recording | np.ndarray) -> Recording:
+        if not isinstance(recording, np.ndarray):
+            return recording
+        if len(self.kinds) > 1:
+            kinds = " and ".join(sorted(self.kinds))
+            raise DataError(f"model {self.card.name} looks at {kinds}: expected a mapping of both, found one array")
+        return dict.fromkeys(self.kinds, recording)
+
+    def _batch(self, arrays: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays).astype(np.float16, copy=False)).to(self.device)
 
     def _parts(self, views: "Sequence[_View]") -> Float[np.ndarray, "members batch 6"]:
         if self._members:
@@ -107,21 +130,33 @@ class Predictor:
 class _View:
     """Recordings as they are or mirrored, and the images made of them: networks of one pipeline share one."""
 
-    def __init__(self, log_power: Float[Tensor, "batch time 400"]) -> None:
-        self._log_power = log_power
-        self._images: list[tuple[InputPipeline, Tensor]] = []
+    def __init__(self, recordings: Mapping[Kind, Tensor]) -> None:
+        self._recordings = recordings
+        self._images: list[tuple[FittedPipeline, Tensor]] = []
 
-    def image(self, pipeline: InputPipeline) -> Float[Tensor, "batch 1 height width"]:
+    def image(self, pipeline: FittedPipeline) -> Float[Tensor, "batch channel height width"]:
         for known, image in self._images:
             if known == pipeline:
                 return image
-        self._images.append((pipeline, pipeline.forward(self._log_power)))
+        self._images.append((pipeline, pipeline.forward(self._recordings[pipeline.config.source])))
         return self._images[-1][1]
 
 
-def _by_length(recordings: Sequence[np.ndarray]) -> list[list[int]]:
-    """Return the rows of recordings of each length."""
+_MIRRORS: Mapping[Kind, Callable[[Tensor], Tensor]] = {"spectrogram": mirrored, "eeg": mirrored_eeg}
+_COLUMNS: Mapping[Kind, int] = {"spectrogram": len(POWERS), "eeg": len(ELECTRODES)}
+
+
+def _check_shape(kind: Kind, recording: np.ndarray) -> None:
+    columns, length = _COLUMNS[kind], EEG_WINDOW if kind == "eeg" else None
+    fits = recording.ndim == 2 and recording.shape[1] == columns and len(recording) and length in (None, len(recording))
+    if not fits:
+        expected = f"microvolts [{length}, {columns}]" if kind == "eeg" else f"log power [time, {columns}]"
+        raise DataError(f"expected {expected}, found the shape {list(recording.shape)}")
+
+
+def _by_length(recordings: Sequence[Recording]) -> list[list[int]]:
+    """Return the rows of recordings whose spectrograms are of one length; EEG windows all are."""
     rows: dict[int, list[int]] = {}
     for row, recording in enumerate(recordings):
-        rows.setdefault(len(recording), []).append(row)
+        rows.setdefault(len(recording["spectrogram"]) if "spectrogram" in recording else 0, []).append(row)
     return list(rows.values())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float16, Int
+from jaxtyping import Float, Int
 
 from hms_search.data.progress import Progress, ignore
 from hms_search.data.unlabelled import Unlabelled, open_unlabelled
 from hms_search.errors import ConfigError, DataError
-from hms_search.inference.predictor import Predictor, Tta
+from hms_search.inference.predictor import Predictor, Recording, Tta
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ def predict_folder(
     return Submission(rows.eeg_ids, probabilities, unreadable, rows.notice)
 
 
-def _predicted(
-    predictor: Predictor, recordings: list[Float16[np.ndarray, "time 400"]], tta: Tta
-) -> Float[np.ndarray, "recordings 6"]:
+def _predicted(predictor: Predictor, recordings: list[Recording], tta: Tta) -> Float[np.ndarray, "recordings 6"]:
     try:
         return predictor.predict(recordings, tta=tta).probabilities
     except torch.OutOfMemoryError as error:
@@ -87,7 +85,7 @@ def _predicted(
 class _Batch:
     """Recordings of some rows, and why the others of them have none."""
 
-    recordings: dict[int, Float16[np.ndarray, "time 400"]]
+    recordings: dict[int, Recording]
     reasons: dict[int, str]
 
 
@@ -111,7 +109,7 @@ def _read(rows: Unlabelled, predictor: Predictor, numbers: range) -> _Batch:
     batch = _Batch({}, {})
     for number in numbers:
         try:
-            recording = rows.log_power(number)
+            recording = rows.recording(number, predictor.kinds)
             predictor.check(recording)
         except DataError as error:
             batch.reasons[number] = str(error).removeprefix(f"eeg {rows.lines[number].eeg_id}: ")

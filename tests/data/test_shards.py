@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hms_search.data.hms import read_eeg, read_spectrogram
-from hms_search.data.shards import ShardTask, read_shard, shard_size, to_microvolts, write_shard
+from hms_search.data.hms import read_eeg, read_spectrogram, to_microvolts
+from hms_search.data.shards import ShardTask, read_shard, shard_size, write_shard
 from hms_search.eeg.histogram import log_power
 
 

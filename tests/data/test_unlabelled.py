@@ -54,6 +54,24 @@ def test_the_eegs_of_train_csv_are_cut_bit_for_bit_as_the_store_cuts_their_middl
         np.testing.assert_array_equal(rows.log_power(row), store.spectrogram(row))
 
 
+def test_the_middle_of_an_eeg_is_cut_bit_for_bit_as_the_store_cuts_it(tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "data", n_patients=4, seed=3, workers=1)
+    (tmp_path / "data" / "test.csv").unlink()
+    prepare(tmp_path / "data", tmp_path / "store", workers=1)
+    store = Store.open(tmp_path / "store", EegMiddleSampling(), source="eeg")
+    rows = open_unlabelled(tmp_path / "data")
+    assert rows.eeg_ids.tolist() == store.samples["sample_id"].tolist()
+    for row in range(len(rows)):
+        np.testing.assert_array_equal(rows.recording(row, {"eeg"})["eeg"], store.eeg(row))
+
+
+@pytest.mark.data
+def test_an_eeg_of_ten_seconds_lies_in_the_middle_of_missing_values(shared_data: Path) -> None:
+    rows = open_unlabelled(shared_data / "iiic")
+    lengths = [np.flatnonzero(~np.isnan(rows.microvolts(row)).all(axis=1)) for row in range(len(rows))]
+    assert {(len(one), one[0]) for one in lengths} == {(10000, 0), (2000, 4000)}
+
+
 def test_a_window_that_leaves_the_file_is_filled_as_the_store_fills_it(tmp_path: Path, folder) -> None:
     folder.spectrogram(20, 400)
     folder.row(10, 20, spectrogram_offset=500.0)

@@ -136,7 +136,7 @@ class NoMemory:
     device = "cuda:0"
 
     def __init__(self, predictor: Predictor) -> None:
-        self.card, self.check = predictor.card, predictor.check
+        self.card, self.check, self.kinds = predictor.card, predictor.check, predictor.kinds
 
     def predict(self, _recordings: list[np.ndarray], **_options: str) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
