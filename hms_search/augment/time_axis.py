@@ -1,0 +1,142 @@
+"""Time: resampling, reversal, shift, and dropout of the edges. EEG and 10-minute spectrogram stay in sync.
+
+What enters from beyond an edge is the mirror image of what lies before it: a batch holds no more than its windows.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hms_search.augment.batch import SECONDS_PER_ROW, SFREQ, Recordings, each
+from hms_search.augment.draws import Probability, acting, uniform
+from hms_search.component import Component, Field, model_validator
+
+
+class TimeResample(Component):
+    """Time stretched about the middle by a factor from U(low, high); linear interpolation.
+
+    15th place, 0.85 to 1.05 on every training sample: the 10-minute spectrogram only, whose frequencies stay; what is
+    missing at its ends becomes 0 after normalisation there, the mirror image here. With ``eeg`` the EEG is stretched by
+    the same factor; its frequencies are divided by it.
+    """
+
+    name: Literal["time_resample"] = "time_resample"
+    p: Probability = 1.0
+    low: float = Field(0.85, ge=0.5, le=2)
+    high: float = Field(1.05, ge=0.5, le=2)
+    eeg: bool = False
+
+    @property
+    def acts_on(self) -> tuple[str, ...]:
+        """What it changes."""
+        return ("eeg", "log_power") if self.eeg else ("log_power",)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "TimeResample":
+        if self.low > self.high:
+            raise ValueError(f"low must not be above high, found low {self.low:g} and high {self.high:g}")
+        return self
+
+    def forward(self, batch: Recordings, generator: torch.Generator) -> Recordings:
+        """Return the batch with some recordings stretched or squeezed."""
+        rows = acting(self.p, len(batch), generator)
+        factor = uniform(self.low, self.high, len(rows), generator)
+
+        def stretched(x: Tensor) -> Tensor:
+            last = x.shape[1] - 1
+            from_middle = torch.arange(last + 1, device=x.device) - last / 2
+            return _between(x, last / 2 + from_middle / factor.to(x.device)[:, None])
+
+        return batch.changed(rows, eeg=stretched if self.eeg else None, log_power=stretched)
+
+
+class TimeReversal(Component):
+    """Time runs backwards, p 0.5 (3rd and 4th place, on EEG)."""
+
+    acts_on: ClassVar[tuple[str, ...]] = ("eeg", "log_power")
+    name: Literal["time_reversal"] = "time_reversal"
+    p: Probability = 0.5
+
+    def forward(self, batch: Recordings, generator: torch.Generator) -> Recordings:
+        """Return the batch with some recordings reversed."""
+        rows = acting(self.p, len(batch), generator)
+        return batch.changed(rows, eeg=lambda x: x.flip(1), log_power=lambda x: x.flip(1))
+
+
+class WindowShift(Component):
+    """The window is moved by U(-largest_s, largest_s) seconds, to whole samples and whole rows of the spectrogram.
+
+    3rd place, a third of 50 s on every training sample. There the window moves over the whole file, as far as that
+    reaches; here the mirror image of the window's edge enters.
+    """
+
+    acts_on: ClassVar[tuple[str, ...]] = ("eeg", "log_power")
+    name: Literal["window_shift"] = "window_shift"
+    p: Probability = 1.0
+    largest_s: float = Field(50 / 3, gt=0, le=50)
+
+    def forward(self, batch: Recordings, generator: torch.Generator) -> Recordings:
+        """Return the batch with some recordings moved in time."""
+        rows = acting(self.p, len(batch), generator)
+        shift_s = uniform(-self.largest_s, self.largest_s, len(rows), generator)
+
+        def moved(x: Tensor, per_second: float) -> Tensor:
+            steps = (shift_s * per_second).round().long().to(x.device)
+            return _at(x, _inside(torch.arange(x.shape[1], device=x.device) - steps[:, None], x.shape[1]))
+
+        return batch.changed(
+            rows, eeg=lambda x: moved(x, float(SFREQ)), log_power=lambda x: moved(x, 1 / SECONDS_PER_ROW)
+        )
+
+
+class EdgeDropout(Component):
+    """Only the central fraction of the EEG stays, from U(least, 1); the rest becomes 0 microvolts.
+
+    15th place: its write-up drops 0 to 95 % of the image edges. The released class computes this central fraction and
+    changes nothing, so the exact rule and its probability are not known. On the EEG it acts on whatever image is made
+    of it, and looks like the recordings of which only the middle 10 s exist.
+    """
+
+    acts_on: ClassVar[tuple[str, ...]] = ("eeg",)
+    name: Literal["edge_dropout"] = "edge_dropout"
+    p: Probability = 0.5
+    least: float = Field(0.05, gt=0, le=1)
+
+    def forward(self, batch: Recordings, generator: torch.Generator) -> Recordings:
+        """Return the batch with the edges of some recordings emptied."""
+        rows = acting(self.p, len(batch), generator)
+        kept = uniform(self.least, 1.0, len(rows), generator)
+
+        def emptied(x: Tensor) -> Tensor:
+            n_times = x.shape[1]
+            from_middle = (torch.arange(n_times, device=x.device) - (n_times - 1) / 2).abs()[:, None]
+            return x.masked_fill(from_middle > each(kept, x) * n_times / 2, 0)
+
+        return batch.changed(rows, eeg=emptied)
+
+
+def _inside(positions: Tensor, n_times: int) -> Tensor:
+    """Return positions mirrored at the first and the last time, so that they lie between them."""
+    last = n_times - 1
+    return (last - (last - positions.abs()).abs()).clamp(0, last)
+
+
+def _at(x: Float[Tensor, "batch time column"], index: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time column"]:
+    """Return each sample's values at its own times; whole rows are copied, which is much faster than a gather."""
+    starts = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+    return rearrange(x, "batch time column -> (batch time) column")[starts + index]
+
+
+def _between(
+    x: Float[Tensor, "batch time column"], positions: Float[Tensor, "batch time"]
+) -> Float[Tensor, "batch time column"]:
+    """Return each sample's values at its own positions between two times; an infinite value stays one."""
+    positions = _inside(positions, x.shape[1])
+    before = positions.floor()
+    share = (positions - before)[..., None]
+    after = (before.long() + 1).clamp(max=x.shape[1] - 1)
+    first, second = _at(x, before.long()), _at(x, after)
+    return torch.where(share == 0, first, first * (1 - share) + second * share)
