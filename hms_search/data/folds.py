@@ -6,11 +6,11 @@ is the public baseline's way, which lets patients leak.
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from pydantic import Field, model_validator
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -19,6 +19,9 @@ from hms_search.data.store import Store
 from hms_search.errors import DataError
 
 logger = logging.getLogger(__name__)
+
+NOWHERE = -1
+"""The fold of samples that are neither trained on nor validated."""
 
 
 class GroupedFolds(Component):
@@ -54,9 +57,13 @@ Folds = Annotated[GroupedFolds | RandomFolds, Field(discriminator="name")]
 
 @dataclass(frozen=True)
 class FoldPlan:
-    """The fold of each sample, the folds in use, and how many patients have samples in more than one fold."""
+    """The fold of each sample, the folds in use, and how many patients have samples in more than one fold.
+
+    ``scored`` says which samples are validated; the others are trained on only.
+    """
 
     assignment: Int[np.ndarray, " samples"]
+    scored: Bool[np.ndarray, " samples"]
     n_folds: int
     use: tuple[int, ...]
     shared_patients: int
@@ -64,8 +71,21 @@ class FoldPlan:
 
     def split(self, fold: int) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
         """Return the rows to train on and the rows to validate on."""
-        validation = self.assignment == fold
-        return np.flatnonzero(~validation), np.flatnonzero(validation)
+        held_out = self.assignment == fold
+        return np.flatnonzero(~held_out & (self.assignment != NOWHERE)), np.flatnonzero(held_out & self.scored)
+
+    def without(self, fold: int) -> "FoldPlan":
+        """Return the other folds, all in use and every sample of them scored; the fold's samples are nowhere.
+
+        Its networks are what may teach a network that is validated on the fold; see :mod:`hms_search.data.teachers`.
+        """
+        return replace(
+            self,
+            assignment=np.where(self.assignment == fold, NOWHERE, self.assignment),
+            scored=np.ones_like(self.scored),
+            use=tuple(other for other in range(self.n_folds) if other != fold),
+            fingerprint=fingerprint_of([self.fingerprint, "without", fold]),
+        )
 
 
 def plan_folds(folds: Folds, store: Store) -> FoldPlan:
@@ -85,6 +105,7 @@ def plan_folds(folds: Folds, store: Store) -> FoldPlan:
     sample_ids = store.samples["sample_id"].tolist()
     return FoldPlan(
         assignment=assignment,
+        scored=store.scored,
         n_folds=folds.n_folds,
         use=folds.use or tuple(range(folds.n_folds)),
         shared_patients=shared,

@@ -9,6 +9,12 @@ from typing import Annotated, Literal
 from hms_search.component import Component, Field
 from hms_search.data.labels import HIGH_VOTES
 
+OnePerEeg = Annotated[
+    bool,
+    Field(description="An epoch trains on one random window of each EEG; the first of each is validated."),
+]
+"""15th place. Not an option of training: values of different validation rows cannot be compared in one study."""
+
 
 class SpectrogramSampling(Component):
     """One sample per spectrogram: the whole file, the votes of all its rows summed (the public baseline)."""
@@ -30,6 +36,7 @@ class LabelSampling(Component):
     """One sample per labelled window, that is per row of ``train.csv``."""
 
     name: Literal["label"] = "label"
+    one_per_eeg: OnePerEeg = False
 
 
 class MaxVoteSampling(Component):
@@ -38,6 +45,7 @@ class MaxVoteSampling(Component):
     name: Literal["max_vote"] = "max_vote"
     min_votes: int = Field(default=HIGH_VOTES, ge=1, description="Rows with fewer votes are left out.")
     spacing_s: float = Field(default=50.0, gt=0, description="Least distance of two windows of an EEG in seconds.")
+    one_per_eeg: OnePerEeg = False
 
 
 Sampling = Annotated[

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Int
 
 from hms_search.data.hms import EEG_WINDOW, KINDS, SFREQ, SPECTROGRAM_STEP_S, SPECTROGRAM_WINDOW, Kind
 from hms_search.data.labels import VOTE_COLUMNS
@@ -64,6 +65,23 @@ def select(
         return _summed(rows, "eeg_id"), left_out
     assert isinstance(sampling, LabelSampling | MaxVoteSampling)
     return _lines(rows.assign(sample_id=rows["label_id"]).sort_values("sample_id")), left_out
+
+
+def groups_of(
+    sampling: Sampling, lines: pd.DataFrame
+) -> tuple[Int[np.ndarray, " samples"], Bool[np.ndarray, " samples"]]:
+    """Return the number of the group of each sample, and which samples may be validated.
+
+    With ``one_per_eeg``, the windows of an EEG are a group and the first in time is validated; samples without an EEG
+    are groups of their own. ``lines`` are :func:`select`'s.
+    """
+    numbers = np.arange(len(lines))
+    if not (isinstance(sampling, LabelSampling | MaxVoteSampling) and sampling.one_per_eeg):
+        return numbers, np.ones(len(lines), dtype=bool)
+    in_time = lines.assign(number=numbers).sort_values(["eeg_start", "sample_id"])
+    first = in_time.groupby("eeg_id")["number"].transform("first")  # missing where there is no eeg_id
+    groups = first.reindex(lines.index).fillna(pd.Series(numbers, lines.index)).to_numpy(dtype=np.int64)
+    return groups, groups == numbers
 
 
 def _to_middle(rows: pd.DataFrame, lengths: dict[Kind, np.ndarray]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from hms_search.data.index import HISTOGRAMS, read_manifest
 from hms_search.data.labels import VOTE_COLUMNS, targets_of
 from hms_search.data.recordings import Recordings
 from hms_search.data.sampling import Sampling, SpectrogramSampling
-from hms_search.data.selection import select
+from hms_search.data.selection import groups_of, select
 from hms_search.eeg.histogram import N_COUNTS, count_log_power
 from hms_search.errors import DataError
 
@@ -43,6 +43,9 @@ class Store:
         ``[samples, 6]``; the votes summed, and as a distribution.
     high, patients
         ``stratum == "high"`` and ``patient_id`` as arrays.
+    groups, scored
+        The group of each sample, of which an epoch trains on one sample, and whether a sample may be validated: the
+        first window of each EEG where the sampling says ``one_per_eeg``; else a group per sample, and all of them.
     left_out
         Number of rows of ``train.csv`` that reach no sample, by reason.
     """
@@ -56,6 +59,8 @@ class Store:
     targets: Float[np.ndarray, "samples 6"]
     high: Bool[np.ndarray, " samples"]
     patients: Int[np.ndarray, " samples"]
+    groups: Int[np.ndarray, " samples"]
+    scored: Bool[np.ndarray, " samples"]
     left_out: dict[str, int]
     _recordings: Recordings
     _numbers: dict[Kind, Int[np.ndarray, " samples"]]
@@ -84,6 +89,7 @@ class Store:
         samples = lines[["sample_id", "eeg_id", "spectrogram_id", "patient_id"]].assign(
             n_votes=votes.sum(axis=1), stratum=np.where(lines["high"], "high", "low"), consensus=votes.argmax(axis=1)
         )
+        groups, scored = groups_of(sampling, lines)
         return cls(
             path=path,
             sampling=sampling,
@@ -94,6 +100,8 @@ class Store:
             targets=targets_of(votes),
             high=lines["high"].to_numpy(dtype=bool),
             patients=lines["patient_id"].to_numpy(dtype=np.int64),
+            groups=groups,
+            scored=scored,
             left_out=left_out,
             _recordings=recordings,
             _numbers={kind: lines[kind].to_numpy() for kind in KINDS},
@@ -102,6 +110,11 @@ class Store:
 
     def __len__(self) -> int:
         return len(self.votes)
+
+    @property
+    def sample_ids(self) -> Int[np.ndarray, " samples"]:
+        """``sample_id`` as an array."""
+        return self.samples["sample_id"].to_numpy(dtype=np.int64)
 
     def __repr__(self) -> str:
         return (

@@ -142,21 +142,22 @@ def _take_network(
 
 
 def _average(recipe: Recipe, results: tuple[ExperimentResult, ...]) -> OutOfFold:
-    probabilities = np.mean([_in_order(recipe, result) for result in results], axis=0)
-    store = recipe.store
-    return out_of_fold(recipe.name, store.samples, recipe.plan.assignment, store.targets, probabilities)
+    probabilities = np.mean([_in_order(result) for result in results], axis=0)
+    store, rows = recipe.store, np.sort(results[0].rows)
+    return out_of_fold(
+        recipe.name, store.samples.iloc[rows], recipe.plan.assignment[rows], store.targets[rows], probabilities
+    )
 
 
-def _in_order(recipe: Recipe, result: ExperimentResult) -> Float[np.ndarray, "samples 6"]:
-    """Return an experiment's predictions in the Store's order; every sample is out of fold exactly once."""
-    probabilities = np.empty((len(recipe.store), result.probabilities.shape[1]))
-    probabilities[result.rows] = result.probabilities
-    return probabilities
+def _in_order(result: ExperimentResult) -> Float[np.ndarray, "rows 6"]:
+    """Return an experiment's predictions in the Store's order; every validated sample is out of fold exactly once."""
+    return result.probabilities[np.argsort(result.rows)]
 
 
 def _seed_scores(recipe: Recipe, results: tuple[ExperimentResult, ...]) -> dict[str, float]:
-    chosen = in_stratum(recipe.store.high, recipe.objective)
+    rows = np.sort(results[0].rows)
+    chosen = in_stratum(recipe.store.high[rows], recipe.objective)
     return {
-        f"seed{seed}": kl(recipe.store.targets[chosen], _in_order(recipe, result)[chosen])
+        f"seed{seed}": kl(recipe.store.targets[rows][chosen], _in_order(result)[chosen])
         for seed, result in zip(recipe.seeds, results, strict=True)
     }

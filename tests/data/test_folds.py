@@ -25,6 +25,10 @@ class Samples:
     samples: pd.DataFrame
     high: np.ndarray
 
+    @property
+    def scored(self) -> np.ndarray:
+        return np.ones(len(self), dtype=bool)
+
     def __len__(self) -> int:
         return len(self.patients)
 
