@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hms_search.data.batches import Batches
+from hms_search.data.batches import Batches, InOrder
 from hms_search.data.folds import FoldPlan, GroupedFolds, plan_folds
 from hms_search.data.prepare import prepare
 from hms_search.data.sampling import LabelSampling, SpectrogramSampling
@@ -130,7 +130,11 @@ def in_memory(config: ExperimentConfig, store: Store, plan: FoldPlan, fold: int)
     sides = []
     for rows in plan.split(fold):
         batches = Batches(
-            store, rows, pipeline, batch_size=config.training.batch_size, device=torch.device("cpu"), shuffle=None
+            store,
+            InOrder(rows, store.targets),
+            pipeline,
+            batch_size=config.training.batch_size,
+            device=torch.device("cpu"),
         )
         sides.append([(batch.x, batch.target) for batch in batches])
         batches.close()

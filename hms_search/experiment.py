@@ -11,16 +11,19 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from hms_search.component import Component, fingerprint_of
-from hms_search.data.batches import Batches, Samples
+from hms_search.data.batches import Batches, InOrder, Samples
+from hms_search.data.teachers import Pupils, predicted_targets
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
 from hms_search.errors import DataError
 from hms_search.models import Model, save_weights
 from hms_search.models.device import device_of
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
+from hms_search.training.curriculum import Curriculum, Predicted, Predictions
 from hms_search.training.metrics import Stratum, in_stratum, pooled_scores
 from hms_search.training.progress import result_of, result_state
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
+from hms_search.training.soft import NoisyStudent, PseudoLabels
 from hms_search.training.trainer import fit
 
 
@@ -76,7 +79,7 @@ class ExperimentResult:
 
     @property
     def optimistic(self) -> bool:
-        """Whether epochs were chosen on the rows that they are scored on."""
+        """Whether epochs were chosen on the rows that they are scored on, or soft targets may know their labels."""
         return any(fold.optimistic for fold in self.folds)
 
 
@@ -93,26 +96,34 @@ def run_experiment(
 ) -> ExperimentResult:
     """Return the result of training and scoring ``config`` on each fold that ``plan`` uses, one after the other.
 
-    Nothing of a fold's validation rows enters its training: datawide statistics come from its training rows.
+    Nothing of a fold's validation rows enters its training: datawide statistics come from its training rows, and
+    predicted targets from networks that did not see its patients (:mod:`hms_search.data.teachers`), unless the
+    configuration says ``optimistic``.
     ``on_epoch`` sees every validated epoch and may raise :class:`hms_search.errors.TrialStopped`.
 
     With ``out_dir``, the networks are kept there (:func:`weights_file`), and a call that was interrupted, however
     rudely, goes on after the last finished epoch when it is made again, to the same result; ``on_epoch`` sees the
     epochs of before, too.
 
-    Raises DataError where a fold has no validation row in the objective's stratum, TrainingError where training
+    Raises DataError, before anything is trained, where a fold has no validation row in the objective's stratum, a stage
+    no training row, or a predicted target is missing or would leak; TrainingError where training
     diverges or memory runs out, CheckpointError where ``out_dir`` holds another experiment.
     """
     _check_strata(store, plan, objective)
     target_device = device_of(device)
-    identity = fingerprint_of([config.to_dict(), store.fingerprint, plan.fingerprint, seed, objective])
+    slots = [
+        Slot(fold=fold, position=position, seed=_fold_seed(seed, fold), objective=objective)
+        for position, fold in enumerate(plan.use)
+    ]
+    curricula = [_curriculum(config.training, store, plan, slot) for slot in slots]
+    predicted = [curriculum.predictions.digest for curriculum in curricula if curriculum.predictions.digest]
+    identity = fingerprint_of([config.to_dict(), store.fingerprint, plan.fingerprint, seed, objective, *predicted])
     folds, pipelines, histograms = [], [], store.histograms()
-    for position, fold in enumerate(plan.use):
-        training, validation = plan.split(fold)
-        pipeline = config.pipeline.fit(histograms[training].sum(axis=0, dtype=np.int64))
-        slot = Slot(fold=fold, position=position, seed=_fold_seed(seed, fold), objective=objective)
-        run = _FoldRun(config, store, training, validation, pipeline, slot, target_device)
-        kept_in = None if out_dir is None else _fold_folder(out_dir, fold)
+    for slot, curriculum in zip(slots, curricula, strict=True):
+        pipeline = config.pipeline.fit(histograms[curriculum.rows].sum(axis=0, dtype=np.int64))
+        validation = InOrder(plan.split(slot.fold)[1], store.targets)
+        run = _FoldRun(config, store, curriculum, validation, pipeline, slot, target_device)
+        kept_in = None if out_dir is None else _fold_folder(out_dir, slot.fold)
         folds.append(run.train(on_epoch)[1] if kept_in is None else run.keep(kept_in, identity, on_epoch))
         pipelines.append(pipeline)
     rows = np.concatenate([fold.rows for fold in folds])
@@ -151,8 +162,8 @@ class _FoldRun:
 
     config: ExperimentConfig
     store: Samples
-    training: Int[np.ndarray, " train"]
-    validation: Int[np.ndarray, " validation"]
+    curriculum: Curriculum
+    validation: InOrder
     pipeline: InputPipeline
     slot: Slot
     device: torch.device
@@ -164,11 +175,10 @@ class _FoldRun:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.slot.seed)
             model = self.config.model.build(self.config.pipeline.resize)
-        shuffle = torch.Generator().manual_seed(self.slot.seed)
         size = self.config.training.batch_size
         result = fit(
             model,
-            Batches(self.store, self.training, self.pipeline, batch_size=size, device=self.device, shuffle=shuffle),
+            Batches(self.store, self.curriculum, self.pipeline, batch_size=size, device=self.device),
             Batches(self.store, self.validation, self.pipeline, batch_size=size, device=self.device),
             self.config.training,
             slot=self.slot,
@@ -191,6 +201,22 @@ class _FoldRun:
         for epoch in result_of(state).epochs:
             on_epoch(replace(epoch, position=self.slot.position))
         return result_of(state)
+
+
+def _curriculum(config: TrainingConfig, store: Samples, plan: Plan, slot: Slot) -> Curriculum:
+    training, validation = plan.split(slot.fold)
+
+    def predictions(soft: NoisyStudent | PseudoLabels | None, rows: Int[np.ndarray, " rows"]) -> Predicted:
+        if soft is None:
+            return None
+        pupils = Pupils(store.sample_ids, store.patients, rows, validation, slot.fold)
+        return predicted_targets(soft.oof, pupils, optimistic=soft.optimistic)
+
+    found = Predictions(
+        noisy_student=predictions(config.noisy_student, training),
+        pseudo_labels=predictions(config.pseudo_labels, training[~store.high[training]]),
+    )
+    return Curriculum(config, store, training, slot=slot, predictions=found)
 
 
 def _check_strata(store: Samples, plan: Plan, objective: Stratum) -> None:

@@ -26,6 +26,18 @@ class Samples(Protocol):
         """Vote distributions."""
 
     @property
+    def votes(self) -> Int[np.ndarray, "samples 6"]:
+        """Votes of each class."""
+
+    @property
+    def sample_ids(self) -> Int[np.ndarray, " samples"]:
+        """Id of each sample."""
+
+    @property
+    def groups(self) -> Int[np.ndarray, " samples"]:
+        """Number of the group of each sample; a pass of training sees one sample of each group."""
+
+    @property
     def high(self) -> Bool[np.ndarray, " samples"]:
         """Whether a sample belongs to the HIGH stratum."""
 
@@ -41,11 +53,52 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True)
+class Portion:
+    """Rows of a Store that one pass goes through, in this order, with their targets and their weights in the loss."""
+
+    rows: Int[np.ndarray, " rows"]
+    targets: Float[np.ndarray, "rows 6"]
+    weights: Float[np.ndarray, " rows"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Draw(Protocol):
+    """What each pass of some batches goes through."""
+
+    @property
+    def rows(self) -> Int[np.ndarray, " rows"]:
+        """Every row that a pass may hold."""
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """Where all chance comes from; its state is all that a draw carries from one pass to the next."""
+
+    def portion(self, epoch: int) -> Portion:
+        """Return what the pass of an epoch goes through."""
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """The same rows in the same order in each pass, with the votes as targets and equal weights: validation."""
+
+    rows: Int[np.ndarray, " rows"]
+    targets: Float[np.ndarray, "samples 6"]
+    generator: None = None
+
+    def portion(self, epoch: int) -> Portion:  # noqa: ARG002 - one signature for every draw
+        """Return all rows."""
+        return Portion(self.rows, self.targets[self.rows], np.ones(len(self.rows)))
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Images, vote distributions and Store rows of some samples, in the same order."""
+    """Images, target distributions, weights in the loss and Store rows of some samples, in the same order."""
 
     x: Float[Tensor, "batch 1 height width"]
     target: Float[Tensor, "batch 6"]
+    weight: Float[Tensor, " batch"]
     rows: Int[np.ndarray, " batch"]
 
 
@@ -53,11 +106,12 @@ class Batch:
 class _Loaded:
     groups: list[Tensor]
     target: Tensor
+    weight: Tensor
     rows: Int[np.ndarray, " batch"]
 
 
 class Batches:
-    """Batches over some rows of a Store; iterate as often as needed, then :meth:`close`.
+    """Batches over rows of a Store, pass after pass; :meth:`close` them in the end.
 
     While a batch is in use, a thread reads and stacks the next one from the memory-mapped file. Recordings of one
     length are stacked together, so a batch lists its rows by length. A single row that would be left over joins the
@@ -65,46 +119,41 @@ class Batches:
 
     Parameters
     ----------
-    store, rows
-        The Store and the rows to go through.
+    store, draw
+        The Store, and which of its rows a pass goes through.
     pipeline
         Runs on the device, once per batch and length.
-    shuffle
-        Draws a new order for each pass; None: the order of ``rows``.
     """
 
     def __init__(
         self,
         store: Samples,
-        rows: Int[np.ndarray, " rows"],
+        draw: Draw,
         pipeline: InputPipeline,
         *,
         batch_size: int,
         device: torch.device,
-        shuffle: torch.Generator | None = None,
     ) -> None:
-        if len(rows) == 0:
+        if len(draw.rows) == 0:
             raise DataError("batches need at least one row, found none; check the folds and the sampling rule")
-        self.store, self.rows, self.pipeline, self.device = store, rows, pipeline, device
-        self.shuffle = shuffle
-        starts = np.arange(batch_size, len(rows), batch_size)
-        self._starts = starts[:-1] if len(starts) and len(rows) - starts[-1] == 1 and batch_size > 1 else starts
-        self._targets = torch.from_numpy(np.ascontiguousarray(store.targets, dtype=np.float32))
+        self.store, self.draw, self.pipeline, self.device = store, draw, pipeline, device
+        self._batch_size = batch_size
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         if pipeline.config.resize is None:
             self._check_lengths()
 
-    def __len__(self) -> int:
-        return len(self._starts) + 1
-
     def __iter__(self) -> Iterator[Batch]:
-        order = self.rows
-        if self.shuffle is not None:
-            order = order[torch.randperm(len(order), generator=self.shuffle).numpy()]
+        return self.over(self.draw.portion(0))
+
+    def over(self, portion: Portion) -> Iterator[Batch]:
+        """Yield the batches of a pass, in as many as :meth:`count` says."""
+        targets = torch.from_numpy(np.ascontiguousarray(portion.targets, dtype=np.float32))
+        weights = torch.from_numpy(np.ascontiguousarray(portion.weights, dtype=np.float32))
         ahead: Future[_Loaded] | None = None
         try:
-            for rows in np.split(order, self._starts):
-                loaded, ahead = ahead, self._pool.submit(self._load, rows)
+            for places in np.split(np.arange(len(portion)), self._starts(len(portion))):
+                loaded = ahead
+                ahead = self._pool.submit(self._load, portion.rows[places], targets[places], weights[places])
                 if loaded is not None:
                     yield self._on_device(loaded.result())
             if ahead is not None:
@@ -113,28 +162,37 @@ class Batches:
             if ahead is not None:
                 ahead.cancel()
 
+    def count(self, portion: Portion) -> int:
+        """Return how many batches a pass has."""
+        return len(self._starts(len(portion))) + 1
+
     def close(self) -> None:
         """End the loading thread and wait for it."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _load(self, rows: Int[np.ndarray, " batch"]) -> _Loaded:
+    def _starts(self, n_rows: int) -> Int[np.ndarray, " starts"]:
+        starts = np.arange(self._batch_size, n_rows, self._batch_size)
+        return starts[:-1] if len(starts) and n_rows - starts[-1] == 1 and self._batch_size > 1 else starts
+
+    def _load(self, rows: Int[np.ndarray, " batch"], target: Tensor, weight: Tensor) -> _Loaded:
         by_length: dict[int, list[tuple[int, np.ndarray]]] = {}
-        for row in rows.tolist():
+        for place, row in enumerate(rows.tolist()):
             recording = self.store.spectrogram(row)
-            by_length.setdefault(len(recording), []).append((row, recording))
+            by_length.setdefault(len(recording), []).append((place, recording))
         groups = [torch.from_numpy(np.stack([recording for _, recording in group])) for group in by_length.values()]
-        grouped = np.array([row for group in by_length.values() for row, _ in group])
+        places = np.array([place for group in by_length.values() for place, _ in group])
         if self.device.type == "cuda":
             groups = [group.pin_memory() for group in groups]
-        return _Loaded(groups, self._targets[torch.from_numpy(grouped)], grouped)
+        return _Loaded(groups, target[places], weight[places], rows[places])
 
     def _on_device(self, loaded: _Loaded) -> Batch:
         images = [self.pipeline.forward(group.to(self.device, non_blocking=True)) for group in loaded.groups]
         x = images[0] if len(images) == 1 else torch.cat(images)
-        return Batch(x, loaded.target.to(self.device, non_blocking=True), loaded.rows)
+        target, weight = (part.to(self.device, non_blocking=True) for part in (loaded.target, loaded.weight))
+        return Batch(x, target, weight, loaded.rows)
 
     def _check_lengths(self) -> None:
-        lengths = sorted({len(self.store.spectrogram(row)) for row in self.rows.tolist()})
+        lengths = sorted({len(self.store.spectrogram(row)) for row in self.draw.rows.tolist()})
         if len(lengths) > 1:
             raise DataError(
                 f"recordings in one batch must have one length, found {lengths[0]} to {lengths[-1]} rows of time; "

@@ -186,6 +186,12 @@ def align(members: Sequence[OutOfFold]) -> tuple[OutOfFold, ...]:
     )
 
 
+def shared_patients(member: OutOfFold) -> Int[np.ndarray, " patients"]:
+    """Return the patients that lie in more than one fold."""
+    n_folds = member.samples.groupby("patient_id")["fold"].nunique()
+    return n_folds.index[n_folds > 1].to_numpy(dtype=np.int64)
+
+
 def _read_frame(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"no file {path}: expected out-of-fold predictions as .parquet or .csv")
@@ -230,8 +236,7 @@ def _check_rows(members: Sequence[OutOfFold]) -> None:
 
 
 def _check_patients(member: OutOfFold) -> None:
-    n_folds = member.samples.groupby("patient_id")["fold"].nunique()
-    shared = n_folds.index[n_folds > 1]
+    shared = shared_patients(member)
     if len(shared):
         raise DataError(
             f"member {member.name} has {len(shared)} patients in more than one fold: patient {few(shared)}; its "

@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from hms_search.component import Component
 from hms_search.training.optim import AdamW, Optimiser
 from hms_search.training.schedulers import Cosine, Scheduler, warmup_epochs
+from hms_search.training.soft import NoisyStudent, PseudoLabels
+from hms_search.training.stages import Span, Stage, spans_of
+from hms_search.training.weights import RowWeights, Unweighted
 
 
 class TrainingConfig(Component):
@@ -15,9 +18,20 @@ class TrainingConfig(Component):
     Attributes
     ----------
     epochs, batch_size
-        Passes over the training rows, and rows per step.
+        Passes over the training rows in all stages together, and rows per step.
     optimiser, scheduler
         See :mod:`hms_search.training.optim` and :mod:`hms_search.training.schedulers`.
+    stages
+        Rows and schedules that change on the way, see :mod:`hms_search.training.stages`; none: one stage, all rows.
+    sampler
+        ``none``: each row once per epoch. ``balanced``: as many rows per epoch, drawn with replacement, so that each
+        class is the consensus of equally many.
+    weights
+        See :mod:`hms_search.training.weights`.
+    label_smoothing
+        e in (1 - e) target + e / 6, for training only.
+    noisy_student, pseudo_labels
+        See :mod:`hms_search.training.soft`.
     gradient_clip
         Largest norm of the gradient of all parameters together, or null.
     amp
@@ -35,6 +49,12 @@ class TrainingConfig(Component):
     batch_size: int = Field(16, ge=1)
     optimiser: Optimiser = AdamW()
     scheduler: Scheduler = Cosine()
+    stages: tuple[Stage, ...] = ()
+    sampler: Literal["none", "balanced"] = "none"
+    weights: RowWeights = Unweighted()
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    noisy_student: NoisyStudent | None = None
+    pseudo_labels: PseudoLabels | None = None
     gradient_clip: float | None = Field(None, gt=0)
     amp: Literal["auto", "off", "bfloat16", "float16"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
@@ -42,9 +62,30 @@ class TrainingConfig(Component):
 
     @model_validator(mode="after")
     def _warms_up_in_time(self) -> Self:
-        warmup = warmup_epochs(self.scheduler)
-        if warmup >= self.epochs:
-            raise ValueError(
-                f"scheduler.warmup_epochs must be below epochs, found {warmup:g} with epochs {self.epochs}"
-            )
+        shared = 0
+        for number, span in enumerate(self.spans):
+            if span.stage.has_own_schedule:
+                name = f"stages.{number}: " if span.stage.scheduler else f"stages.{number}: training's "
+                _check_warmup(span.stage.scheduler or self.scheduler, span.epochs, name)
+            else:
+                shared += span.epochs
+        if shared:
+            _check_warmup(self.scheduler, shared, "")
         return self
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The epochs of each stage."""
+        return spans_of(self.stages, self.epochs)
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether the validated rows may have had a part in the training that they score."""
+        soft = (self.noisy_student, self.pseudo_labels)
+        return self.select == "best" or any(part is not None and part.optimistic for part in soft)
+
+
+def _check_warmup(scheduler: Scheduler, epochs: int, name: str) -> None:
+    warmup = warmup_epochs(scheduler)
+    if warmup >= epochs:
+        raise ValueError(f"{name}scheduler.warmup_epochs must be below epochs, found {warmup:g} with epochs {epochs}")

@@ -12,7 +12,7 @@ from hms_search.data.batches import Batches
 from hms_search.errors import TrainingError
 from hms_search.training.losses import kl_divergence
 from hms_search.training.precision import Precision
-from hms_search.training.schedulers import Schedule
+from hms_search.training.stages import StagedSchedule
 
 DIVERGED = 10 * math.log(6)
 """A mean loss above this is no longer training: ten times the loss of calling all six classes equally likely."""
@@ -27,7 +27,7 @@ class Learner:
 
     model: nn.Module
     optimiser: optim.Optimizer
-    schedule: Schedule
+    schedule: StagedSchedule
     precision: Precision
     gradient_clip: float | None
 
@@ -35,16 +35,19 @@ class Learner:
 def train_epoch(learner: Learner, batches: Batches, epoch: int) -> tuple[float, float]:
     """Return the mean training loss over the rows of an epoch, and the learning rate of its last batch.
 
-    The loss of a row is taken while the weights change, at the row's own batch. Raises TrainingError where it diverges.
+    The loss of a row is its KL times its weight, against the target it is trained on, which may be smoothed or
+    predicted; it is taken while the network changes, at the row's own batch. The loss of a batch is the sum over its
+    rows, divided by their number. Raises TrainingError where it diverges.
     """
     learner.model.train()
     total = torch.zeros((), dtype=torch.float64, device=batches.device)
     seen, lr = 0, math.nan
-    for number, batch in enumerate(batches):
-        lr = learner.schedule.set(epoch, number)
+    portion = batches.draw.portion(epoch)
+    for number, batch in enumerate(batches.over(portion)):
+        lr = learner.schedule.set(epoch, number, batches.count(portion))
         with learner.precision.autocast:
             logits = learner.model(batch.x)
-        loss = kl_divergence(logits, batch.target).mean()
+        loss = (batch.weight * kl_divergence(logits, batch.target)).mean()
         learner.precision.step(loss, learner.optimiser, learner.model.parameters(), gradient_clip=learner.gradient_clip)
         total += loss.detach() * len(batch.rows)
         seen += len(batch.rows)

@@ -50,7 +50,7 @@ class FoldProgress:
         learner.precision.restore(state["scaler"])
         epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         for epoch in epochs:
-            learner.schedule.epoch_ended(train=epoch.train_loss, validation=epoch.value)
+            learner.schedule.epoch_ended(epoch.epoch, train=epoch.train_loss, validation=epoch.value)
         _restore_random(state["random"], train)
         kept = state["selected"]
         return cls(epochs, None if kept is None else _selected(kept, epochs))
@@ -92,11 +92,11 @@ def _selected(state: Mapping[str, Any], epochs: list[Epoch]) -> Selected:
 
 
 def _random_state(train: Batches) -> dict[str, Any]:
-    cuda = train.device.type == "cuda"
+    cuda, generator = train.device.type == "cuda", train.draw.generator
     return {
         "cpu": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(train.device) if cuda else None,
-        "shuffle": None if train.shuffle is None else train.shuffle.get_state(),
+        "shuffle": None if generator is None else generator.get_state(),
     }
 
 
@@ -104,5 +104,5 @@ def _restore_random(state: Mapping[str, Any], train: Batches) -> None:
     torch.set_rng_state(state["cpu"])
     if state["cuda"] is not None and train.device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], train.device)
-    if train.shuffle is not None:
-        train.shuffle.set_state(state["shuffle"])
+    if train.draw.generator is not None:
+        train.draw.generator.set_state(state["shuffle"])

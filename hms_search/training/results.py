@@ -22,8 +22,9 @@ class Slot:
 class Epoch:
     """One validated epoch, counted from 0.
 
-    ``value`` is the validation KL on the objective's stratum, ``lr`` the rate of the epoch's last batch, ``position``
-    the place of the fold among the folds in use.
+    ``value`` is the validation KL on the objective's stratum, ``train_loss`` what was minimised: the mean weighted KL
+    against the targets of training (:func:`hms_search.training.passes.train_epoch`), ``lr`` the rate of the epoch's
+    last batch, ``position`` the place of the fold among the folds in use.
     """
 
     fold: int
@@ -46,7 +47,8 @@ class Epoch:
 class FoldResult:
     """A trained fold: value, metrics and class probabilities of its validation rows at the selected epoch.
 
-    ``optimistic`` says that the epoch was chosen on the rows that it is scored on.
+    ``optimistic`` says that these rows may have had a part in what they score: in the choice of the epoch, or in the
+    training of what predicted soft targets.
     """
 
     fold: int

@@ -145,20 +145,20 @@ Scheduler = Annotated[Cosine | Plateau | OneCycle | Step | Constant, Field(discr
 
 
 class Schedule:
-    """Sets an optimiser's learning rate before every batch of a run of ``epochs`` x ``batches``."""
+    """Sets an optimiser's learning rate before every batch of a run of ``epochs``; to start from ``lr`` if given."""
 
-    def __init__(self, scheduler: Scheduler, optimiser: optim.Optimizer, *, epochs: int, batches: int) -> None:
+    def __init__(
+        self, scheduler: Scheduler, optimiser: optim.Optimizer, *, epochs: int, lr: float | None = None
+    ) -> None:
         self._scheduler = scheduler
         self._optimiser = optimiser
-        self._base = [float(group["lr"]) for group in optimiser.param_groups]
-        self._epochs, self._batches = epochs, batches
+        self._base = [float(group["lr"]) if lr is None else lr for group in optimiser.param_groups]
+        self._epochs = epochs
         self._monitored: tuple[float, ...] = ()
 
-    def set(self, epoch: int, batch: int) -> float:
-        """Set the rates for a batch and return the first parameter group's."""
-        moment = Moment(
-            epoch, self._epochs, batch, self._batches, warmup_epochs(self._scheduler), monitored=self._monitored
-        )
+    def set(self, epoch: int, batch: int, batches: int) -> float:
+        """Set the rates for a batch, one of the epoch's ``batches``, and return the first parameter group's."""
+        moment = Moment(epoch, self._epochs, batch, batches, warmup_epochs(self._scheduler), monitored=self._monitored)
         for group, base in zip(self._optimiser.param_groups, self._base, strict=True):
             group["lr"] = self._scheduler.lr(base, moment)
         return float(self._optimiser.param_groups[0]["lr"])

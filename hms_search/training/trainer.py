@@ -16,7 +16,7 @@ from hms_search.training.passes import Learner, predict, train_epoch
 from hms_search.training.precision import Precision, memory_format
 from hms_search.training.progress import FoldProgress, Selected
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
-from hms_search.training.schedulers import Schedule
+from hms_search.training.stages import StagedSchedule
 
 
 def fit(
@@ -88,7 +88,7 @@ def _fit(
         value=selected.epoch.value,
         epochs=tuple(progress.epochs),
         selected_epoch=selected.epoch.epoch,
-        optimistic=config.select == "best",
+        optimistic=config.optimistic,
         rows=selected.rows,
         probabilities=selected.probabilities,
         metrics=selected.epoch.metrics,
@@ -123,7 +123,7 @@ def _epoch(
         lr=lr,
     )
     progress.epochs.append(epoch)
-    learner.schedule.epoch_ended(train=train_loss, validation=epoch.value)
+    learner.schedule.epoch_ended(number, train=train_loss, validation=epoch.value)
     if config.select == "last" or progress.selected is None or epoch.value < progress.selected.epoch.value:
         weights = _copy_of_weights(learner.model) if config.select == "best" else None
         progress.selected = Selected(epoch, rows, probabilities, weights)
@@ -134,7 +134,7 @@ def _learner(model: nn.Module, train: Batches, config: TrainingConfig) -> Learne
     model.to(device=train.device)
     model.to(memory_format=memory_format(config))
     optimiser = config.optimiser.build(model.parameters())
-    schedule = Schedule(config.scheduler, optimiser, epochs=config.epochs, batches=len(train))
+    schedule = StagedSchedule(config.spans, config.scheduler, optimiser)
     return Learner(model, optimiser, schedule, Precision(config.amp, train.device), config.gradient_clip)
 
 
@@ -150,7 +150,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _out_of_memory(train: Batches, config: TrainingConfig) -> str:
     resize = train.pipeline.config.resize
-    shape = resize or train.store.spectrogram(int(train.rows[0])).shape[::-1]
+    shape = resize or train.store.spectrogram(int(train.draw.rows[0])).shape[::-1]
     return (
         f"out of memory on {train.device} with training.batch_size {config.batch_size} and images of "
         f"{shape[0]} x {shape[1]}; lower training.batch_size or pipeline.resize"

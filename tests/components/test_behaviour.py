@@ -130,10 +130,10 @@ def test_an_optimiser_moves_every_parameter_and_lowers_the_loss(optimiser: Optim
 @pytest.mark.parametrize(("epochs", "batches"), [(1, 1), (2, 3), (9, 100)])
 def test_a_schedule_gives_every_batch_a_rate_it_can_learn_with(scheduler: Scheduler, epochs: int, batches: int) -> None:
     steps = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    schedule = Schedule(scheduler, steps, epochs=epochs, batches=batches)
+    schedule = Schedule(scheduler, steps, epochs=epochs)
     for epoch in range(epochs):
         for batch in range(batches):
-            rate = schedule.set(epoch, batch)
+            rate = schedule.set(epoch, batch, batches)
             assert math.isfinite(rate)
             assert 0 < rate <= 0.1 * (1 + 1e-9)
             assert steps.param_groups[0]["lr"] == rate

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hms_search.data.batches import Batches
+from hms_search.data.batches import Batches, InOrder, Portion
 from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.errors import DataError
 
@@ -27,6 +27,19 @@ class Recorded:
         raise AssertionError("batches have no use for histograms")
 
 
+class Shuffled:
+    """All rows in an order of its own for each epoch; the weight of a row is twice its number."""
+
+    generator = None
+
+    def __init__(self, rows: np.ndarray, targets: np.ndarray, seed: int) -> None:
+        self.rows, self.targets, self.seed = rows, targets, seed
+
+    def portion(self, epoch: int) -> Portion:
+        rows = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+        return Portion(rows, self.targets[rows], 2.0 * rows)
+
+
 def batches_of(
     store: Recorded,
     rows: np.ndarray | None = None,
@@ -35,11 +48,11 @@ def batches_of(
     seed: int | None = None,
     resize: list[int] | None = None,
 ) -> Batches:
+    rows = np.arange(len(store.lengths)) if rows is None else rows
+    draw = InOrder(rows, store.targets) if seed is None else Shuffled(rows, store.targets, seed)
     config = {"resize": resize, "normalise": {"name": "none"}}
     pipeline = SpectrogramPipeline.model_validate(config).fit(np.zeros(0, dtype=np.int64))
-    shuffle = None if seed is None else torch.Generator().manual_seed(seed)
-    rows = np.arange(len(store.lengths)) if rows is None else rows
-    return Batches(store, rows, pipeline, batch_size=size, device=torch.device("cpu"), shuffle=shuffle)
+    return Batches(store, draw, pipeline, batch_size=size, device=torch.device("cpu"))
 
 
 def rows_in(batches: Batches) -> list[list[int]]:
@@ -53,19 +66,32 @@ def test_images_targets_and_rows_of_a_batch_belong_together_for_recordings_of_an
         assert batch.x.shape == (len(batch.rows), 1, 16, 8)
         np.testing.assert_allclose(batch.x.mean(dim=(1, 2, 3)), batch.rows / 10, atol=1e-3)
         np.testing.assert_array_equal(batch.target, store.targets[batch.rows])
+        np.testing.assert_array_equal(batch.weight, 2 * batch.rows)
         seen += batch.rows.tolist()
     assert sorted(seen) == list(range(7))
 
 
-def test_each_pass_is_shuffled_anew_and_the_seed_repeats_them_all() -> None:
+def test_a_pass_goes_through_what_the_draw_says_for_its_epoch() -> None:
     store = Recorded([30] * 12)
-    first, second = batches_of(store, seed=0), batches_of(store, seed=0)
-    passes = [rows_in(first), rows_in(first)]
-    assert passes[0] != passes[1]
-    assert passes == [rows_in(second), rows_in(second)]
+    batches = batches_of(store, seed=0)
+    for epoch in (0, 3):
+        portion = batches.draw.portion(epoch)
+        assert np.concatenate([batch.rows for batch in batches.over(portion)]).tolist() == portion.rows.tolist()
 
 
-def test_without_a_generator_the_order_is_that_of_the_rows() -> None:
+def test_a_row_may_come_more_than_once_in_a_pass() -> None:
+    batches = batches_of(Recorded([30, 40, 30]), resize=[16, 8])
+    portion = Portion(np.array([1, 0, 1, 1, 2]), np.tile(np.arange(5.0)[:, None], 6), np.arange(5.0))
+    seen = [
+        (row, weight)
+        for batch in batches.over(portion)
+        for row, weight in zip(batch.rows.tolist(), batch.weight.tolist(), strict=True)
+    ]
+    assert sorted(seen) == [(0, 1), (1, 0), (1, 2), (1, 3), (2, 4)]
+
+
+def test_validation_keeps_the_order_of_the_rows_and_weighs_them_alike() -> None:
+    assert all((batch.weight == 1).all() for batch in batches_of(Recorded([30] * 5)))
     assert rows_in(batches_of(Recorded([30] * 9), np.array([7, 1, 8, 0, 2]), size=2)) == [[7, 1], [8, 0, 2]]
 
 
@@ -73,7 +99,7 @@ def test_without_a_generator_the_order_is_that_of_the_rows() -> None:
 def test_a_row_that_would_be_alone_joins_the_batch_before_it(n: int, sizes: list[int]) -> None:
     batches = batches_of(Recorded([30] * n))
     assert [len(rows) for rows in rows_in(batches)] == sizes
-    assert len(batches) == len(sizes)
+    assert batches.count(batches.draw.portion(0)) == len(sizes)
 
 
 def test_batches_of_one_are_made_when_asked_for() -> None:

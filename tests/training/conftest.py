@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from hms_search.data.batches import Batches
+from hms_search.data.batches import Batches, InOrder
 from hms_search.eeg.histogram import count_log_power
 from hms_search.eeg.pipeline import SpectrogramPipeline
+from hms_search.training.config import TrainingConfig
+from hms_search.training.curriculum import Curriculum
+from hms_search.training.results import Slot
+
+PLAIN = TrainingConfig()
 
 
 class MemoryStore:
@@ -21,6 +26,8 @@ class MemoryStore:
         classes = np.arange(n) % 6
         self.targets = 0.9 * np.eye(6)[classes] + 0.1 / 6
         self.high = np.arange(n) % 4 == 0
+        self.votes = np.eye(6, dtype=np.int64)[classes] * np.where(self.high, 12, 3)[:, None]
+        self.sample_ids = self.groups = np.arange(n)
         self.patients = np.arange(n) // 2
         self.recordings = []
         for label in classes:
@@ -45,10 +52,17 @@ def batches() -> Callable[..., Batches]:
     """Makes batches over rows of a store, shuffled where a seed is given."""
 
     def make(
-        store: MemoryStore, rows: np.ndarray, *, seed: int | None = None, resize: tuple[int, int] = (32, 32)
+        store: MemoryStore,
+        rows: np.ndarray,
+        *,
+        seed: int | None = None,
+        resize: tuple[int, int] = (32, 32),
+        config: TrainingConfig = PLAIN,
     ) -> Batches:
         pipeline = SpectrogramPipeline(resize=resize).fit(np.zeros(0, dtype=np.int64))
-        shuffle = None if seed is None else torch.Generator().manual_seed(seed)
-        return Batches(store, rows, pipeline, batch_size=8, device=torch.device("cpu"), shuffle=shuffle)
+        draw = (
+            InOrder(rows, store.targets) if seed is None else Curriculum(config, store, rows, slot=Slot(0, seed=seed))
+        )
+        return Batches(store, draw, pipeline, batch_size=8, device=torch.device("cpu"))
 
     return make

@@ -18,10 +18,10 @@ def optimiser() -> torch.optim.Optimizer:
 
 def rates(scheduler: Scheduler, epochs: int, batches: int = 1, losses: list[float] | None = None) -> list[float]:
     """The learning rate of every batch."""
-    schedule = Schedule(scheduler, optimiser(), epochs=epochs, batches=batches)
+    schedule = Schedule(scheduler, optimiser(), epochs=epochs)
     seen = []
     for epoch in range(epochs):
-        seen += [schedule.set(epoch, batch) for batch in range(batches)]
+        seen += [schedule.set(epoch, batch, batches) for batch in range(batches)]
         loss = losses[epoch] if losses else 1.0
         schedule.epoch_ended(train=loss, validation=-loss)
     return seen

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from hms_search.data.batches import Batches
+from hms_search.data.batches import Batches, InOrder
 from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.errors import ConfigError, TrainingError, TrialStopped
 from hms_search.training.config import TrainingConfig
@@ -202,7 +202,8 @@ def test_a_warm_up_must_end_before_training_does() -> None:
 def test_a_network_learns_on_a_gpu_in_every_precision(store, amp: str) -> None:
     def on_gpu(rows: np.ndarray) -> Batches:
         pipeline = SpectrogramPipeline(resize=(32, 32)).fit(np.zeros(0, dtype=np.int64))
-        return Batches(store, rows, pipeline, batch_size=8, device=torch.device("cuda"))
+        draw = InOrder(rows, store.targets)
+        return Batches(store, draw, pipeline, batch_size=8, device=torch.device("cuda"))
 
     result = fit(network(), on_gpu(TRAIN), on_gpu(VALIDATION), config(epochs=6, amp=amp), slot=Slot(0))
     assert result.value < 0.7 * result.epochs[0].value
