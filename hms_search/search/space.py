@@ -97,6 +97,8 @@ class _Edge:
 class SearchSpace(Component):
     """What a study searches: ``base``, a complete experiment, and ``parameters``, dotted paths into it.
 
+    The entries of a list go by their place: ``training.optimiser.betas.0``, ``pipeline.filters.1.high_hz``.
+
     Loading one with :meth:`from_document` puts every bound and every choice, alone and in pairs, into the base and
     validates the result, so that no trial can fail for a misspelt path or a bound outside a field's range.
     """
@@ -220,9 +222,9 @@ def _check_range(parameter: Float | Int) -> None:
 
 
 def _paths_in(content: Any, prefix: str = "") -> Iterator[str]:
-    for key, value in content.items():
+    for key, value in enumerate(content) if isinstance(content, list) else content.items():
         yield f"{prefix}{key}"
-        if isinstance(value, dict):
+        if isinstance(value, dict | list):
             yield from _paths_in(value, f"{prefix}{key}.")
 
 
@@ -237,10 +239,15 @@ def _nearest_path(path: str, known: list[str]) -> str:
 
 def _value_at(content: Any, path: str) -> Any:
     for key in path.split("."):
-        content = content[key]
+        content = content[int(key) if isinstance(content, list) else key]
     return content
 
 
-def _replaced(content: dict[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
+def _replaced(content: Any, keys: list[str], value: Any) -> Any:
+    """Return content with the value at a path replaced; a list's entries go by their place."""
+    if isinstance(content, list):
+        place = int(keys[0])
+        inner = value if len(keys) == 1 else _replaced(content[place], keys[1:], value)
+        return [*content[:place], inner, *content[place + 1 :]]
     inner = value if len(keys) == 1 else _replaced(content[keys[0]], keys[1:], value)
     return {**content, keys[0]: inner}

@@ -123,3 +123,14 @@ def test_searching_a_component_and_a_path_inside_it_is_an_error() -> None:
     assert message.startswith("small.yaml:14: ")
     assert "lies inside parameters.training.scheduler" in message
     assert "search one of the two" in message
+
+
+def test_the_entries_of_a_list_are_searched_by_their_place() -> None:
+    written = document().with_setting("parameters.training.optimiser.betas.0={type: float, low: 0.4, high: 0.95}")
+    space = SearchSpace.from_document(written)
+    assert space.baseline()["training.optimiser.betas.0"] == 0.5
+    suggested = space.config({"training.optimiser.betas.0": 0.9})
+    assert suggested.training.optimiser.betas == (0.9, 0.999)  # type: ignore[union-attr]
+    assert space.base.training.optimiser.betas == (0.5, 0.999)  # type: ignore[union-attr]
+    assert "betas.0 high" in fault("parameters.training.optimiser.betas.0={type: float, low: 0.4, high: 1.5}")
+    assert "no such path in base" in fault("parameters.training.optimiser.betas.2={type: float, low: 0.4, high: 0.5}")
