@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hms_search.augment.batch import SFREQ, Recordings
+from hms_search.augment.batch import Recordings
 from hms_search.augment.draws import Probability, acting, some_of, uniform
 from hms_search.component import Component, Field
+from hms_search.eeg.dft import SFREQ
 from hms_search.eeg.montage import SCALP
 
 

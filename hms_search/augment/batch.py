@@ -10,10 +10,8 @@ from torch import Tensor
 Change = Callable[[Tensor], Tensor]
 Mix = Callable[[Tensor, Tensor], Tensor]
 
-SFREQ = 200
-"""Samples of EEG per second."""
-SECONDS_PER_ROW = 2
-"""Distance of the rows of a 10-minute spectrogram."""
+ROW_S = 2.0
+"""Seconds from one row of a 10-minute spectrogram to the next."""
 
 
 @dataclass(frozen=True)

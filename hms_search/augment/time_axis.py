@@ -10,9 +10,10 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hms_search.augment.batch import SECONDS_PER_ROW, SFREQ, Recordings, each
+from hms_search.augment.batch import ROW_S, Recordings, each
 from hms_search.augment.draws import Probability, acting, uniform
 from hms_search.component import Component, Field, model_validator
+from hms_search.eeg.dft import SFREQ
 
 
 class TimeResample(Component):
@@ -83,13 +84,11 @@ class WindowShift(Component):
         rows = acting(self.p, len(batch), generator)
         shift_s = uniform(-self.largest_s, self.largest_s, len(rows), generator)
 
-        def moved(x: Tensor, per_second: float) -> Tensor:
-            steps = (shift_s * per_second).round().long().to(x.device)
+        def moved(x: Tensor, step_s: float) -> Tensor:
+            steps = (shift_s / step_s).round().long().to(x.device)
             return _at(x, _inside(torch.arange(x.shape[1], device=x.device) - steps[:, None], x.shape[1]))
 
-        return batch.changed(
-            rows, eeg=lambda x: moved(x, float(SFREQ)), log_power=lambda x: moved(x, 1 / SECONDS_PER_ROW)
-        )
+        return batch.changed(rows, eeg=lambda x: moved(x, 1 / SFREQ), log_power=lambda x: moved(x, ROW_S))
 
 
 class EdgeDropout(Component):
