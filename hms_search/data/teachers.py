@@ -73,11 +73,6 @@ def write_teacher(folder: Path, fold: int, oof: OutOfFold, held_out: Sequence[in
         partial.write_text(json.dumps({"held_out_patients": sorted(map(int, held_out))}), encoding="utf-8")
 
 
-def has_teacher(folder: Path, fold: int) -> bool:
-    """Return whether :func:`write_teacher` has finished a fold's file."""
-    return _file(folder, fold).with_suffix(".json").is_file()
-
-
 def predicted_targets(source: Path, pupils: Pupils, *, optimistic: bool) -> Float[np.ndarray, "samples 6"]:
     """Return the predictions for a fold's training rows, NaN in every other row.
 

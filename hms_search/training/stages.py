@@ -71,7 +71,7 @@ def spans_of(stages: Sequence[Stage], epochs: int) -> tuple[Span, ...]:
     given = sum(stage.epochs or 0 for stage in stages)
     if open_stages > 1:
         raise ValueError(f"stages: epochs may be left out of one stage, found {open_stages} without; give the others")
-    if given != epochs and not (open_stages and given < epochs):
+    if given >= epochs if open_stages else given != epochs:
         least = f"{given} and one open" if open_stages else str(given)
         raise ValueError(
             f"stages: their epochs must add up to training.epochs, found {least} with epochs {epochs}; "

@@ -150,8 +150,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _out_of_memory(train: Batches, config: TrainingConfig) -> str:
     resize = train.pipeline.config.resize
-    shape = resize or train.store.spectrogram(int(train.draw.rows[0])).shape[::-1]
+    shape = resize or train.store.recording(int(train.draw.rows[0])).shape[::-1]
+    what = f"{'images' if resize else 'recordings'} of {shape[0]} x {shape[1]}"
     return (
-        f"out of memory on {train.device} with training.batch_size {config.batch_size} and images of "
-        f"{shape[0]} x {shape[1]}; lower training.batch_size or pipeline.resize"
+        f"out of memory on {train.device} with training.batch_size {config.batch_size} and {what}; "
+        "lower training.batch_size or pipeline.resize"
     )

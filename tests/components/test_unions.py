@@ -5,6 +5,7 @@ from typing import Annotated, Any, get_args, get_origin
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from hms_search.augment import Augmentation
 from hms_search.component import Component
 from hms_search.data.folds import Folds
 from hms_search.data.sampling import Sampling
@@ -17,12 +18,15 @@ from hms_search.search.pruners import Pruner
 from hms_search.search.samplers import Sampler
 from hms_search.training.optim import Optimiser
 from hms_search.training.schedulers import Scheduler
+from hms_search.training.weights import RowWeights
 
 UNIONS: dict[str, Any] = {
+    "augmentation": Augmentation,
     "normalise": Normalise,
     "model": Model,
     "optimiser": Optimiser,
     "scheduler": Scheduler,
+    "row weights": RowWeights,
     "sampling": Sampling,
     "folds": Folds,
     "sampler": Sampler,

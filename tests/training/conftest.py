@@ -35,7 +35,7 @@ class MemoryStore:
             x[:, 60 * label : 60 * label + 60] += 6
             self.recordings.append(x)
 
-    def spectrogram(self, row: int) -> np.ndarray:
+    def recording(self, row: int) -> np.ndarray:
         return self.recordings[row]
 
     def histograms(self) -> np.ndarray:
@@ -58,11 +58,12 @@ def batches() -> Callable[..., Batches]:
         seed: int | None = None,
         resize: tuple[int, int] = (32, 32),
         config: TrainingConfig = PLAIN,
+        batch_size: int = 8,
     ) -> Batches:
         pipeline = SpectrogramPipeline(resize=resize).fit(np.zeros(0, dtype=np.int64))
         draw = (
             InOrder(rows, store.targets) if seed is None else Curriculum(config, store, rows, slot=Slot(0, seed=seed))
         )
-        return Batches(store, draw, pipeline, batch_size=8, device=torch.device("cpu"))
+        return Batches(store, draw, pipeline, batch_size=batch_size, device=torch.device("cpu"))
 
     return make
