@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hms_search.augment.batch import Recordings
 from hms_search.augment.draws import Probability, acting, some_of, uniform
+from hms_search.augment.reference import common_part
 from hms_search.component import Component, Field
 from hms_search.eeg.dft import SFREQ
 from hms_search.eeg.montage import SCALP
@@ -18,7 +19,8 @@ class NarrowBandPass(Component):
 
     3rd place, p 0.2, up to 8 of 16 derivations, 0-2 Hz to 10-20 Hz, Butterworth of order 2. The gain is SciPy's
     ``butter(2, [low, high], "band", fs=200)``; it is applied in the frequency domain, to the window continued by its
-    mirror image, so without a delay (there causal). Missing samples count as the electrode's mean and stay missing.
+    mirror image, so without a delay (there causal). What all electrodes have in common is not filtered: it would no
+    longer cancel in the differences. Missing samples count as the electrode's mean and stay missing.
     """
 
     acts_on: ClassVar[tuple[str, ...]] = ("eeg",)
@@ -40,8 +42,9 @@ class NarrowBandPass(Component):
         def filtered(x: Tensor) -> Tensor:
             sample, electrode = samples.to(x.device), electrodes.to(x.device)
             low, high = low_hz.to(x.device)[sample], high_hz.to(x.device)[sample]
-            x = x.float().clone()
-            x[sample, :, electrode] = band_passed(x[sample, :, electrode], low, high)
+            common = common_part(x)[sample, :, 0]
+            x = x.to(torch.float32, copy=True)
+            x[sample, :, electrode] = common + band_passed(x[sample, :, electrode] - common, low, high)
             return x
 
         return batch.changed(rows, eeg=filtered)

@@ -5,18 +5,20 @@ from typing import ClassVar, Literal
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional
 
 from hms_search.augment.batch import Images, Recordings
 from hms_search.augment.draws import Probability, acting, some_of
+from hms_search.augment.reference import common_part
 from hms_search.component import Component, Field
 from hms_search.eeg.montage import ELECTRODES, SCALP
 
 
 class ElectrodeDrop(Component):
-    """One to ``most`` of the 19 scalp electrodes become 0 microvolts.
+    """One to ``most`` of the 19 scalp electrodes have no signal of their own, only what all have in common.
 
     The 3rd place drops derivations, see :class:`PlaneDrop`, 1 to 8 of 16 with p 0.5. An electrode belongs to two of
-    them or more, so half as many here; the number is ours.
+    them or more, so half as many here; the number is ours, and so is the common part in the place of 0 microvolts.
     """
 
     acts_on: ClassVar[tuple[str, ...]] = ("eeg",)
@@ -25,11 +27,13 @@ class ElectrodeDrop(Component):
     most: int = Field(4, ge=1, le=len(SCALP))
 
     def forward(self, batch: Recordings, generator: torch.Generator) -> Recordings:
-        """Return the batch with electrodes missing in some recordings."""
+        """Return the batch with electrodes dropped in some recordings."""
         rows = acting(self.p, len(batch), generator)
         dropped = some_of(len(SCALP), 1, self.most, len(rows), generator)
-        dropped = torch.nn.functional.pad(dropped, (0, len(ELECTRODES) - len(SCALP)))
-        return batch.changed(rows, eeg=lambda x: x.masked_fill(dropped.to(x.device)[:, None], 0))
+        dropped = functional.pad(dropped, (0, len(ELECTRODES) - len(SCALP)))
+        return batch.changed(
+            rows, eeg=lambda x: torch.where(dropped.to(x.device)[:, None], common_part(x).to(x.dtype), x)
+        )
 
 
 class PlaneDrop(Component):

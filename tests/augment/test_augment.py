@@ -194,3 +194,17 @@ def test_augmentations_act_in_order_each_at_its_place(recordings: MakeRecordings
         torch.testing.assert_close(value, expected, rtol=0, atol=0)
     masked = masking.forward(seen, generator.manual_seed(1)).x
     torch.testing.assert_close(augment_images(seen, both, generator.manual_seed(1)).x, masked, rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("member", named([*ON_RECORDINGS, *ON_IMAGES], but=["edge_noise"]))  # drawn on the device
+def test_a_batch_on_a_gpu_with_a_generator_on_the_cpu_becomes_what_it_does_on_the_cpu(
+    member: Any, batch_for: Any
+) -> None:
+    batch = batch_for(member)
+    on_gpu = replace(batch, **{name: value.cuda() for name, value in tensors(batch).items()})
+    after, expected = tensors(applied(member, on_gpu)), tensors(applied(member, batch))
+    for name in expected:
+        assert after[name].is_cuda
+        torch.testing.assert_close(after[name].cpu(), expected[name], rtol=1e-4, atol=1e-3)
