@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -55,17 +56,18 @@ class Basis(NamedTuple):
 
 
 def power(
-    x: Float[Tensor, "signal time"], frames: Frames, basis: Basis, *, detrend: bool = False
-) -> Float[Tensor, "signal freq frame"]:
+    x: Float[Tensor, "batch derivation time"], frames: Frames, basis: Basis, *, detrend: bool = False
+) -> Float[Tensor, "batch derivation freq frame"]:
     """Return |sum_n w_n x_n e^(-2 pi i f n / 200)|^2 of each frame and frequency, in squared units of the signal.
 
     ``detrend`` takes each frame's mean off before the window, as ``scipy.signal.spectrogram`` does.
     """
-    n_signals = len(x)
-    even, odd = _folded(_framed(x, frames), n_half=basis.cosines.shape[1], detrend=detrend)
-    real = torch.bmm(basis.cosines.expand(n_signals, -1, -1), even.mT)
-    imaginary = torch.bmm(basis.sines.expand(n_signals, -1, -1), odd.mT)
-    return real.square_().add_(imaginary.square_())
+    signals = rearrange(x, "batch derivation time -> (batch derivation) time")
+    even, odd = _folded(_framed(signals, frames), n_half=basis.cosines.shape[1], detrend=detrend)
+    real = torch.bmm(basis.cosines.expand(len(signals), -1, -1), even.mT)
+    imaginary = torch.bmm(basis.sines.expand(len(signals), -1, -1), odd.mT)
+    squares = real.square_().add_(imaginary.square_())
+    return rearrange(squares, "(batch derivation) freq frame -> batch derivation freq frame", batch=len(x))
 
 
 @lru_cache(maxsize=64)

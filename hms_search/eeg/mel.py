@@ -4,11 +4,12 @@ import math
 from typing import Literal
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from hms_search.component import Component, Field
+from hms_search.eeg.chains import chain_means
+from hms_search.eeg.contrast import with_contrasts
 from hms_search.eeg.dft import SFREQ, Frames, by_chunks, fourier_basis, power
 from hms_search.eeg.mel_bands import Mel, mel_bands
 
@@ -37,16 +38,14 @@ class ChainMel(Component):
             raise ValueError("chain_mel needs a montage with chains, found none: choose deotte, or log_mel")
         if x.shape[2] < self.frames:
             raise ValueError(f"chain_mel needs a sample per frame ({self.frames}), found {x.shape[2]} samples")
-        members = [derivation for chain in chains for derivation in chain]
-        sizes = [len(chain) for chain in chains]
         hop = x.shape[2] // self.frames
         count = 1 + x.shape[2] // hop  # librosa's frames: also those that are cut off count for the maximum
 
-        def transform(part: Tensor) -> Tensor:
-            planes = _scaled_decibels(part[:, members], self.mel, hop=hop, count=count)[..., : self.frames]
-            return torch.stack([chain.mean(dim=1) for chain in torch.split(planes, sizes, dim=1)], dim=1)
+        def decibels(part: Tensor) -> Tensor:
+            return _scaled_decibels(part, self.mel, hop=hop, count=count)[..., : self.frames]
 
-        return by_chunks(transform, x, _values_each(self.mel, len(members), count))
+        values_each = _values_each(self.mel, x.shape[1], count)
+        return by_chunks(lambda part: chain_means(decibels, part, chains), x, values_each)
 
 
 class LogMel(Component):
@@ -59,6 +58,8 @@ class LogMel(Component):
         100}, or with n_fft 512, n_mels 64, high_hz 30 and a hop of 32.
     hop_length
         Samples between frames.
+    contrasts
+        Whether the planes of :func:`hms_search.eeg.contrast.with_contrasts` follow those of the derivations.
     reference
         ``maximum``: decibels relative to the derivation's maximum, whatever its amplitude. ``unit``: relative to 1,
         squared units of the signal, so that amplitudes stay comparable.
@@ -68,15 +69,17 @@ class LogMel(Component):
     mel: Mel = Mel()
     hop_length: int = Field(39, ge=1)
     reference: Literal["maximum", "unit"] = "maximum"
+    contrasts: bool = False
 
     def forward(
-        self, x: Float[Tensor, "batch derivation time"], _chains: tuple[tuple[int, ...], ...]
-    ) -> Float[Tensor, "batch derivation freq frame"]:
-        """Return one plane per derivation, with 1 + time // hop_length frames."""
+        self, x: Float[Tensor, "batch derivation time"], chains: tuple[tuple[int, ...], ...]
+    ) -> Float[Tensor, "batch plane freq frame"]:
+        """Return one plane per derivation, or three, with 1 + time // hop_length frames."""
         count = 1 + x.shape[2] // self.hop_length
 
         def transform(part: Tensor) -> Tensor:
-            return _scaled_decibels(part, self.mel, hop=self.hop_length, count=count, reference=self.reference)
+            planes = _scaled_decibels(part, self.mel, hop=self.hop_length, count=count, reference=self.reference)
+            return with_contrasts(planes, chains) if self.contrasts else planes
 
         return by_chunks(transform, x, _values_each(self.mel, x.shape[1], count))
 
@@ -90,26 +93,24 @@ def _scaled_decibels(
     reference: Literal["maximum", "unit"] = "maximum",
 ) -> Float[Tensor, "batch derivation mel frame"]:
     """Return (dB + top_db / 2) / (top_db / 2), with decibels relative to the derivation's maximum or to 1."""
-    signals = rearrange(x, "batch derivation time -> (batch derivation) time")
-    energy = _mel_power(signals, mel, hop=hop, count=count)
-    peak = energy.amax(dim=(1, 2), keepdim=True).clamp_(min=_LOWEST_POWER)
+    energy = _mel_power(x, mel, hop=hop, count=count)
+    peak = energy.amax(dim=(2, 3), keepdim=True).clamp_(min=_LOWEST_POWER)
     floor = (peak * 10 ** (-mel.top_db / 10)).clamp_(min=_LOWEST_POWER)
     log_energy = torch.maximum(energy, floor, out=energy).log_()
     per_e = _DECIBELS_PER_E / (mel.top_db / 2)
     offset = 1 - per_e * peak.log() if reference == "maximum" else torch.ones_like(peak)
-    scaled = torch.add(offset, log_energy, alpha=per_e, out=log_energy)
-    return rearrange(scaled, "(batch derivation) mel frame -> batch derivation mel frame", batch=len(x))
+    return torch.add(offset, log_energy, alpha=per_e, out=log_energy)
 
 
 def _mel_power(
-    signals: Float[Tensor, "signal time"], mel: Mel, *, hop: int, count: int
-) -> Float[Tensor, "signal mel frame"]:
-    bands = mel_bands(mel, signals.device)
+    x: Float[Tensor, "batch derivation time"], mel: Mel, *, hop: int, count: int
+) -> Float[Tensor, "batch derivation mel frame"]:
+    bands = mel_bands(mel, x.device)
     frames = Frames(taps=mel.win_length, hop=hop, start=-mel.win_length // 2, count=count)
-    bins = power(signals, frames, fourier_basis("hann", mel.win_length, bands.frequencies, signals.device))
-    energy = bins.index_select(1, bands.bins[0]).mul_(bands.weights[0])
+    bins = power(x, frames, fourier_basis("hann", mel.win_length, bands.frequencies, x.device))
+    energy = bins.index_select(2, bands.bins[0]).mul_(bands.weights[0])
     for tap, weight in zip(bands.bins[1:], bands.weights[1:], strict=True):
-        energy.addcmul_(bins.index_select(1, tap), weight)
+        energy.addcmul_(bins.index_select(2, tap), weight)
     return energy
 
 
