@@ -67,7 +67,7 @@ Layout = Annotated[Stack | Channels | Restack | Grid, Field(discriminator="name"
 
 
 def beside(
-    left: Float[Tensor, "batch channel height left"], right: Float[Tensor, "batch channel height right"]
+    left: Float[Tensor, "batch channel height left"], right: Float[Tensor, "batch channel2 height2 right"]
 ) -> Float[Tensor, "batch channel height width"]:
     """Return two images as one, side by side; raises ValueError where channels or heights differ.
 
