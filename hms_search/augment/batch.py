@@ -10,9 +10,6 @@ from torch import Tensor
 Change = Callable[[Tensor], Tensor]
 Mix = Callable[[Tensor, Tensor], Tensor]
 
-ROW_S = 2.0
-"""Seconds from one row of a 10-minute spectrogram to the next."""
-
 
 @dataclass(frozen=True)
 class Recordings:

@@ -10,9 +10,10 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hms_search.augment.batch import ROW_S, Recordings, each
+from hms_search.augment.batch import Recordings, each
 from hms_search.augment.draws import Probability, acting, uniform
 from hms_search.component import Component, Field, model_validator
+from hms_search.data.hms import SPECTROGRAM_STEP_S
 from hms_search.eeg.dft import SFREQ
 
 
@@ -88,7 +89,9 @@ class WindowShift(Component):
             steps = (shift_s / step_s).round().long().to(x.device)
             return _at(x, _inside(torch.arange(x.shape[1], device=x.device) - steps[:, None], x.shape[1]))
 
-        return batch.changed(rows, eeg=lambda x: moved(x, 1 / SFREQ), log_power=lambda x: moved(x, ROW_S))
+        return batch.changed(
+            rows, eeg=lambda x: moved(x, 1 / SFREQ), log_power=lambda x: moved(x, float(SPECTROGRAM_STEP_S))
+        )
 
 
 class EdgeDropout(Component):
