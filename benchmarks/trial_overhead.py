@@ -85,7 +85,7 @@ def training_part(options: argparse.Namespace) -> list[Figure]:
     """Time trials and bare training in turn and return their ratio."""
     config = ExperimentConfig.model_validate(
         {
-            "pipeline": {"resize": options.size},
+            "pipeline": {"source": "spectrogram", "resize": options.size},
             "model": {"name": "timm", "backbone": options.backbone},
             "training": {"epochs": 2, "batch_size": 16},
         }
@@ -170,7 +170,7 @@ SMALL_STUDY = {
     "space": {
         "name": "overhead",
         "base": {
-            "pipeline": {"resize": [32, 48]},
+            "pipeline": {"source": "spectrogram", "resize": [32, 48]},
             "model": {"name": "timm", "backbone": "test_resnet"},
             "training": {"epochs": 2, "batch_size": 16},
         },

@@ -153,7 +153,7 @@ def _components_in(annotation: Any) -> Iterator[type[Component]]:
 def _tags_of(component: type[Component]) -> set[str]:
     return {
         str(value)
-        for key in ("name", "type")
+        for key in ("name", "type", "source")
         if key in component.model_fields
         for value in get_args(component.model_fields[key].annotation)
     }

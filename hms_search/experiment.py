@@ -3,17 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from hms_search.component import Component, fingerprint_of
+from hms_search.augment import Augmentation
+from hms_search.augment.augmenter import Augmenter
+from hms_search.component import Component, fingerprint_of, model_validator
 from hms_search.data.batches import Batches, InOrder, Samples
+from hms_search.data.fitting import fit_pipeline
 from hms_search.data.teachers import Pupils, predicted_targets
-from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
+from hms_search.eeg.pipeline import SpectrogramPipeline
+from hms_search.eeg.pipelines import FittedPipeline, Pipeline, input_shape
 from hms_search.errors import DataError
 from hms_search.models import Model, save_weights
 from hms_search.models.device import device_of
@@ -28,9 +32,24 @@ from hms_search.training.trainer import fit
 
 
 class ExperimentConfig(Component):
-    """All that defines an experiment but its data, folds and seed; what a search space varies."""
+    """All that defines an experiment but its data, folds and seed; what a search space varies.
 
-    pipeline: SpectrogramPipeline = SpectrogramPipeline()
+    ``augmentations`` change training samples at random, one after the other.
+    """
+
+    pipeline: Pipeline = SpectrogramPipeline()
+    augmentations: tuple[Augmentation, ...] = ()
+
+    @model_validator(mode="after")
+    def _augmentations_act(self) -> Self:
+        there = {"image", "eeg" if self.pipeline.source == "eeg" else "log_power"}
+        idle = [one.name for one in self.augmentations if one.p and not there & set(one.acts_on)]
+        if idle:
+            raise ValueError(
+                f"augmentations {', '.join(idle)} do not act on source {self.pipeline.source}; remove them, or set p: 0"
+            )
+        return self
+
     model: Model
     training: TrainingConfig = TrainingConfig()
 
@@ -73,7 +92,7 @@ class ExperimentResult:
     metrics: dict[str, float]
     rows: Int[np.ndarray, " rows"]
     probabilities: Float[np.ndarray, "rows 6"]
-    pipelines: tuple[InputPipeline, ...]
+    pipelines: tuple[FittedPipeline, ...]
     objective: Stratum
     seed: int
 
@@ -118,9 +137,9 @@ def run_experiment(
     curricula = [_curriculum(config.training, store, plan, slot) for slot in slots]
     predicted = [curriculum.predictions.digest for curriculum in curricula if curriculum.predictions.digest]
     identity = fingerprint_of([config.to_dict(), store.fingerprint, plan.fingerprint, seed, objective, *predicted])
-    folds, pipelines, histograms = [], [], store.histograms()
+    folds, pipelines = [], []
     for slot, curriculum in zip(slots, curricula, strict=True):
-        pipeline = config.pipeline.fit(histograms[curriculum.rows].sum(axis=0, dtype=np.int64))
+        pipeline = fit_pipeline(config.pipeline, store, curriculum.rows, device=target_device)
         validation = InOrder(plan.split(slot.fold)[1], store.targets)
         run = _FoldRun(config, store, curriculum, validation, pipeline, slot, target_device)
         kept_in = None if out_dir is None else _fold_folder(out_dir, slot.fold)
@@ -164,7 +183,7 @@ class _FoldRun:
     store: Samples
     curriculum: Curriculum
     validation: InOrder
-    pipeline: InputPipeline
+    pipeline: FittedPipeline
     slot: Slot
     device: torch.device
 
@@ -172,13 +191,16 @@ class _FoldRun:
         self, on_epoch: Callable[[Epoch], None], checkpoint: Checkpoint | None = None
     ) -> tuple[nn.Module, FoldResult]:
         """Return the trained network and its result."""
+        channels, image = input_shape(self.pipeline)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.slot.seed)
-            model = self.config.model.build(self.config.pipeline.resize)
+            model = self.config.model.build(image, channels=channels)
         size = self.config.training.batch_size
+        augmentations = self.config.augmentations
+        augment = Augmenter(augmentations, self.pipeline.config.source) if augmentations else None
         result = fit(
             model,
-            Batches(self.store, self.curriculum, self.pipeline, batch_size=size, device=self.device),
+            Batches(self.store, self.curriculum, self.pipeline, batch_size=size, device=self.device, augment=augment),
             Batches(self.store, self.validation, self.pipeline, batch_size=size, device=self.device),
             self.config.training,
             slot=self.slot,

@@ -57,7 +57,7 @@ class AFewRows:
 
 def small(**changes: dict[str, object]) -> ExperimentConfig:
     parts: dict[str, dict[str, object]] = {
-        "pipeline": {"resize": [32, 32], "normalise": {"name": "datawide"}},
+        "pipeline": {"source": "spectrogram", "resize": [32, 32], "normalise": {"name": "datawide"}},
         "model": {"name": "timm", "backbone": "resnet10t", "dropout": 0.1},
         "training": {"epochs": 2, "batch_size": 8},
     }

@@ -46,7 +46,7 @@ def plan(store: Store) -> FoldPlan:
 def config(training: dict[str, object]) -> ExperimentConfig:
     return ExperimentConfig.model_validate(
         {
-            "pipeline": {"resize": [32, 32], "normalise": {"name": "datawide"}},
+            "pipeline": {"source": "spectrogram", "resize": [32, 32], "normalise": {"name": "datawide"}},
             "model": {"name": "timm", "backbone": "test_resnet", "dropout": 0.3},
             "training": {"epochs": 3, "batch_size": 8, **training},
         }

@@ -19,8 +19,8 @@ class Augmenter:
     def recordings(
         self, x: Tensor, target: Tensor, weight: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return recordings of the source's kind, targets and weights, changed."""
-        eeg, log_power = (x, None) if self.source == "eeg" else (None, x)
+        """Return recordings of the source's kind as float32, targets and weights, changed."""
+        eeg, log_power = (x.float(), None) if self.source == "eeg" else (None, x.float())
         changed = augment_recordings(Recordings(eeg, log_power, target, weight), self.augmentations, generator)
         found = changed.eeg if self.source == "eeg" else changed.log_power
         assert found is not None

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from hms_search.eeg.pipeline import InputPipeline
+from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.errors import DataError
 
 
@@ -45,8 +45,8 @@ class Samples(Protocol):
     def patients(self) -> Int[np.ndarray, " samples"]:
         """Patient of each sample."""
 
-    def spectrogram(self, row: int) -> Float[np.ndarray, "time 400"]:
-        """Natural-log power of a sample."""
+    def recording(self, row: int) -> np.ndarray:
+        """Return a sample as the pipeline takes it: log power ``[time, 400]``, or microvolts ``[10000, 20]``."""
 
     def histograms(self) -> Integer[np.ndarray, "samples counts"]:
         """Histogram of each sample's log power."""
@@ -92,11 +92,25 @@ class InOrder:
         return Portion(self.rows, self.targets[self.rows], np.ones(len(self.rows)))
 
 
+class Augment(Protocol):
+    """Random changes of training samples, before and after the input pipeline; all chance comes from the generator."""
+
+    def recordings(
+        self, x: Tensor, target: Tensor, weight: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return recordings, targets and weights, changed."""
+
+    def images(
+        self, x: Tensor, target: Tensor, weight: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images, targets and weights, changed."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Images, target distributions, weights in the loss and Store rows of some samples, in the same order."""
 
-    x: Float[Tensor, "batch 1 height width"]
+    x: Float[Tensor, "batch channel height width"]
     target: Float[Tensor, "batch 6"]
     weight: Float[Tensor, " batch"]
     rows: Int[np.ndarray, " batch"]
@@ -123,21 +137,24 @@ class Batches:
         The Store, and which of its rows a pass goes through.
     pipeline
         Runs on the device, once per batch and length.
+    augment
+        Changes training samples at random, by the draw's generator; None: nothing is changed.
     """
 
     def __init__(
         self,
         store: Samples,
         draw: Draw,
-        pipeline: InputPipeline,
+        pipeline: FittedPipeline,
         *,
         batch_size: int,
         device: torch.device,
+        augment: Augment | None = None,
     ) -> None:
         if len(draw.rows) == 0:
             raise DataError("batches need at least one row, found none; check the folds and the sampling rule")
         self.store, self.draw, self.pipeline, self.device = store, draw, pipeline, device
-        self._batch_size = batch_size
+        self._batch_size, self._augment = batch_size, augment
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         if pipeline.config.resize is None:
             self._check_lengths()
@@ -177,7 +194,7 @@ class Batches:
     def _load(self, rows: Int[np.ndarray, " batch"], target: Tensor, weight: Tensor) -> _Loaded:
         by_length: dict[int, list[tuple[int, np.ndarray]]] = {}
         for place, row in enumerate(rows.tolist()):
-            recording = self.store.spectrogram(row)
+            recording = self.store.recording(row)
             by_length.setdefault(len(recording), []).append((place, recording))
         groups = [torch.from_numpy(np.stack([recording for _, recording in group])) for group in by_length.values()]
         places = np.array([place for group in by_length.values() for place, _ in group])
@@ -186,13 +203,26 @@ class Batches:
         return _Loaded(groups, target[places], weight[places], rows[places])
 
     def _on_device(self, loaded: _Loaded) -> Batch:
-        images = [self.pipeline.forward(group.to(self.device, non_blocking=True)) for group in loaded.groups]
-        x = images[0] if len(images) == 1 else torch.cat(images)
+        groups = [group.to(self.device, non_blocking=True) for group in loaded.groups]
         target, weight = (part.to(self.device, non_blocking=True) for part in (loaded.target, loaded.weight))
+        if self._augment is None or self.draw.generator is None:
+            return Batch(self._images(groups), target, weight, loaded.rows)
+        sizes = [len(group) for group in groups]
+        parts = [
+            self._augment.recordings(*part, self.draw.generator)
+            for part in zip(groups, torch.split(target, sizes), torch.split(weight, sizes), strict=True)
+        ]
+        x = self._images([part[0] for part in parts])
+        target, weight = (torch.cat([part[place] for part in parts]) for place in (1, 2))
+        x, target, weight = self._augment.images(x, target, weight, self.draw.generator)
         return Batch(x, target, weight, loaded.rows)
 
+    def _images(self, groups: list[Tensor]) -> Tensor:
+        images = [self.pipeline.forward(group) for group in groups]
+        return images[0] if len(images) == 1 else torch.cat(images)
+
     def _check_lengths(self) -> None:
-        lengths = sorted({len(self.store.spectrogram(row)) for row in self.draw.rows.tolist()})
+        lengths = sorted({len(self.store.recording(row)) for row in self.draw.rows.tolist()})
         if len(lengths) > 1:
             raise DataError(
                 f"recordings in one batch must have one length, found {lengths[0]} to {lengths[-1]} rows of time; "

@@ -136,6 +136,10 @@ class Store:
         """Return a sample's microvolts in the electrodes' file order, NaN where missing or off the file."""
         return self._window("eeg", row, EEG_WINDOW)
 
+    def recording(self, row: int) -> np.ndarray:
+        """Return a sample's spectrogram or EEG: what the Store was opened for."""
+        return self.spectrogram(row) if self.source == "spectrogram" else self.eeg(row)
+
     def histograms(self) -> Int[np.ndarray, "samples counts"]:
         """Return :func:`count_log_power` of every sample's spectrogram, uint32.
 

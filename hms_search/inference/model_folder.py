@@ -22,7 +22,8 @@ from torch import nn
 
 from hms_search.component import Component
 from hms_search.data.atomic import replacing
-from hms_search.eeg.pipeline import PIPELINE_VERSION, InputPipeline
+from hms_search.eeg.pipeline import PIPELINE_VERSION
+from hms_search.eeg.pipelines import FittedPipeline, input_shape
 from hms_search.ensemble.blends import Blend, FittedBlend, StackingBlend
 from hms_search.errors import CheckpointError
 from hms_search.models import Model
@@ -38,7 +39,7 @@ class NetworkFile(Component):
 
     file: str
     model: Model
-    pipeline: InputPipeline
+    pipeline: FittedPipeline
     fold: int
     seed: int
 
@@ -135,7 +136,8 @@ def load_network(folder: Path, network: NetworkFile) -> nn.Module:
     """
     file = folder / network.file
     with torch.random.fork_rng(devices=[]):
-        module = network.model.build(network.pipeline.config.resize)
+        channels, size = input_shape(network.pipeline)
+        module = network.model.build(size, channels=channels)
     try:
         module.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError) as error:

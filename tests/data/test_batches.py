@@ -19,7 +19,7 @@ class Recorded:
         self.patients = np.arange(len(lengths))
         self.reads: list[int] = []
 
-    def spectrogram(self, row: int) -> np.ndarray:
+    def recording(self, row: int) -> np.ndarray:
         self.reads.append(row)
         return np.full((self.lengths[row], 400), row / 10, dtype=np.float16)
 

@@ -60,7 +60,12 @@ def test_a_folds_network_predicts_its_validation_rows_as_the_experiment_reported
 ) -> None:
     config = ExperimentConfig.model_validate(
         {
-            "pipeline": {"resize": [32, 48], "normalise": {"name": normalise}, "gap_fill": "mean"},
+            "pipeline": {
+                "source": "spectrogram",
+                "resize": [32, 48],
+                "normalise": {"name": normalise},
+                "gap_fill": "mean",
+            },
             "model": {"name": "timm", "backbone": "test_resnet", "dropout": 0.3},
             "training": {"epochs": 1, "batch_size": 8, "optimiser": {"name": "adamw", "lr": 3e-3}},
         }

@@ -1,0 +1,45 @@
+"""Fitting an input pipeline: the statistics and coefficients it needs, from training rows only."""
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from hms_search.data.batches import Samples
+from hms_search.eeg.eeg_pipeline import EegPipeline, FittedEegPipeline, needs_moments
+from hms_search.eeg.filter_design import sections_of
+from hms_search.eeg.histogram import Moments
+from hms_search.eeg.pipelines import FittedPipeline, Pipeline
+
+_AT_A_TIME = 32
+
+
+def fit_pipeline(
+    pipeline: Pipeline, store: Samples, rows: Int[np.ndarray, " rows"], *, device: torch.device
+) -> FittedPipeline:
+    """Return a pipeline fitted on the training rows of a Store.
+
+    Of spectrograms the data-wide statistics come from the stored histograms; of EEG from one pass over the rows, on the
+    device, and only where the normalisation asks for them.
+    """
+    if not isinstance(pipeline, EegPipeline):
+        return pipeline.fit(store.histograms()[rows].sum(axis=0, dtype=np.int64))
+    fitted = pipeline.fit([sections_of(wanted) for wanted in pipeline.filters])
+    if not needs_moments(pipeline):
+        return fitted
+    return pipeline.fit(fitted.sections, _moments(fitted, store, rows, device))
+
+
+def _moments(
+    fitted: FittedEegPipeline, store: Samples, rows: Int[np.ndarray, " rows"], device: torch.device
+) -> Moments:
+    """Return mean and population standard deviation of the rows' images, as the sums of two passes in one."""
+    count, total, squares = 0, 0.0, 0.0
+    for first in range(0, len(rows), _AT_A_TIME):
+        recordings = np.stack([store.recording(row) for row in rows[first : first + _AT_A_TIME].tolist()])
+        with torch.inference_mode():
+            images = fitted.unnormalised(torch.from_numpy(recordings).to(device)).double()
+        count += images.numel()
+        total += float(images.sum())
+        squares += float(images.square().sum())
+    mean = total / count
+    return Moments(mean, float(np.sqrt(max(squares / count - mean**2, 0.0))), count)
