@@ -28,6 +28,7 @@ _BIPOLAR: dict[str, tuple[str, ...]] = {
     # His labels are LL, LP, RP, RR. RP is the right *lateral* chain and RR the right parasagittal one, while the files'
     # RP is the right parasagittal region. Radboud's labels are the anatomical ones.
     "deotte": (_LEFT_LATERAL, _LEFT_PARASAGITTAL, _RIGHT_LATERAL, _RIGHT_PARASAGITTAL),
+    "radboud": (_LEFT_LATERAL, _LEFT_PARASAGITTAL, _RIGHT_PARASAGITTAL, _RIGHT_LATERAL),
     "double_banana": (_LEFT_LATERAL, _RIGHT_LATERAL, _LEFT_PARASAGITTAL, _RIGHT_PARASAGITTAL, "Fz-Cz Cz-Pz"),
     "double_banana_16": (_LEFT_LATERAL, _RIGHT_LATERAL, _LEFT_PARASAGITTAL, _RIGHT_PARASAGITTAL),
     "interleaved16": (
@@ -60,7 +61,8 @@ class Bipolar(Component):
     ----------
     name
         ``deotte``: four chains of four, left lateral, left parasagittal, right lateral, right parasagittal, front to
-        back (Deotte's EEG spectrograms).
+        back (Deotte's EEG spectrograms). ``radboud``: the same from left to right, the right parasagittal chain before
+        the right lateral one (Radboud's).
         ``double_banana``, ``double_banana_16``: the same chains in the order of the files' regions LL, RL, LP, RP, with
         and without the two midline differences.
         ``interleaved16``: the same 16, left and right in turn (3rd place).
@@ -72,6 +74,7 @@ class Bipolar(Component):
 
     name: Literal[
         "deotte",
+        "radboud",
         "double_banana",
         "double_banana_16",
         "interleaved16",
