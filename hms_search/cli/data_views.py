@@ -1,6 +1,7 @@
 """What ``hms-search data`` prints."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hms_search.cli.progress import duration
+from hms_search.component import Component
 from hms_search.data.check import CheckReport
-from hms_search.data.hms import ELECTRODES, REGIONS, Kind, kind_of, read_eeg, read_spectrogram
+from hms_search.data.fitting import fit_pipeline
+from hms_search.data.hms import ELECTRODES, REGIONS, Kind, kind_of, middle_of, read_eeg, read_spectrogram, to_microvolts
 from hms_search.data.prepare import PrepareReport
 from hms_search.data.synthetic import SyntheticReport
 from hms_search.document import Document, parse_yaml, read_yaml
 from hms_search.eeg.histogram import count_log_power, log_power
 from hms_search.eeg.normalise import Datawide
-from hms_search.eeg.pipeline import SpectrogramPipeline
+from hms_search.eeg.pipelines import Pipeline
 from hms_search.errors import ConfigError, DataError
 
 _STYLES = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -71,25 +74,44 @@ def print_file(file: Path) -> None:
 
 
 def print_steps(file: Path, space: Path | None, settings: tuple[str, ...]) -> None:
-    """Print shape, mean, std, min and max of a spectrogram after each step of a pipeline."""
-    pipeline = _pipeline(space, settings)
-    kind, power = _read(file)
+    """Print shape, mean, std, min and max of a recording after each step of a pipeline."""
+    kind, values = _read(file)
+    pipeline = _pipeline(space, settings, kind)
     if kind != pipeline.source:
         raise ConfigError(
             f"{file} is an {kind} file, the pipeline's source is {pipeline.source}; give a file of that kind"
         )
-    logs = log_power(power)
     console = Console(highlight=False)
-    fitted = pipeline.fit(count_log_power(logs))
     if isinstance(pipeline.normalise, Datawide):
         console.print("datawide statistics are this file's own here; a study takes them from its training folds")
-    rows = fitted.steps(torch.from_numpy(logs)[None])
-    console.print(_statistics_table("step", ((name, values[0].numpy()) for name, values in rows), shapes=True))
+    recording = log_power(values) if kind == "spectrogram" else middle_of(to_microvolts(values))
+    fitted = fit_pipeline(pipeline, _OneRecording(recording), np.zeros(1, dtype=np.int64), device=torch.device("cpu"))
+    rows = fitted.steps(torch.from_numpy(recording)[None])
+    console.print(_statistics_table("step", ((name, x[0].float().numpy()) for name, x in rows), shapes=True))
 
 
-def _pipeline(space: Path | None, settings: tuple[str, ...]) -> SpectrogramPipeline:
+class PipelineChoice(Component):
+    """A pipeline of any source, as a file or the command line writes it."""
+
+    pipeline: Pipeline
+
+
+@dataclass(frozen=True)
+class _OneRecording:
+    """What fitting a pipeline reads of a Store, for a single recording."""
+
+    values: np.ndarray
+
+    def recording(self, _row: int) -> np.ndarray:
+        return self.values
+
+    def histograms(self) -> np.ndarray:
+        return count_log_power(self.values)[None]
+
+
+def _pipeline(space: Path | None, settings: tuple[str, ...], kind: Kind) -> Pipeline:
     if space is None:
-        document = parse_yaml("source: spectrogram", source="pipeline")
+        document = parse_yaml(f"source: {kind}", source="pipeline")
     else:
         content = read_yaml(space)
         try:
@@ -98,7 +120,8 @@ def _pipeline(space: Path | None, settings: tuple[str, ...]) -> SpectrogramPipel
             raise ConfigError(f"{space}: no base.pipeline; give a search space's file") from None
     for setting in settings:
         document = document.with_setting(setting)
-    return SpectrogramPipeline.from_document(document)
+    places = {("pipeline", *path): place for path, place in document.places.items()}
+    return PipelineChoice.from_document(Document({"pipeline": document.content}, places)).pipeline
 
 
 def _read(file: Path) -> tuple[Kind, np.ndarray]:
@@ -109,8 +132,8 @@ def _read(file: Path) -> tuple[Kind, np.ndarray]:
 
 
 def _statistics_table(label: str, groups: Iterable[tuple[str, np.ndarray]], *, shapes: bool = False) -> Table:
-    table = Table()
-    table.add_column(label)
+    table = Table(pad_edge=False)
+    table.add_column(label, no_wrap=True)
     for name in (*(("shape",) if shapes else ()), "mean", "std", "min", "max", "missing", "infinite"):
         table.add_column(name, justify="right")
     for name, values in groups:
@@ -118,5 +141,5 @@ def _statistics_table(label: str, groups: Iterable[tuple[str, np.ndarray]], *, s
         numbers = [finite.mean(), finite.std(), finite.min(), finite.max()] if finite.size else [np.nan] * 4
         shape = (" x ".join(map(str, values.shape)),) if shapes else ()
         counts = (int(np.isnan(values).sum()), int(np.isinf(values).sum()))
-        table.add_row(name, *shape, *(f"{number:.5f}" for number in numbers), *map(str, counts))
+        table.add_row(name, *shape, *(f"{number:.5g}" for number in numbers), *map(str, counts))
     return table

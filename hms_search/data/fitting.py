@@ -1,10 +1,11 @@
 """Fitting an input pipeline: the statistics and coefficients it needs, from training rows only."""
 
+from typing import Protocol
+
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
-from hms_search.data.batches import Samples
 from hms_search.eeg.eeg_pipeline import EegPipeline, FittedEegPipeline, needs_moments
 from hms_search.eeg.filter_design import sections_of
 from hms_search.eeg.histogram import Moments
@@ -13,8 +14,18 @@ from hms_search.eeg.pipelines import FittedPipeline, Pipeline
 _AT_A_TIME = 32
 
 
+class Recorded(Protocol):
+    """What fitting reads of a :class:`hms_search.data.store.Store`."""
+
+    def recording(self, row: int) -> np.ndarray:
+        """Return a sample as the pipeline takes it."""
+
+    def histograms(self) -> Integer[np.ndarray, "samples counts"]:
+        """Return the histogram of each sample's log power; asked for where the samples are spectrograms."""
+
+
 def fit_pipeline(
-    pipeline: Pipeline, store: Samples, rows: Int[np.ndarray, " rows"], *, device: torch.device
+    pipeline: Pipeline, store: Recorded, rows: Int[np.ndarray, " rows"], *, device: torch.device
 ) -> FittedPipeline:
     """Return a pipeline fitted on the training rows of a Store.
 
@@ -30,7 +41,7 @@ def fit_pipeline(
 
 
 def _moments(
-    fitted: FittedEegPipeline, store: Samples, rows: Int[np.ndarray, " rows"], device: torch.device
+    fitted: FittedEegPipeline, store: Recorded, rows: Int[np.ndarray, " rows"], device: torch.device
 ) -> Moments:
     """Return mean and population standard deviation of the rows' images, as the sums of two passes in one."""
     count, total, squares = 0, 0.0, 0.0

@@ -150,6 +150,22 @@ def to_microvolts(signal: Float[np.ndarray, "n_times 20"]) -> Float16[np.ndarray
     return signal.astype("<f2")
 
 
+def middle_of(signal: Float16[np.ndarray, "n_times 20"]) -> Float16[np.ndarray, "10000 20"]:
+    """Return the middle 50 s of an EEG, NaN where they lie off it."""
+    return window_of(signal, (len(signal) - EEG_WINDOW) // 2, EEG_WINDOW)
+
+
+def window_of(
+    recording: Float16[np.ndarray, "rows columns"], start: int, length: int
+) -> Float16[np.ndarray, "window columns"]:
+    """Return ``length`` rows of a recording from ``start``, NaN where they lie outside it."""
+    window = np.full((length, recording.shape[1]), np.nan, dtype=recording.dtype)
+    inside = recording[max(start, 0) : max(start + length, 0)]
+    first = max(-start, 0)
+    window[first : first + len(inside)] = inside
+    return window
+
+
 def kind_of(path: Path) -> Kind:
     """Return what kind of recording a file is, by its columns; raises DataError where it is neither."""
     try:

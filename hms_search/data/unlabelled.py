@@ -13,13 +13,14 @@ from jaxtyping import Float16, Int
 
 from hms_search.data.findings import few
 from hms_search.data.hms import (
-    EEG_WINDOW,
     FOLDERS,
     SPECTROGRAM_WINDOW,
     Kind,
+    middle_of,
     read_log_power,
     read_microvolts,
     read_table,
+    window_of,
 )
 from hms_search.data.middle import middle_windows
 from hms_search.errors import DataError
@@ -73,15 +74,14 @@ class Unlabelled:
                 f"spectrogram {line.file.stem}: the window of eeg {line.eeg_id} begins at row {line.start}, "
                 f"outside the file's {len(recording)} rows"
             )
-        return _window(recording, line.start, SPECTROGRAM_WINDOW)
+        return window_of(recording, line.start, SPECTROGRAM_WINDOW)
 
     def microvolts(self, row: int) -> Float16[np.ndarray, "10000 20"]:
         """Return the middle 50 s of a row's EEG as the Store has it, NaN where missing or off the file.
 
         Raises DataError, with id and reason, where its file cannot be used.
         """
-        signal = read_microvolts(self.eegs / f"{self.lines[row].eeg_id}.parquet")
-        return _window(signal, (len(signal) - EEG_WINDOW) // 2, EEG_WINDOW)
+        return middle_of(read_microvolts(self.eegs / f"{self.lines[row].eeg_id}.parquet"))
 
     def recording(self, row: int, kinds: Collection[Kind]) -> dict[Kind, np.ndarray]:
         """Return what a model looks at of a row: its spectrogram's log power, its EEG's microvolts, or both."""
@@ -156,17 +156,6 @@ def _of_train(root: Path) -> Unlabelled:
             start = int(windows.loc[eeg_id, "spectrogram_start"])
             lines.append(Line(int(eeg_id), folder / f"{number}.parquet", start))
     return Unlabelled(root / FOLDERS["eeg"], tuple(lines), notice)
-
-
-def _window(
-    recording: Float16[np.ndarray, "rows columns"], start: int, length: int
-) -> Float16[np.ndarray, "window columns"]:
-    """Return ``length`` rows from ``start``, NaN where they lie outside the file."""
-    window = np.full((length, recording.shape[1]), np.nan, dtype=recording.dtype)
-    inside = recording[max(start, 0) : start + length]
-    first = max(-start, 0)
-    window[first : first + len(inside)] = inside
-    return window
 
 
 def _id_faults(ids: "pd.Series[str]") -> Iterator[str]:

@@ -84,9 +84,18 @@ def test_a_missing_folder_or_file_is_one_clear_line(hms_search: CommandLine, arg
     assert len(output.strip().splitlines()) == 1
 
 
-def test_an_eeg_file_is_refused_by_the_spectrogram_pipeline(hms_search: CommandLine, recordings: Path) -> None:
+def test_an_eeg_file_is_followed_through_its_own_pipeline_and_refused_by_another(
+    hms_search: CommandLine, recordings: Path
+) -> None:
     file = str(next((recordings / "train_eegs").iterdir()))
-    assert "is an eeg file, the pipeline's source is spectrogram" in hms_search("data", "show", file, "--steps", code=2)
+    steps = hms_search("data", "show", file, "--steps", "--space", str(ROOT / "search_spaces" / "silver98_logmel.yaml"))
+    assert all(
+        step in steps for step in ("microvolts", "band_pass", "notch", "montage", "representation", "1 x 576 x 256")
+    )
+    assert "4 x 128 x 256" in hms_search("data", "show", file, "--steps")
+    other = str(ROOT / "search_spaces" / "effnet_b1.yaml")
+    refused = hms_search("data", "show", file, "--steps", "--space", other, code=2)
+    assert "is an eeg file, the pipeline's source is spectrogram" in refused
 
 
 def test_validate_passes_what_is_shipped_and_lists_the_faults_of_every_file(hms_search: CommandLine) -> None:
