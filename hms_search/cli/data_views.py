@@ -134,8 +134,8 @@ def _read(file: Path) -> tuple[Kind, np.ndarray]:
 def _statistics_table(label: str, groups: Iterable[tuple[str, np.ndarray]], *, shapes: bool = False) -> Table:
     table = Table(pad_edge=False)
     table.add_column(label, no_wrap=True)
-    for name in (*(("shape",) if shapes else ()), "mean", "std", "min", "max", "missing", "infinite"):
-        table.add_column(name, justify="right")
+    for name in (*(("shape",) if shapes else ()), "mean", "std", "min", "max", "NaN", "inf"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, values in groups:
         finite = values[np.isfinite(values)].astype(np.float64)
         numbers = [finite.mean(), finite.std(), finite.min(), finite.max()] if finite.size else [np.nan] * 4
