@@ -21,7 +21,8 @@ from torch.nn import functional
 SFREQ = 200
 """Samples per second of every recording."""
 _CHUNK_VALUES = {"cpu": 2**22, "cuda": 2**27}
-"""Float32 values of the folded frames and of their transform that are held at a time: 16 MiB stay in a CPU's cache."""
+"""Float32 values that are held in between at a time. On a CPU 16 MiB, a recording of 16 derivations, stay in its cache:
+four recordings at a time took 1.6 times as long, 32 three times."""
 
 Window = Literal["hann", "cosine", "tukey", "boxcar"]
 
@@ -49,10 +50,10 @@ class Frames:
 
 
 class Basis(NamedTuple):
-    """Windowed cosines and sines of the middle of a frame and outwards, to be multiplied with folded frames."""
+    """Windowed cosines from the middle of a frame outwards, and sines, which are 0 in the middle, from next to it."""
 
-    cosines: Float[Tensor, "freq half"]
-    sines: Float[Tensor, "freq half"]
+    cosines: Float[Tensor, "freq even"]
+    sines: Float[Tensor, "freq odd"]
 
 
 def power(
@@ -77,8 +78,8 @@ def fourier_basis(window: Window, taps: int, frequencies: tuple[float, ...], dev
     outwards = np.arange(taps // 2 + (weights[0] != 0))
     angles = 2 * np.pi / SFREQ * np.outer(frequencies, outwards)
     mirrored = weights[taps // 2 - outwards]
-    parts = (torch.from_numpy((mirrored * wave(angles)).astype(np.float32)).to(device) for wave in (np.cos, np.sin))
-    return Basis(*parts)
+    cosines, sines = mirrored * np.cos(angles), (mirrored * np.sin(angles))[:, 1:]
+    return Basis(*(torch.from_numpy(waves.astype(np.float32)).to(device) for waves in (cosines, sines)))
 
 
 def window_taps(window: Window, taps: int) -> Float[np.ndarray, " tap"]:
@@ -125,8 +126,8 @@ def _framed(x: Float[Tensor, "signal time"], frames: Frames) -> Float[Tensor, "s
 
 def _folded(
     framed: Float[Tensor, "signal frame tap"], *, n_half: int, detrend: bool
-) -> tuple[Float[Tensor, "signal frame half"], Float[Tensor, "signal frame half"]]:
-    """Return the sums and the differences of the samples at equal distance from the middle, from there outwards.
+) -> tuple[Float[Tensor, "signal frame even"], Float[Tensor, "signal frame odd"]]:
+    """Return the middle and the sums of samples at equal distance from it, outwards; and their differences.
 
     ``n_half`` is half of the taps, or one more to take in the first tap, which has no partner.
     """
@@ -134,8 +135,9 @@ def _folded(
         framed = framed - framed.mean(dim=2, keepdim=True)
     middle = framed.shape[2] // 2
     even = framed[:, :, middle + 1 - n_half : middle + 1].flip(2)
-    odd = even.neg()
     after = framed[:, :, middle + 1 :]
-    even[:, :, 1:middle] += after
-    odd[:, :, 1:middle] += after
+    if n_half > middle:
+        after = functional.pad(after, (0, 1))
+    odd = after - even[:, :, 1:]
+    even[:, :, 1:] += after
     return even, odd

@@ -42,12 +42,7 @@ def test_the_restacked_variants_of_a_real_recording_equal_the_reference_arrays(s
 def test_the_variants_equal_nnaudios(variant: str) -> None:
     config = VARIANTS[variant]
     layer = STFT(
-        **{
-            "n_fft": config.n_fft,
-            "win_length": config.win_length,
-            "hop_length": config.hop_length,
-            "window": config.window,
-        },
+        **config.model_dump(include={"n_fft", "win_length", "hop_length", "window"}),
         **{"freq_scale": "linear", "fmin": 0, "fmax": 40, "sr": 200},
         **{"center": False, "output_format": "Magnitude", "trainable": True, "verbose": False},
     )
