@@ -16,7 +16,8 @@ target is fitted, so two things must hold of the networks behind it:
 So a teacher of a fold needs networks of its own: an experiment on the other folds alone
 (:meth:`hms_search.data.folds.FoldPlan.without`), whose out-of-fold predictions are kept with the list of the patients
 that no network behind them was trained on. A folder of such files (``fold0.parquet, fold0.json, fold1.parquet ...``, by
-:func:`write_teacher`) is taken for a fold if one of them has held out all of the fold's validated patients.
+:func:`write_teacher`) is taken for a fold if one of them has held out all of the fold's validated patients. Folders
+in it count too, so that one folder can hold teachers for the folds of a search and for those of a promotion.
 
 ``optimistic: true`` accepts, after the 15th place's example, any file that keeps the first rule; the result is marked.
 """
@@ -98,7 +99,7 @@ def predicted_targets(source: Path, pupils: Pupils, *, optimistic: bool) -> Floa
 
 
 def _teacher(folder: Path, pupils: Pupils) -> OutOfFold:
-    found = sorted(folder.glob("fold*.json"))
+    found = sorted(folder.rglob("fold*.json"))
     for file in found:
         if np.isin(pupils.validated, _held_out(file)).all():
             return read_oof(file.with_suffix(".parquet"))

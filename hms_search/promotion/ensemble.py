@@ -25,7 +25,7 @@ from hms_search.inference.model_folder import (
 )
 from hms_search.promotion.models import model_path
 from hms_search.promotion.register import Registrar, Standing
-from hms_search.promotion.train import objective_of, prior_of, scores_of
+from hms_search.promotion.train import MAY_LEAK, objective_of, prior_of, scores_of
 from hms_search.provenance import git_commit, versions
 from hms_search.search.session import Places
 from hms_search.tracking import open_tracker
@@ -140,6 +140,7 @@ def _origin(request: EnsembleRequest, models: Sequence[ModelFolder], identity: s
         "members": " ".join(model.card.name for model in models),
         "member_run_ids": " ".join(model.card.origin.get("run_id", "") for model in models),
         "seed": str(request.seed),
+        MAY_LEAK: str(any(model.card.origin.get(MAY_LEAK) == "true" for model in models)).lower(),
     }
 
 

@@ -88,10 +88,19 @@ def judge(
     *,
     objective: Stratum,
     force: bool = False,
+    doubt: str = "",
     seed: int = 0,
 ) -> Gate:
-    """Return the gate of a candidate against references by role, in pairs on the same recordings and folds."""
-    comparisons = tuple(_compare(candidate, role, reference, seed) for role, reference in references.items())
+    """Return the gate of a candidate against references by role, in pairs on the same recordings and folds.
+
+    ``doubt`` says why the candidate's scores flatter it, if they do: then it is compared with nothing.
+    """
+    comparisons = tuple(
+        Comparison(role, reference.name, {}, f"cannot be compared: {doubt}")
+        if doubt
+        else _compare(candidate, role, reference, seed)
+        for role, reference in references.items()
+    )
     gate = Gate(candidate.name, objective, comparisons)
     return replace(gate, forced=force and not gate.passed)
 

@@ -9,12 +9,14 @@ from hms_search.data.oof import OutOfFold, read_oof
 from hms_search.inference.bundle import export_bundle
 from hms_search.inference.model_folder import ModelFolder, open_model
 from hms_search.promotion.gate import Gate, judge
+from hms_search.promotion.train import MAY_LEAK
 from hms_search.search.session import Places
 from hms_search.tracking import NO_TRACKING
 from hms_search.tracking.registry import ModelRegistry, RegisteredVersion
 from hms_search.training.metrics import Stratum
 
 CHAMPION, CANDIDATE = "champion", "candidate"
+LEAK = "its targets may come from networks that know the labels it is scored on (optimistic: true)"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Registrar:
             if other.card.name not in {model.card.name, *(one.card.name for one in compared.values())}:
                 compared[role] = other
         oofs = {role: _oof(other) for role, other in compared.items()}
-        gate = judge(_oof(model), oofs, objective=objective, force=force)
+        doubt = LEAK if model.card.origin.get(MAY_LEAK) == "true" else ""
+        gate = judge(_oof(model), oofs, objective=objective, force=force, doubt=doubt)
         if self.registry is None:
             return Standing(None, gate, champion=False)
         version = self._version(model, gate)
@@ -103,7 +106,17 @@ def _oof(model: ModelFolder) -> OutOfFold:
 
 
 def _tags(model: ModelFolder) -> Mapping[str, str]:
-    kept = ("study", "trial", "recordings", "data_fingerprint", "folds_fingerprint", "objective", "n_folds", "epochs")
+    kept = (
+        "study",
+        "trial",
+        "recordings",
+        "data_fingerprint",
+        "folds_fingerprint",
+        "objective",
+        "n_folds",
+        "epochs",
+        MAY_LEAK,
+    )
     origin = {name: model.card.origin[name] for name in kept if name in model.card.origin}
     scores = {name: f"{value:.6f}" for name, value in model.card.scores.items() if name.startswith("kl_")}
     return {"model": model.card.name, "kind": model.card.kind, **origin, **scores}

@@ -19,6 +19,9 @@ from hms_search.inference.model_folder import NETWORKS, OOF, ModelCard, ModelFol
 from hms_search.training.metrics import STRATA, Stratum, in_stratum, kl, pooled_scores
 from hms_search.training.results import Epoch
 
+MAY_LEAK = "targets_may_leak"
+"""In a card's origin: "true" where the model's scores may be of labels that its predicted targets knew."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -87,7 +90,12 @@ def train(
         kind="model",
         prior=prior_of(oof, recipe.objective),
         scores=scores_of(oof, recipe.objective, seed=recipe.seeds[0]) | _seed_scores(recipe, results),
-        origin={**origin, "identity": recipe.identity, "objective": recipe.objective},
+        origin={
+            **origin,
+            "identity": recipe.identity,
+            "objective": recipe.objective,
+            MAY_LEAK: str(recipe.config.training.targets_may_leak).lower(),
+        },
         networks=networks,
     )
     write_card(gathering, card)

@@ -97,7 +97,7 @@ def run_trial(
         f"trial {job.number}",
         parent_id=context.parent_id,
         params=job.params,
-        tags={**job.tags, **machine(context.device)},
+        tags={**job.tags, **machine(context.device), "optimistic": str(job.config.training.optimistic).lower()},
         texts={"config.yaml": dump_yaml(job.config.to_dict())},
     )
     on_start(TrialStarted(job.number, run.id))

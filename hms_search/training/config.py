@@ -81,8 +81,12 @@ class TrainingConfig(Component):
     @property
     def optimistic(self) -> bool:
         """Whether the validated rows may have had a part in the training that they score."""
-        soft = (self.noisy_student, self.pseudo_labels)
-        return self.select == "best" or any(part is not None and part.optimistic for part in soft)
+        return self.select == "best" or self.targets_may_leak
+
+    @property
+    def targets_may_leak(self) -> bool:
+        """Whether predicted targets may come from networks that know the validated labels."""
+        return any(part is not None and part.optimistic for part in (self.noisy_student, self.pseudo_labels))
 
 
 def _check_warmup(scheduler: Scheduler, epochs: int, name: str) -> None:

@@ -100,6 +100,15 @@ def test_a_teacher_that_held_out_more_than_needed_will_do_whatever_the_folds_num
     np.testing.assert_array_equal(found[:2], distributions(24, seed=1)[:2])
 
 
+def test_one_folder_holds_the_teachers_of_several_plans(tmp_path):
+    teachers(tmp_path / "three")
+    rows = np.flatnonzero(PATIENTS > 3)
+    write_teacher(tmp_path / "other", 0, oof_of(rows), [0, 1, 2, 3])
+    other = Pupils(IDS, PATIENTS, rows, np.flatnonzero(PATIENTS <= 3), fold=1)
+    found = predicted_targets(tmp_path, other, optimistic=False)
+    np.testing.assert_array_equal(found[rows], distributions(24, seed=1)[rows])
+
+
 def test_a_fault_in_a_teachers_list_is_named(tmp_path):
     folder = teachers(tmp_path)
     (folder / "fold1.json").write_text("[]", encoding="utf-8")

@@ -47,6 +47,14 @@ def test_force_opens_the_gate_and_is_recorded_only_where_it_was_needed() -> None
     assert judge(better, {"champion": worse}, objective="all", force=True).forced is False
 
 
+def test_a_doubt_shuts_the_gate_however_good_the_scores_are_and_force_opens_it() -> None:
+    better, worse = noisy_members((0.5, 1.5), n_patients=60, seed=2)
+    gate = judge(better, {"champion": worse}, objective="all", doubt="its targets leak")
+    assert not gate.opens
+    assert gate.verdict(gate.comparisons[0]) == "cannot be compared: its targets leak"
+    assert judge(better, {"champion": worse}, objective="all", doubt="its targets leak", force=True).forced
+
+
 def test_the_objective_decides_and_every_stratum_is_told() -> None:
     candidate, reference = noisy_members((1.0, 1.0), n_patients=80, seed=3)
     probabilities = np.where(candidate.high[:, None], candidate.targets * 0.9 + 0.1 / 6, reference.probabilities)

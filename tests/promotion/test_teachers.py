@@ -14,6 +14,7 @@ from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.errors import ConfigError
 from hms_search.experiment import ExperimentConfig, run_experiment
+from hms_search.promotion.register import Registrar
 from hms_search.promotion.teachers import train_teachers
 from hms_search.promotion.train import Recipe, train
 from hms_search.training.metrics import kl
@@ -85,5 +86,22 @@ def test_a_final_models_out_of_fold_rows_are_the_ones_it_is_scored_on(
     np.testing.assert_allclose(oof.targets, store.targets[store.scored])
     np.testing.assert_array_equal(oof.folds, plan.assignment[store.scored])
     assert model.card.scores["kl_all"] == pytest.approx(kl(oof.targets, oof.probabilities))
+    assert model.card.origin["targets_may_leak"] == "false"
     one = run_experiment(config(), store, plan, seed=1)
     assert model.card.scores["seed1"] == pytest.approx(kl(store.targets[one.rows], one.probabilities))
+
+
+def test_a_model_taught_by_networks_that_may_know_its_validation_labels_cannot_become_champion(
+    store: Store, plan: FoldPlan, tmp_path: Path
+) -> None:
+    every = replace(plan, scored=np.ones_like(plan.scored))
+    made = {}
+    for name, soft in (("plain", None), ("student", {"oof": str(tmp_path / "plain/oof.parquet"), "optimistic": True})):
+        recipe = Recipe(name, config(noisy_student=soft), store, every, (0,), "all", "cpu")
+        target = tmp_path / name
+        made[name] = train(recipe, work=tmp_path / "work", target=target, origin={}, on_epoch=lambda _, __: None)
+    registrar = Registrar("hms", None)
+    references = {"baseline": made["plain"]}
+    gate = registrar.register(made["student"], objective="all", references=references, force=False).gate
+    assert not gate.opens
+    assert "networks that know the labels" in gate.verdict(gate.comparisons[0])
