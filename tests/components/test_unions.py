@@ -10,7 +10,9 @@ from hms_search.component import Component
 from hms_search.data.folds import Folds
 from hms_search.data.sampling import Sampling
 from hms_search.document import dump_yaml, parse_yaml
+from hms_search.eeg.layout import Layout
 from hms_search.eeg.normalise import Normalise
+from hms_search.eeg.spectrogram import Representation
 from hms_search.ensemble.blends import Blend
 from hms_search.ensemble.fit import Method
 from hms_search.models import Model
@@ -23,6 +25,8 @@ from hms_search.training.weights import RowWeights
 UNIONS: dict[str, Any] = {
     "augmentation": Augmentation,
     "normalise": Normalise,
+    "representation": Representation,
+    "layout": Layout,
     "model": Model,
     "optimiser": Optimiser,
     "scheduler": Scheduler,

@@ -61,6 +61,14 @@ def test_a_recording_stays_as_it_is_and_half_precision_is_enough(representation:
 
 
 @pytest.mark.parametrize("representation", MEMBERS)
+def test_mixed_precision_around_it_does_not_reach_a_representation(representation: Representation) -> None:
+    x = noise(1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        within = representation.forward(x, DEOTTE.chains)
+    torch.testing.assert_close(representation.forward(x, DEOTTE.chains), within, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("representation", MEMBERS)
 def test_a_representation_works_within_inference_mode_and_after_it(representation: Representation) -> None:
     x = noise(1)
     with torch.inference_mode():
