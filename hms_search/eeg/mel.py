@@ -58,11 +58,11 @@ class LogMel(Component):
         100}, or with n_fft 512, n_mels 64, high_hz 30 and a hop of 32.
     hop_length
         Samples between frames.
-    contrasts
-        Whether the planes of :func:`hms_search.eeg.contrast.with_contrasts` follow those of the derivations.
     reference
         ``maximum``: decibels relative to the derivation's maximum, whatever its amplitude. ``unit``: relative to 1,
         squared units of the signal, so that amplitudes stay comparable.
+    contrasts
+        Whether the planes of :func:`hms_search.eeg.contrast.with_contrasts` follow those of the derivations.
     """
 
     name: Literal["log_mel"] = "log_mel"
