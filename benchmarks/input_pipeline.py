@@ -1,0 +1,109 @@
+"""What the input costs: windows per second of whole pipelines, and their share of an EfficientNet-B1 training step.
+
+Each shipped search space's base pipeline takes the same batch of recordings (noise with gaps, as the Store has them) to
+the network's input; the training step is forward, backward and update of EfficientNet-B1 on images of that very size,
+in the same process with the same threads. The input is made in the training thread, so its share is what it adds.
+
+Expected before measuring: under 5 % for all; a step at 512 x 256 takes about 0.3 s a window, a pipeline a few
+milliseconds, most of it filters.
+
+Run: ``python benchmarks/input_pipeline.py [--batch N] [--repeats N] [--threads N]``
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hms_search.data.fitting import fit_pipeline
+from hms_search.document import read_yaml
+from hms_search.eeg.histogram import count_log_power
+from hms_search.eeg.pipelines import input_shape
+from hms_search.models import TimmImage
+from hms_search.search.space import SearchSpace
+from hms_search.training.losses import kl_divergence
+
+SPACES = Path(__file__).parents[1] / "search_spaces"
+NAMES = ("effnet_b1", "deotte_mel", "silver98_logmel", "radboud_spectrograms", "signals")
+TARGET = 0.15
+CPU = torch.device("cpu")
+
+
+class Recorded:
+    """Noise in the shape of a recording, with 2 s missing."""
+
+    def __init__(self, source: str, n: int) -> None:
+        rng = np.random.default_rng(0)
+        shape, scale = ((10_000, 20), 40) if source == "eeg" else ((300, 400), 2)
+        self.values = rng.normal(0, scale, (n, *shape)).astype(np.float16)
+        self.values[:, : shape[0] // 25] = np.nan
+
+    def recording(self, row: int) -> np.ndarray:
+        """Return a recording."""
+        return self.values[row]
+
+    def histograms(self) -> np.ndarray:
+        """Return the histograms of all, as if they were log power."""
+        return np.stack([count_log_power(values) for values in self.values])
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description="What the input costs.")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    print(f"batches of {options.batch}, {options.threads} threads, {options.repeats} repeats, medians")
+    print(f"{'pipeline':<22}{'image':>16}{'windows/s':>12}{'step s/window':>15}{'share':>8}")
+    worst = 0.0
+    for name in NAMES:
+        config = SearchSpace.from_document(read_yaml(SPACES / f"{name}.yaml")).base.pipeline
+        recorded = Recorded(config.source, options.batch)
+        pipeline = fit_pipeline(config, recorded, np.arange(options.batch), device=CPU)
+        x = torch.from_numpy(recorded.values)
+        images = pipeline.forward(x)
+        seconds = median(partial(pipeline.forward, x), options.repeats + 2) / options.batch
+        step = median(training_step(images, *input_shape(pipeline)), options.repeats) / options.batch
+        share = seconds / (seconds + step)
+        worst = max(worst, share)
+        size = " x ".join(map(str, images.shape[1:]))
+        print(f"{name:<22}{size:>16}{1 / seconds:>12.0f}{step:>15.3f}{share:>8.1%}", flush=True)
+    figure = {"name": "input_share_of_training_step_worst", "value": round(worst, 4), "target": TARGET}
+    print(json.dumps({**figure, "unit": "ratio", "holds": worst <= TARGET}))
+
+
+def training_step(images: torch.Tensor, channels: int, size: tuple[int, int] | None) -> Callable[[], object]:
+    model = TimmImage(backbone="efficientnet_b1").build(size, channels=channels).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    target = torch.full((len(images), 6), 1 / 6)
+
+    def step() -> None:
+        loss = kl_divergence(model(images), target).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def median(way: Callable[[], object], repeats: int) -> float:
+    """Return the median seconds of some calls; the first is not counted."""
+    way()
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        way()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
