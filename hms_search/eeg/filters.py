@@ -137,7 +137,7 @@ def impulse_response(sections: Sections, n_times: int) -> Float64[np.ndarray, " 
 def _causal(x: Float32[Tensor, "signal time"], sections: Sections) -> Float32[Tensor, "signal time"]:
     n_times = x.shape[1]
     spectrum, size = _transfer(sections, n_times)
-    product = torch.fft.rfft(x, size).mul_(spectrum.to(x.device))
+    product = torch.fft.rfft(x, size).mul_(torch.from_numpy(spectrum).to(x.device))
     filtered: Tensor = torch.fft.irfft(product, size)
     return filtered[:, :n_times]
 
@@ -160,13 +160,13 @@ def _from_steady(x: Float32[Tensor, "signal time"], sections: Sections) -> Float
 
 
 @lru_cache(maxsize=64)
-def _transfer(sections: Sections, n_times: int) -> tuple[Complex64[Tensor, " freq"], int]:
+def _transfer(sections: Sections, n_times: int) -> tuple[Complex64[np.ndarray, " freq"], int]:
     """Return the transform of the impulse response and its size, at which the convolution does not wrap around."""
     response = impulse_response(sections, n_times)
     rest = np.cumsum(np.abs(response)[::-1])[::-1]
     response = response[rest > _NEGLIGIBLE * rest[0]]
     size = _fast_size(n_times + len(response) - 1)
-    return torch.from_numpy(np.fft.rfft(response, size)).to(torch.complex64), size
+    return np.fft.rfft(response, size).astype(np.complex64), size
 
 
 def _fast_size(least: int) -> int:
