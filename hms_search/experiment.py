@@ -15,7 +15,6 @@ from hms_search.augment.augmenter import Augmenter
 from hms_search.component import Component, fingerprint_of, model_validator
 from hms_search.data.batches import Batches, InOrder, Samples
 from hms_search.data.fitting import fit_pipeline
-from hms_search.data.teachers import Pupils, predicted_targets
 from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.eeg.pipelines import FittedPipeline, Pipeline, input_shape
 from hms_search.errors import DataError
@@ -23,11 +22,11 @@ from hms_search.models import Model, save_weights
 from hms_search.models.device import device_of
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
-from hms_search.training.curriculum import Curriculum, Predicted, Predictions
+from hms_search.training.curriculum import Curriculum
 from hms_search.training.metrics import Stratum, in_stratum, pooled_scores
+from hms_search.training.predictions import predictions_of
 from hms_search.training.progress import result_of, result_state
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
-from hms_search.training.soft import NoisyStudent, PseudoLabels
 from hms_search.training.trainer import fit
 
 
@@ -227,18 +226,8 @@ class _FoldRun:
 
 def _curriculum(config: TrainingConfig, store: Samples, plan: Plan, slot: Slot) -> Curriculum:
     training, validation = plan.split(slot.fold)
-
-    def predictions(soft: NoisyStudent | PseudoLabels | None, rows: Int[np.ndarray, " rows"]) -> Predicted:
-        if soft is None:
-            return None
-        pupils = Pupils(store.sample_ids, store.patients, rows, validation, slot.fold)
-        return predicted_targets(soft.oof, pupils, optimistic=soft.optimistic)
-
-    found = Predictions(
-        noisy_student=predictions(config.noisy_student, training),
-        pseudo_labels=predictions(config.pseudo_labels, training[~store.high[training]]),
-    )
-    return Curriculum(config, store, training, slot=slot, predictions=found)
+    predictions = predictions_of(config, store, training=training, validation=validation, fold=slot.fold)
+    return Curriculum(config, store, training, slot=slot, predictions=predictions)
 
 
 def _check_strata(store: Samples, plan: Plan, objective: Stratum) -> None:

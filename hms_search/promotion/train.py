@@ -17,6 +17,7 @@ from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment, weights_file
 from hms_search.inference.model_folder import NETWORKS, OOF, ModelCard, ModelFolder, NetworkFile, open_model, write_card
 from hms_search.training.metrics import STRATA, Stratum, in_stratum, kl, pooled_scores
+from hms_search.training.predictions import predictions_of
 from hms_search.training.results import Epoch
 
 MAY_LEAK = "targets_may_leak"
@@ -37,14 +38,28 @@ class Recipe:
 
     @property
     def identity(self) -> str:
-        """12 hex digits that name configuration, data, folds, seeds and objective."""
+        """12 hex digits that name configuration, data, folds, seeds, objective and the predictions that are targets.
+
+        Raises DataError where these are missing or would leak.
+        """
         content = [self.config.to_dict(), self.store.fingerprint, self.plan.fingerprint, self.seeds, self.objective]
-        return fingerprint_of(content)
+        return fingerprint_of([*content, *self._predicted])
 
     @property
     def epochs(self) -> int:
         """How many epochs are trained in all, over seeds and folds."""
         return len(self.seeds) * len(self.plan.use) * self.config.training.epochs
+
+    @property
+    def _predicted(self) -> list[str]:
+        digests = []
+        for fold in self.plan.use:
+            training, validation = self.plan.split(fold)
+            found = predictions_of(
+                self.config.training, self.store, training=training, validation=validation, fold=fold
+            )
+            digests += [found.digest] if found.digest else []
+        return digests
 
 
 def train(

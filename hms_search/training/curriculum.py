@@ -4,9 +4,6 @@ An epoch takes the stage's rows, one of each group (see ``one_per_eeg`` in :mod:
 order or balanced by class; then the targets: votes, pseudo labels in their place, a noisy student's, smoothed.
 """
 
-import hashlib
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -15,29 +12,9 @@ from hms_search.data.batches import Portion, Samples
 from hms_search.errors import DataError
 from hms_search.training.config import TrainingConfig
 from hms_search.training.draws import balanced, one_of_each
+from hms_search.training.predictions import VOTES_ALONE, Predictions
 from hms_search.training.results import Slot
 from hms_search.training.stages import Span
-
-Predicted = Float[np.ndarray, "samples 6"] | None
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model predicted for the samples of a Store; NaN where a fold does not use it."""
-
-    noisy_student: Predicted = None
-    pseudo_labels: Predicted = None
-
-    @property
-    def absent(self) -> tuple[bool, bool]:
-        """Whether each of the two is missing."""
-        return self.noisy_student is None, self.pseudo_labels is None
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of their content; empty where there are none."""
-        parts = [b"" if part is None else part.tobytes() for part in (self.noisy_student, self.pseudo_labels)]
-        return hashlib.sha256(b"|".join(parts)).hexdigest() if any(parts) else ""
 
 
 class Curriculum:
@@ -54,7 +31,7 @@ class Curriculum:
         rows: Int[np.ndarray, " rows"],
         *,
         slot: Slot,
-        predictions: Predictions = Predictions(),
+        predictions: Predictions = VOTES_ALONE,
     ) -> None:
         self.rows = rows
         self.generator = torch.Generator().manual_seed(slot.seed)

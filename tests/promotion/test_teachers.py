@@ -1,5 +1,6 @@
 """Teachers of a plan's folds, and final models where an epoch sees one window of each EEG."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def test_teachers_predict_every_window_outside_their_fold_and_students_may_use_t
     assert not result.optimistic
     with pytest.raises(ConfigError, match="a teacher learns from votes"):
         train_teachers(student, store, two, tmp_path)
+
+
+def test_a_recipe_with_other_predictions_is_another_recipe(store: Store, plan: FoldPlan, tmp_path: Path) -> None:
+    first = replace(plan, use=(0,))
+    identities = []
+    for seed in (0, 1):
+        train_teachers(config(), store, first, tmp_path / "of one seed", seed=seed)
+        student = config(noisy_student={"oof": str(tmp_path / "of one seed")})
+        identities.append(Recipe("student", student, store, first, (0,), "all", "cpu").identity)
+        shutil.rmtree(tmp_path / "of one seed")
+    assert identities[0] != identities[1]
 
 
 def test_interrupted_teachers_are_not_trained_again(store: Store, plan: FoldPlan, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from hms_search.errors import DataError
 from hms_search.training.config import TrainingConfig
-from hms_search.training.curriculum import Curriculum, Predictions, smoothed
+from hms_search.training.curriculum import Curriculum, smoothed
 from hms_search.training.draws import balanced, one_of_each
+from hms_search.training.predictions import Predictions
 from hms_search.training.results import Slot
 from hms_search.training.soft import NoisyStudent, PseudoLabels
 
