@@ -14,9 +14,10 @@ from jaxtyping import Complex64, Float, Float32, Float64
 from torch import Tensor
 
 from hms_search.component import Component, Field, model_validator
+from hms_search.eeg.dft import SFREQ
 
-NYQUIST_HZ = 100.0
-"""Half of the 200 samples per second of every recording; no filter reaches above."""
+NYQUIST_HZ = SFREQ / 2
+"""Half of the samples per second of every recording; no filter reaches above."""
 
 Phase = Literal["causal", "zero"]
 """``causal``: forwards only, as ``lfilter``. ``zero``: forwards and backwards, as ``sosfiltfilt``: twice the slope, no

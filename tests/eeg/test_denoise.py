@@ -80,3 +80,12 @@ def test_a_real_derivation_is_denoised_to_the_reference(shared_data: Path) -> No
     with np.load(shared_data / "iiic" / "check_values.npz") as arrays:
         x, expected = arrays["wavelet_input"], arrays["wavelet_denoised_db8"]
     np.testing.assert_allclose(denoised(torch.from_numpy(x)), expected, atol=1e-3, rtol=0)
+
+
+def test_denoising_first_used_without_gradients_carries_them_later() -> None:
+    with torch.inference_mode():
+        denoised(torch.zeros(1, 500))
+    x = torch.from_numpy(noisy_wave(500, seed=1)).requires_grad_()
+    denoised(x).square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0

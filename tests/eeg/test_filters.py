@@ -240,3 +240,14 @@ def test_a_real_recording_is_filtered_as_by_scipy(wanted: Filter, phase: Phase, 
     expected = by_scipy(x.numpy(), wanted, phase)
     scale = x.abs().amax(dim=1, keepdim=True).numpy()
     assert (np.abs(apply_filter(x, sections_of(wanted), phase).numpy() - expected) <= 1e-5 * scale).all()
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_filter_first_used_without_gradients_carries_them_later(phase: Phase) -> None:
+    sections = sections_of(BandPass(low_hz=0.7, high_hz=11))
+    with torch.inference_mode():
+        apply_filter(torch.zeros(1, 500), sections, phase)
+    x = torch.randn(2, 500, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    apply_filter(x, sections, phase).square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0

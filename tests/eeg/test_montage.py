@@ -182,5 +182,5 @@ def test_the_left_right_mirror_image_of_the_15th_place_swaps_its_chains_and_turn
 
 
 def test_a_montage_says_which_ones_there_are_where_the_name_is_unknown() -> None:
-    with pytest.raises(ValueError, match="'deotte', 'double_banana'"):
+    with pytest.raises(ValueError, match=r"'deotte', .*'double_banana'"):
         Bipolar.model_validate({"name": "banana"})
