@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hms_search.component import Component, Field, model_validator
+from hms_search.eeg.denoise import denoised
 from hms_search.eeg.filters import Filter, Sections, apply_filter
 from hms_search.eeg.gaps import GapFill, clip_uv, fill_gaps
 from hms_search.eeg.histogram import Moments
@@ -40,8 +41,10 @@ class EegPipeline(Component):
         Largest magnitude in microvolts, or null; and what the signal is divided by (the field: 1024 and 32).
     filters
         Applied to the electrodes, one after the other.
-    montage, representation, layout
-        Which differences of electrodes, their time-frequency planes, and how the planes make an image.
+    montage, denoise
+        Which differences of electrodes, and whether their small wavelet coefficients are set to 0.
+    representation, layout
+        Their time-frequency planes, and how the planes make an image.
     normalise, resize, antialias
         As for spectrograms, over the whole image of a recording.
     """
@@ -52,6 +55,7 @@ class EegPipeline(Component):
     scale_uv: float = Field(1.0, gt=0)
     filters: tuple[Filter, ...] = ()
     montage: Montage = Bipolar(name="deotte")
+    denoise: Literal["none", "db8"] = "none"
     representation: Representation = ChainMel()
     layout: Layout = Stack()
     normalise: Normalise = Unnormalised()
@@ -118,6 +122,9 @@ class FittedEegPipeline(Component):
             yield wanted.name, x
         derivations = derive(x, config.montage.matrix().to(x.device))
         yield "montage", derivations
+        if config.denoise == "db8":
+            derivations = denoised(derivations)
+            yield "denoise", derivations
         planes = config.representation.forward(derivations, config.montage.chains)
         yield "representation", planes
         image = config.layout.forward(planes)
