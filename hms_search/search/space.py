@@ -84,6 +84,15 @@ class Categorical(Component):
 Parameter = Annotated[Float | Int | Categorical, Field(discriminator="type")]
 
 
+_FIXED = {
+    "training.epochs": "trials are compared and pruned epoch by epoch; write another study for other epochs",
+    "training": "trials are compared and pruned epoch by epoch; search the paths in it, but not its epochs",
+    "pipeline": "all trials read recordings of one source; search the paths in it",
+    "pipeline.source": "all trials read recordings of one source; write another study for the other",
+}
+"""What is the same for all trials of a study, and why."""
+
+
 @dataclass(frozen=True)
 class _Edge:
     """One extreme of a parameter: a bound or a choice, and where it was written."""
@@ -134,7 +143,7 @@ class SearchSpace(Component):
 
     def faults(self, document: Document) -> list[str]:
         """Return every fault of the parameters against the base, one line each with its place in ``document``."""
-        wrong_paths = [*self._unknown_paths(document), *self._nested_paths(document)]
+        wrong_paths = [*self._unknown_paths(document), *self._nested_paths(document), *self._fixed_paths(document)]
         if wrong_paths:
             return wrong_paths
         found = [fault for edge in self._edges() for fault in self._faults_of((edge,), document)]
@@ -192,6 +201,12 @@ class SearchSpace(Component):
             if path not in known:
                 where = document.place(("parameters", path))
                 yield f"{where}: parameters.{path}: no such path in base; {_nearest_path(path, known)}"
+
+    def _fixed_paths(self, document: Document) -> Iterator[str]:
+        for path in self.parameters:
+            reason = _FIXED.get(path)
+            if reason is not None:
+                yield f"{document.place(('parameters', path))}: parameters.{path}: cannot be searched: {reason}"
 
     def _nested_paths(self, document: Document) -> Iterator[str]:
         for outer in self.parameters:

@@ -134,3 +134,16 @@ def test_the_entries_of_a_list_are_searched_by_their_place() -> None:
     assert space.base.training.optimiser.betas == (0.5, 0.999)  # type: ignore[union-attr]
     assert "betas.0 high" in fault("parameters.training.optimiser.betas.0={type: float, low: 0.4, high: 1.5}")
     assert "no such path in base" in fault("parameters.training.optimiser.betas.2={type: float, low: 0.4, high: 0.5}")
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [
+        ("training.epochs", "{type: int, low: 2, high: 4}"),
+        ("pipeline.source", "{type: categorical, choices: [spectrogram]}"),
+        ("pipeline", "{type: categorical, choices: {one: {source: spectrogram}, two: {source: eeg}}}"),
+    ],
+)
+def test_what_all_trials_share_cannot_be_searched(path: str, parameter: str) -> None:
+    found = fault(f"parameters={{{path}: {parameter}}}")
+    assert f"parameters.{path}: cannot be searched: " in found
