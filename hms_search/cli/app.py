@@ -263,6 +263,24 @@ def models(tracking_uri: TrackingOption = None) -> None:
 
 
 @app.command()
+def teach(
+    study: Annotated[str, typer.Argument(help="The study's name.", show_default=False)],
+    trial: Annotated[int | None, typer.Option(help="Whose configuration teaches; default: the best.")] = None,
+    folds: Annotated[int | None, typer.Option(min=3, help="Folds; default: the study's.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: mlruns/teachers/STUDY.")] = None,
+    data: Annotated[str | None, typer.Option(help="The study's recordings, where they lie elsewhere now.")] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Train teachers whose predictions may be targets: none of them saw the patients a fold is validated on."""
+    from hms_search.cli.teach import teach_command
+    from hms_search.search.session import Places
+
+    places = Places(storage_url=storage, tracking=tracking_uri)
+    teach_command(study, out, places, trial=trial, folds=folds, data=data)
+
+
+@app.command()
 def reproduce(
     study: Annotated[str, typer.Argument(help="The study's name.", show_default=False)],
     trial: Annotated[int, typer.Option(help="The trial's number.", show_default=False)],

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 from hms_search.data.folds import FoldPlan, plan_folds
 from hms_search.data.oof import OutOfFold, read_oof
-from hms_search.data.store import Store
-from hms_search.errors import StudyError
 from hms_search.inference.model_folder import ModelFolder
 from hms_search.promotion.choose import choose, completed_trial
 from hms_search.promotion.gate import Gate
 from hms_search.promotion.register import Registrar, Standing
+from hms_search.promotion.samples import check_same, open_samples
 from hms_search.promotion.workshop import Workshop
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, recorded_study
-from hms_search.search.session import Places, ReportProgress, only_session, prepared_data
+from hms_search.search.session import Places, ReportProgress, only_session
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import SYNTHETIC
 from hms_search.tracking import open_tracker
@@ -102,17 +101,8 @@ def _workshop(
     progress: ReportProgress,
 ) -> Workshop:
     config = study.config
-    data = config.data if request.data is None else config.data.model_copy(update={"root": request.data})
-    store = Store.open(
-        prepared_data(data, places, progress=progress, notify=notify),
-        data.sampling,
-        source=config.space.base.pipeline.source,
-    )
-    if store.fingerprint != study.contract.data:
-        raise StudyError(
-            f"study {config.name!r} was run on recordings with fingerprint {study.contract.data}, {data.root} has "
-            f"{store.fingerprint}; give the same recordings as --data ROOT"
-        )
+    store = open_samples(study, request.data, places, notify=notify, progress=progress)
+    check_same(store, study)
     n_folds = request.n_folds or config.promotion.n_folds
     folds = config.folds.model_copy(update={"n_folds": n_folds, "use": None})
     plan = plan_folds(folds, store)

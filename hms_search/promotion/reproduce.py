@@ -10,10 +10,11 @@ from hms_search.data.progress import Progress
 from hms_search.data.store import Store
 from hms_search.errors import StudyError, TrackingError, TrainingError, TrialStopped
 from hms_search.experiment import run_experiment
+from hms_search.promotion.samples import open_samples
 from hms_search.provenance import UNKNOWN_COMMIT
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, RecordedTrial, recorded_study
-from hms_search.search.session import Places, ReportProgress, prepared_data, study_tags
+from hms_search.search.session import Places, ReportProgress, study_tags
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import contract_of
 from hms_search.search.trial import machine
@@ -85,9 +86,7 @@ def reproduce(
     if then is None:
         text = "versions, commit and machine of the trial are unknown: its tracking store does not have its run"
         notify(Notice(text, warning=True))
-    sources = record.config.data if data is None else record.config.data.model_copy(update={"root": data})
-    path = prepared_data(sources, places, progress=progress, notify=notify)
-    store = Store.open(path, sources.sampling, source=record.config.space.base.pipeline.source)
+    store = open_samples(record, data, places, notify=notify, progress=progress)
     threads = torch.get_num_threads()
     torch.set_num_threads(int((then or {}).get("threads", threads)))
     try:
