@@ -7,7 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hms_search.eeg.montage import ELECTRODES, Bipolar, derive
+from hms_search.eeg.electrodes import ELECTRODES
+from hms_search.eeg.montage import Bipolar, derive
 
 DEOTTE = Bipolar(name="deotte")
 

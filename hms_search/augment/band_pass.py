@@ -11,7 +11,7 @@ from hms_search.augment.draws import Probability, acting, some_of, uniform
 from hms_search.augment.reference import common_part
 from hms_search.component import Component, Field
 from hms_search.eeg.dft import SFREQ
-from hms_search.eeg.montage import SCALP
+from hms_search.eeg.electrodes import SCALP
 
 
 class NarrowBandPass(Component):

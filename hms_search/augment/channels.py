@@ -11,7 +11,7 @@ from hms_search.augment.batch import Images, Recordings
 from hms_search.augment.draws import Probability, acting, some_of
 from hms_search.augment.reference import common_part
 from hms_search.component import Component, Field
-from hms_search.eeg.montage import ELECTRODES, SCALP
+from hms_search.eeg.electrodes import ELECTRODES, SCALP
 
 
 class ElectrodeDrop(Component):

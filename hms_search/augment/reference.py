@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from hms_search.eeg.montage import SCALP
+from hms_search.eeg.electrodes import SCALP
 
 
 def common_part(eeg: Float[Tensor, "batch time 20"]) -> Float[Tensor, "batch time 1"]:

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Float16
 
 from hms_search.data.labels import VOTE_COLUMNS
+from hms_search.eeg.electrodes import ELECTRODES as ELECTRODES
 from hms_search.eeg.histogram import log_power
-from hms_search.eeg.montage import ELECTRODES as ELECTRODES
 from hms_search.errors import DataError
 
 SFREQ = 200

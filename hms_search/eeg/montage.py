@@ -11,14 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hms_search.component import Component, Field
-
-ELECTRODES = (
-    *("Fp1", "F3", "C3", "P3", "F7", "T3", "T5", "O1", "Fz", "Cz"),
-    *("Pz", "Fp2", "F4", "C4", "P4", "F8", "T4", "T6", "O2", "EKG"),
-)
-"""Columns of an EEG file, in order; microvolts."""
-SCALP = ELECTRODES[:-1]
-"""The 19 electrodes on the head; the twentieth records the heart."""
+from hms_search.eeg.electrodes import ELECTRODES, SCALP
 
 _LEFT_LATERAL = "Fp1-F7 F7-T3 T3-T5 T5-O1"
 _LEFT_PARASAGITTAL = "Fp1-F3 F3-C3 C3-P3 P3-O1"

@@ -3,8 +3,8 @@ from typing import Literal, get_args
 import pytest
 import torch
 
+from hms_search.eeg.electrodes import ELECTRODES
 from hms_search.eeg.montage import (
-    ELECTRODES,
     Average,
     Bipolar,
     Electrodes,
