@@ -1,5 +1,7 @@
 """Which trials are promoted: the best of each design, and only those that completed."""
 
+from dataclasses import replace
+
 import optuna
 import pytest
 
@@ -78,3 +80,10 @@ def test_a_trial_that_did_not_complete_is_refused_with_those_that_did() -> None:
         completed_trial(study, 3)
     with pytest.raises(StudyError, match="no completed trial"):
         choose(recorded([(None, {})]), top=1)
+
+
+def test_a_failed_trial_is_refused_with_the_reason_of_its_failure() -> None:
+    study = recorded([(1.0, {}), (None, {"model.dropout": 0.2})])
+    failed = replace(study.trials[1], row=replace(study.trials[1].row, outcome="failed", reason="the loss is NaN"))
+    with pytest.raises(StudyError, match=r"trial 1 of study 'designs' is failed: the loss is NaN; only a completed"):
+        completed_trial(replace(study, trials=(study.trials[0], failed)), 1)
