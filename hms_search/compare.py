@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
+from hms_search.data.oof import OutOfFold
 from hms_search.errors import DataError
-from hms_search.training.metrics import Stratum, in_stratum
+from hms_search.training.metrics import Stratum, in_stratum, kl_terms
 
 Verdict = Literal["better", "worse", "not distinguishable"]
 
@@ -93,6 +94,12 @@ def paired_differences(
         for stratum in _STRATA
         if (chosen := in_stratum(high, stratum)).any()
     }
+
+
+def losses_of(oof: OutOfFold) -> Float[np.ndarray, " rows"]:
+    """Return the KL of each row of out-of-fold predictions."""
+    losses: np.ndarray = kl_terms(oof.targets, oof.probabilities).sum(axis=1)
+    return losses
 
 
 def _difference(

@@ -38,6 +38,8 @@ class ExperimentConfig(Component):
 
     pipeline: Pipeline = SpectrogramPipeline()
     augmentations: tuple[Augmentation, ...] = ()
+    model: Model
+    training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
     def _augmentations_act(self) -> Self:
@@ -48,9 +50,6 @@ class ExperimentConfig(Component):
                 f"augmentations {', '.join(idle)} do not act on source {self.pipeline.source}; remove them, or set p: 0"
             )
         return self
-
-    model: Model
-    training: TrainingConfig = TrainingConfig()
 
 
 class Plan(Protocol):
@@ -219,9 +218,10 @@ class _FoldRun:
             finished.save(result_state(result))
             unfinished.path.unlink()
             return result
-        for epoch in result_of(state).epochs:
+        result = result_of(state)
+        for epoch in result.epochs:
             on_epoch(replace(epoch, position=self.slot.position))
-        return result_of(state)
+        return result
 
 
 def _curriculum(config: TrainingConfig, store: Samples, plan: Plan, slot: Slot) -> Curriculum:

@@ -15,6 +15,11 @@ def versions() -> dict[str, str]:
     return found | {name: version(name) for name in _LIBRARIES}
 
 
+def code_tags() -> dict[str, str]:
+    """Return :func:`versions` and :func:`git_commit` as the tags that runs and models carry."""
+    return {**{f"version_{name}": number for name, number in versions().items()}, "git_commit": git_commit()}
+
+
 def git_commit(path: Path = Path(__file__)) -> str:
     """Return the commit a file is checked out from, ``-dirty`` appended where tracked files differ from it.
 

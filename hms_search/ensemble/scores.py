@@ -5,15 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from hms_search.compare import Difference, paired_differences
+from hms_search.compare import Difference, losses_of, paired_differences
 from hms_search.data.labels import CLASSES
 from hms_search.data.oof import OutOfFold
 from hms_search.ensemble.blends import FittedBlend, LinearBlend, WeightedBlend
 from hms_search.ensemble.cross_fit import CrossFit, cross_fit
 from hms_search.ensemble.fit_weights import Mean
-from hms_search.training.metrics import Stratum, in_stratum, kl_terms, patient_interval
+from hms_search.training.metrics import Stratum, in_stratum, patient_interval
 
 _STRATA: tuple[Stratum, ...] = ("all", "high", "low")
 
@@ -83,14 +82,14 @@ def scores_of(fit: CrossFit, *, seed: int = 0) -> BlendScores:
         members={member.name: by_stratum(member, seed=seed) for member in fit.members},
         mean=by_stratum(mean, seed=seed),
         blend=by_stratum(fit.oof, seed=seed),
-        differences=paired_differences(losses(fit.oof), losses(mean), mean.patients, mean.high, seed=seed),
+        differences=paired_differences(losses_of(fit.oof), losses_of(mean), mean.patients, mean.high, seed=seed),
         weights=_weights(fit),
     )
 
 
 def by_stratum(oof: OutOfFold, *, seed: int = 0) -> dict[Stratum, Score]:
     """Return the score of out-of-fold predictions on each stratum that has rows."""
-    terms, patients, scores = losses(oof), oof.patients, {}
+    terms, patients, scores = losses_of(oof), oof.patients, {}
     for stratum in _STRATA:
         chosen = in_stratum(oof.high, stratum)
         if chosen.any():
@@ -98,11 +97,6 @@ def by_stratum(oof: OutOfFold, *, seed: int = 0) -> dict[Stratum, Score]:
             n_patients = len(np.unique(patients[chosen]))
             scores[stratum] = Score(float(terms[chosen].mean()), low, high, int(chosen.sum()), n_patients)
     return scores
-
-
-def losses(oof: OutOfFold) -> Float[np.ndarray, " rows"]:
-    """Return each row's KL."""
-    return np.asarray(kl_terms(oof.targets, oof.probabilities).sum(axis=1))
 
 
 def _weights(fit: CrossFit) -> tuple[Weight, ...]:

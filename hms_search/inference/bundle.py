@@ -11,6 +11,7 @@ import shutil
 from importlib.metadata import distribution
 from pathlib import Path
 
+from hms_search.data.atomic import replacing_folder
 from hms_search.errors import CheckpointError
 from hms_search.inference.model_folder import MANIFEST, ModelFolder, open_model, write_manifest
 from hms_search.inference.sources import BUNDLED, PACKAGE, source_files
@@ -30,24 +31,18 @@ def export_bundle(model: ModelFolder, target: Path) -> None:
     """
     _check_target(model, target)
     sources = source_files()
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        copy_model(model.path, partial)
-        for name, origin in sources.items():
-            _copy(origin, partial / CODE / PACKAGE / name)
-        _vendor(partial / VENDOR)
-        _copy(BUNDLED / PREDICT, partial / PREDICT)
-        (partial / README).write_text(_readme(model), encoding="utf-8")
-        write_manifest(partial)
-        open_model(partial)
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
+        with replacing_folder(target) as partial:
+            copy_model(model.path, partial)
+            for name, origin in sources.items():
+                _copy(origin, partial / CODE / PACKAGE / name)
+            _vendor(partial / VENDOR)
+            _copy(BUNDLED / PREDICT, partial / PREDICT)
+            (partial / README).write_text(_readme(model), encoding="utf-8")
+            write_manifest(partial)
+            open_model(partial)
     except OSError as error:
         raise CheckpointError(f"cannot export to {target}: {error}; name another folder") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def copy_model(folder: Path, target: Path) -> None:

@@ -1,11 +1,11 @@
 """An ensemble of promoted models: blended on their out-of-fold predictions, kept as one folder, registered, judged."""
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hms_search.component import fingerprint_of
+from hms_search.data.atomic import replacing_folder
 from hms_search.data.oof import align, oof_bytes, read_oof, write_oof
 from hms_search.document import dump_yaml
 from hms_search.ensemble.cross_fit import CrossFit, cross_fit
@@ -24,9 +24,9 @@ from hms_search.inference.model_folder import (
     write_card,
 )
 from hms_search.promotion.models import model_path
-from hms_search.promotion.register import Registrar, Standing
+from hms_search.promotion.register import Registrar, Standing, keep_gate
 from hms_search.promotion.train import MAY_LEAK, objective_of, prior_of, scores_of
-from hms_search.provenance import git_commit, versions
+from hms_search.provenance import code_tags
 from hms_search.search.session import Places
 from hms_search.tracking import open_tracker
 from hms_search.training.metrics import Stratum
@@ -78,18 +78,18 @@ def ensemble_models(
     fit = cross_fit(
         request.method, members, seed=request.seed, name=request.name, fit_on=request.fit_on or objective, on_fit=on_fit
     )
-    model = _kept(request, places, models, fit)
+    model = _kept(request, places, models, fit, objective)
     best = min(models, key=lambda one: one.card.scores[f"kl_{objective}"])
     registrar = Registrar.open(places, request.model_name)
     standing = registrar.register(model, objective=objective, references={"best member": best}, force=request.force)
     registrar.name_candidate(standing)
-    tracker = open_tracker(places.tracking_uri, places.artifacts, study=EXPERIMENT)
-    files = {"gate.json": json.dumps(standing.gate.to_dict(), indent=1).encode()}
-    tracker.add(model.card.origin["run_id"], metrics=standing.gate.metrics(), files=files)
+    keep_gate(open_tracker(places.tracking_uri, places.artifacts, study=EXPERIMENT), model, standing.gate)
     return Ensemble(model, fit, standing)
 
 
-def _kept(request: EnsembleRequest, places: Places, models: Sequence[ModelFolder], fit: CrossFit) -> ModelFolder:
+def _kept(
+    request: EnsembleRequest, places: Places, models: Sequence[ModelFolder], fit: CrossFit, objective: Stratum
+) -> ModelFolder:
     """Return the ensemble's folder, written where it is not there yet."""
     target, identity = places.models / request.name, _identity(request, models)
     if is_model(target):
@@ -100,27 +100,23 @@ def _kept(request: EnsembleRequest, places: Places, models: Sequence[ModelFolder
                 "or remove the folder first"
             )
         return model
-    gathering = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(gathering, ignore_errors=True)
-    gathering.mkdir(parents=True)
-    for model in models:
-        copy_model(model.path, gathering / MEMBERS / model.card.name)
-    write_oof(fit.oof, gathering / OOF)
-    save_blend(gathering, fit.blend)
-    objective = objective_of([model.card for model in models])
     scores, origin = scores_of(fit.oof, objective, seed=request.seed), _origin(request, models, identity)
-    run_id = _logged(request, places, fit, scores, origin)
-    card = ModelCard(
-        name=request.name,
-        kind="ensemble",
-        prior=prior_of(fit.oof, objective),
-        scores=scores,
-        origin={**origin, "run_id": run_id},
-        members=tuple(model.card.name for model in models),
-        blend=fit.blend.config,
-    )
-    write_card(gathering, card)
-    gathering.rename(target)
+    with replacing_folder(target) as gathering:
+        for model in models:
+            copy_model(model.path, gathering / MEMBERS / model.card.name)
+        write_oof(fit.oof, gathering / OOF)
+        save_blend(gathering, fit.blend)
+        run_id = _logged(request, places, fit, scores, origin)
+        card = ModelCard(
+            name=request.name,
+            kind="ensemble",
+            prior=prior_of(fit.oof, objective),
+            scores=scores,
+            origin={**origin, "run_id": run_id},
+            members=tuple(model.card.name for model in models),
+            blend=fit.blend.config,
+        )
+        write_card(gathering, card)
     return open_model(target)
 
 
@@ -133,8 +129,7 @@ def _origin(request: EnsembleRequest, models: Sequence[ModelFolder], identity: s
     first = models[0].card.origin
     return {
         **{name: first[name] for name in _SHARED if name in first},
-        **{f"version_{name}": version for name, version in versions().items()},
-        "git_commit": git_commit(),
+        **code_tags(),
         "identity": identity,
         "method": request.method.name,
         "members": " ".join(model.card.name for model in models),

@@ -5,12 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from hms_search.compare import Difference, Verdict, paired_differences
+from hms_search.compare import Difference, Verdict, losses_of, paired_differences
 from hms_search.data.oof import OutOfFold, align
 from hms_search.errors import DataError
-from hms_search.training.metrics import Stratum, kl_terms
+from hms_search.training.metrics import Stratum
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _compare(candidate: OutOfFold, role: str, reference: OutOfFold, seed: int) -
         mine, theirs = align((candidate, reference))
     except DataError as error:
         return Comparison(role, reference.name, {}, f"cannot be compared: {error}")
-    differences = paired_differences(_losses(mine), _losses(theirs), mine.patients, mine.high, seed=seed)
+    differences = paired_differences(losses_of(mine), losses_of(theirs), mine.patients, mine.high, seed=seed)
     return Comparison(role, reference.name, differences)
 
 
@@ -118,8 +117,3 @@ def _plain(difference: Difference) -> dict[str, Any]:
     """Return a difference as JSON types; an end that nothing bounds is null, since JSON has no infinity."""
     endless = {name: None for name in ("low", "high") if not np.isfinite(getattr(difference, name))}
     return {**asdict(difference), **endless, "verdict": difference.verdict}
-
-
-def _losses(oof: OutOfFold) -> Float[np.ndarray, " rows"]:
-    losses: np.ndarray = kl_terms(oof.targets, oof.probabilities).sum(axis=1)
-    return losses

@@ -1,17 +1,16 @@
 """Promotion: the best trials of a study become final models, are registered, and one may become the champion."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hms_search.data.folds import FoldPlan, plan_folds
-from hms_search.data.oof import OutOfFold, read_oof
 from hms_search.inference.model_folder import ModelFolder
 from hms_search.promotion.choose import choose, completed_trial
 from hms_search.promotion.gate import Gate
-from hms_search.promotion.register import Registrar, Standing
+from hms_search.promotion.register import Registrar, Standing, keep_gate
 from hms_search.promotion.samples import check_same, open_samples
 from hms_search.promotion.workshop import Workshop
+from hms_search.search.coordinator import derived_seed
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, recorded_study
 from hms_search.search.session import Places, ReportProgress, only_session
@@ -41,11 +40,10 @@ class PromotionRequest:
 
 @dataclass(frozen=True)
 class Promoted:
-    """A final model: the trial it comes from, its folder, its out-of-fold predictions, and how it stands."""
+    """A final model: the trial it comes from, its folder, and how it stands."""
 
     trial: int
     model: ModelFolder
-    oof: OutOfFold
     standing: Standing
 
     @property
@@ -80,16 +78,15 @@ def promote(
             standing = registrar.register(
                 model, objective=study.config.objective, references={"baseline": baseline}, force=request.force
             )
-            workshop.keep_gate(model, standing.gate)
-            promoted.append(Promoted(number, model, read_oof(model.oof, name=model.card.name), standing))
+            keep_gate(workshop.tracker, model, standing.gate)
+            promoted.append(Promoted(number, model, standing))
         registrar.name_candidate(promoted[0].standing)
         return tuple(promoted)
 
 
 def promotion_seed(study_seed: int, place: int) -> int:
     """Return the seed of one of a final model's experiments, the same for all models of a study."""
-    digest = hashlib.sha256(f"hms_search promotion {study_seed} {place}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+    return derived_seed("promotion", study_seed, place)
 
 
 def _workshop(

@@ -1,5 +1,6 @@
 """The registry's side of a promotion: versions, the aliases candidate and champion, and the gate between them."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from hms_search.inference.model_folder import ModelFolder, open_model
 from hms_search.promotion.gate import Gate, judge
 from hms_search.promotion.train import MAY_LEAK
 from hms_search.search.session import Places
-from hms_search.tracking import NO_TRACKING
+from hms_search.tracking import NO_TRACKING, Tracker
 from hms_search.tracking.registry import ModelRegistry, RegisteredVersion
 from hms_search.training.metrics import Stratum
 
@@ -99,6 +100,12 @@ class Registrar:
             export_bundle(model, bundle)
             number = self._registry.register(run_id, bundle, name=self.name, tags=tags)
         return RegisteredVersion(self.name, number, run_id, (), tags)
+
+
+def keep_gate(tracker: Tracker, model: ModelFolder, gate: Gate) -> None:
+    """Keep what a gate says with the model's run."""
+    files = {"gate.json": json.dumps(gate.to_dict(), indent=1).encode()}
+    tracker.add(model.card.origin["run_id"], metrics=gate.metrics(), files=files)
 
 
 def _oof(model: ModelFolder) -> OutOfFold:

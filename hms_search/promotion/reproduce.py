@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hms_search.data.folds import plan_folds
+from hms_search.data.folds import FoldPlan, plan_folds
 from hms_search.data.progress import Progress
 from hms_search.data.store import Store
 from hms_search.errors import StudyError, TrackingError, TrainingError, TrialStopped
@@ -90,14 +90,17 @@ def reproduce(
     threads = torch.get_num_threads()
     torch.set_num_threads(int((then or {}).get("threads", threads)))
     try:
-        found = _values(record, trial, store, progress)
-        now = _tags_now(record, trial, store)
+        plan = plan_folds(record.config.folds, store)
+        found = _values(record, trial, store, plan, progress)
+        now = _tags_now(record, trial, store, plan)
     finally:
         torch.set_num_threads(threads)
     return Reproduction(study, number, trial.values, found, _changes(then or {}, now), known=then is not None)
 
 
-def _values(record: RecordedStudy, trial: RecordedTrial, store: Store, progress: ReportProgress) -> Mapping[int, float]:
+def _values(
+    record: RecordedStudy, trial: RecordedTrial, store: Store, plan: FoldPlan, progress: ReportProgress
+) -> Mapping[int, float]:
     found: dict[int, float] = {}
 
     def on_epoch(epoch: Epoch) -> None:
@@ -110,7 +113,7 @@ def _values(record: RecordedStudy, trial: RecordedTrial, store: Store, progress:
         run_experiment(
             trial.config,
             store,
-            plan_folds(record.config.folds, store),
+            plan,
             seed=trial.seed,
             device=record.config.device,
             objective=record.config.objective,
@@ -130,9 +133,8 @@ def _tags_of(trial: RecordedTrial, places: Places) -> Mapping[str, str] | None:
         return None
 
 
-def _tags_now(record: RecordedStudy, trial: RecordedTrial, store: Store) -> Mapping[str, str]:
-    folds = plan_folds(record.config.folds, store).fingerprint
-    contract = contract_of(record.config, data=store.fingerprint, folds=folds)
+def _tags_now(record: RecordedStudy, trial: RecordedTrial, store: Store, plan: FoldPlan) -> Mapping[str, str]:
+    contract = contract_of(record.config, data=store.fingerprint, folds=plan.fingerprint)
     return {
         **study_tags(record.config, contract),
         **machine(record.config.device),

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hms_search.component import fingerprint_of
+from hms_search.data.atomic import replacing_folder
 from hms_search.data.folds import FoldPlan
 from hms_search.data.oof import OutOfFold, out_of_fold, write_oof
 from hms_search.data.store import Store
@@ -89,32 +90,30 @@ def train(
         )
         for place, seed in enumerate(recipe.seeds)
     )
-    gathering = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(gathering, ignore_errors=True)
-    (gathering / NETWORKS).mkdir(parents=True)
-    networks = tuple(
-        _take_network(recipe, work, gathering, seed, result, position)
-        for seed, result in zip(recipe.seeds, results, strict=True)
-        for position in range(len(result.folds))
-    )
-    oof = _average(recipe, results)
-    write_oof(oof, gathering / OOF)
-    (gathering / "config.yaml").write_text(dump_yaml(recipe.config.to_dict()), encoding="utf-8")
-    card = ModelCard(
-        name=recipe.name,
-        kind="model",
-        prior=prior_of(oof, recipe.objective),
-        scores=scores_of(oof, recipe.objective, seed=recipe.seeds[0]) | _seed_scores(recipe, results),
-        origin={
-            **origin,
-            "identity": recipe.identity,
-            "objective": recipe.objective,
-            MAY_LEAK: str(recipe.config.training.targets_may_leak).lower(),
-        },
-        networks=networks,
-    )
-    write_card(gathering, card)
-    gathering.rename(target)
+    with replacing_folder(target) as gathering:
+        (gathering / NETWORKS).mkdir()
+        networks = tuple(
+            _take_network(recipe, work, gathering, seed, result, position)
+            for seed, result in zip(recipe.seeds, results, strict=True)
+            for position in range(len(result.folds))
+        )
+        oof = _average(recipe, results)
+        write_oof(oof, gathering / OOF)
+        (gathering / "config.yaml").write_text(dump_yaml(recipe.config.to_dict()), encoding="utf-8")
+        card = ModelCard(
+            name=recipe.name,
+            kind="model",
+            prior=prior_of(oof, recipe.objective),
+            scores=scores_of(oof, recipe.objective, seed=recipe.seeds[0]) | _seed_scores(recipe, results),
+            origin={
+                **origin,
+                "identity": recipe.identity,
+                "objective": recipe.objective,
+                MAY_LEAK: str(recipe.config.training.targets_may_leak).lower(),
+            },
+            networks=networks,
+        )
+        write_card(gathering, card)
     shutil.rmtree(work)
     return open_model(target)
 

@@ -1,9 +1,8 @@
 """Where final models are trained: one MLflow run each, taken up again after an interruption."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hms_search.curves import learning_curve
 from hms_search.data.folds import FoldPlan
@@ -12,7 +11,6 @@ from hms_search.data.store import Store
 from hms_search.document import Document, dump_yaml
 from hms_search.experiment import ExperimentConfig
 from hms_search.inference.model_folder import CARD, ModelFolder, is_model, open_model
-from hms_search.promotion.gate import Gate
 from hms_search.promotion.train import Recipe, train
 from hms_search.search.recorded import RecordedStudy, RecordedTrial
 from hms_search.search.session import Places, ReportProgress, study_tags
@@ -42,11 +40,6 @@ class Workshop:
         if trial.number not in self._models:
             self._models[trial.number] = self._model(trial, self._recipe(trial))
         return self._models[trial.number]
-
-    def keep_gate(self, model: ModelFolder, gate: Gate) -> None:
-        """Keep what the gate says with the model's run."""
-        files = {"gate.json": json.dumps(gate.to_dict(), indent=1).encode()}
-        self.tracker.add(model.card.origin["run_id"], metrics=gate.metrics(), files=files)
 
     def _model(self, trial: RecordedTrial, recipe: Recipe) -> ModelFolder:
         target, work = self.places.models / recipe.name, self.places.unfinished / recipe.name
@@ -81,14 +74,9 @@ class Workshop:
         return model
 
     def _recipe(self, trial: RecordedTrial) -> Recipe:
-        config = final_config(trial.config, self.epochs)
-        unnamed = Recipe("", config, self.store, self.plan, self.seeds, self.study.config.objective, self._device)
-        name = f"{self.study.config.name}-trial{trial.number}-{unnamed.identity[:6]}"
-        return Recipe(name, config, self.store, self.plan, self.seeds, self.study.config.objective, self._device)
-
-    @property
-    def _device(self) -> str:
-        return self.study.config.device
+        study, config = self.study.config, final_config(trial.config, self.epochs)
+        unnamed = Recipe("", config, self.store, self.plan, self.seeds, study.objective, study.device)
+        return replace(unnamed, name=f"{study.name}-trial{trial.number}-{unnamed.identity[:6]}")
 
     def _tags(self, trial: RecordedTrial, recipe: Recipe) -> Mapping[str, str]:
         config = self.study.config

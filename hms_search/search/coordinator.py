@@ -288,7 +288,12 @@ def counts(trial: FrozenTrial) -> bool:
 
 def trial_seed(study_seed: int, number: int) -> int:
     """Return a trial's training seed, derived from the study's seed and the trial's number."""
-    digest = hashlib.sha256(f"hms_search trial {study_seed} {number}".encode()).digest()
+    return derived_seed("trial", study_seed, number)
+
+
+def derived_seed(purpose: str, seed: int, number: int) -> int:
+    """Return a 31-bit seed for one of several things of a study, told apart by purpose and number."""
+    digest = hashlib.sha256(f"hms_search {purpose} {seed} {number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 

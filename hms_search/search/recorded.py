@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig
+from hms_search.models import resolve_weights
 from hms_search.search.coordinator import WEIGHTS_KEY, trial_seed
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.study import CONTRACT_KEY, Contract, StudyConfig, stored_config
@@ -79,7 +80,6 @@ def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedS
 def _config(config: StudyConfig, trial: FrozenTrial, settled: Mapping[str, str]) -> ExperimentConfig:
     """Return the experiment a trial ran, with the weights as they were settled for the whole study."""
     experiment = config.space.suggest(trial)
-    weights = settled.get(experiment.model.backbone) if experiment.model.weights == "auto" else None
-    if weights is None:
+    if experiment.model.backbone not in settled:  # never asked for: nothing to settle, and no hub to ask again
         return experiment
-    return experiment.model_copy(update={"model": experiment.model.model_copy(update={"weights": weights})})
+    return experiment.model_copy(update={"model": resolve_weights(experiment.model, settled)})

@@ -15,7 +15,7 @@ from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.document import dump_yaml
 from hms_search.errors import DataError, StudyError
-from hms_search.provenance import git_commit, versions
+from hms_search.provenance import code_tags
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice
 from hms_search.search.report import StudyReport, report_of
@@ -183,8 +183,7 @@ def study_tags(config: StudyConfig, contract: Contract) -> dict[str, str]:
         "space": config.space.name,
         "objective": f"kl_{config.objective}",
         **{f"{name}_fingerprint": value for name, value in fingerprints.items()},
-        **{f"version_{name}": version for name, version in versions().items()},
-        "git_commit": git_commit(),
+        **code_tags(),
     }
 
 

@@ -1,6 +1,5 @@
 """Checkpoints: how an interrupted fold goes on after its last finished epoch, to the same result."""
 
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hms_search.data.atomic import replacing
 from hms_search.errors import CheckpointError
 
 
@@ -25,12 +25,8 @@ class Checkpoint:
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the file as a whole: a process killed meanwhile leaves the one from before."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        try:
+        with replacing(self.path) as partial:
             torch.save({"identity": self.identity, "state": dict(state)}, partial)
-            partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last, on the CPU; None where nothing was.

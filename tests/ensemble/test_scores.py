@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from members import distributions, member, noisy_members
 
+from hms_search.compare import losses_of
 from hms_search.data.oof import OutOfFold
 from hms_search.ensemble.cross_fit import cross_fit
 from hms_search.ensemble.fit import Method
 from hms_search.ensemble.fit_stacking import Stacking
 from hms_search.ensemble.fit_weights import Linear, Mean, NelderMead, Weighted
-from hms_search.ensemble.scores import by_stratum, losses, scores_of
+from hms_search.ensemble.scores import by_stratum, scores_of
 from hms_search.training.metrics import kl
 
 
@@ -24,7 +25,7 @@ def test_a_score_is_the_kl_of_its_stratum_within_its_interval() -> None:
         assert score.low < score.kl < score.high
         assert score.rows == rows.sum()
         assert score.patients == 60
-    assert losses(oof).shape == (180,)
+    assert losses_of(oof).shape == (180,)
 
 
 def test_a_stratum_without_rows_has_no_score() -> None:

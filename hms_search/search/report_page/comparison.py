@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
-from hms_search.compare import Difference, paired_differences
+from hms_search.compare import Difference, losses_of, paired_differences
 from hms_search.data.oof import OutOfFold, read_oof
 from hms_search.errors import DataError, TrackingError
 from hms_search.search.report import StudyReport, TrialRow
 from hms_search.search.report_page.page import Block, Section, Table, Words
 from hms_search.search.trial import OOF_FILE
 from hms_search.tracking import RunReader
-from hms_search.training.metrics import Stratum, in_stratum, kl_terms
+from hms_search.training.metrics import Stratum, in_stratum
 
 STRATA: Mapping[Stratum, str] = {
     "all": "all recordings",
@@ -48,7 +47,7 @@ def compare_trials(report: StudyReport, reader: RunReader | None) -> Comparison:
         _check_same_rows(candidate, reference)
     except (TrackingError, DataError) as error:
         return Comparison({}, {}, str(error))
-    mine, theirs = _losses(candidate), _losses(reference)
+    mine, theirs = losses_of(candidate), losses_of(reference)
     differences = paired_differences(mine, theirs, candidate.patients, candidate.high)
     rows = {stratum: in_stratum(candidate.high, stratum) for stratum in differences}
     scores = {name: (float(mine[chosen].mean()), float(theirs[chosen].mean())) for name, chosen in rows.items()}
@@ -170,11 +169,6 @@ def _check_same_rows(candidate: OutOfFold, reference: OutOfFold) -> None:
             f"{candidate.name} and {reference.name} have predicted different recordings ({len(candidate)} and "
             f"{len(reference)}), which cannot be compared in pairs"
         )
-
-
-def _losses(oof: OutOfFold) -> Float[np.ndarray, " rows"]:
-    losses: Float[np.ndarray, " rows"] = kl_terms(oof.targets, oof.probabilities).sum(axis=1)
-    return losses
 
 
 def _probability(value: float) -> str:
