@@ -26,6 +26,7 @@ from hms_search.data.fitting import fit_pipeline
 from hms_search.document import read_yaml
 from hms_search.eeg.histogram import count_log_power
 from hms_search.eeg.pipelines import input_shape
+from hms_search.eeg.shapes import ImageShape
 from hms_search.models import TimmImage
 from hms_search.search.space import SearchSpace
 from hms_search.training.losses import kl_divergence
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
         x = torch.from_numpy(recorded.values)
         images = pipeline.forward(x)
         seconds = median(partial(pipeline.forward, x), options.repeats + 2) / options.batch
-        step = median(training_step(images, *input_shape(pipeline)), options.repeats) / options.batch
+        step = median(training_step(images, input_shape(pipeline)), options.repeats) / options.batch
         share = seconds / (seconds + step)
         worst = max(worst, share)
         size = " x ".join(map(str, images.shape[1:]))
@@ -80,8 +81,8 @@ def main(arguments: Sequence[str]) -> None:
     print(json.dumps({**figure, "unit": "ratio", "holds": worst <= TARGET}))
 
 
-def training_step(images: torch.Tensor, channels: int, size: tuple[int, int] | None) -> Callable[[], object]:
-    model = TimmImage(backbone="efficientnet_b1").build(size, channels=channels).to(memory_format=torch.channels_last)
+def training_step(images: torch.Tensor, shape: ImageShape) -> Callable[[], object]:
+    model = TimmImage(backbone="efficientnet_b1").build(shape).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     target = torch.full((len(images), 6), 1 / 6)
 

@@ -38,6 +38,7 @@ from hms_search.data.prepare import prepare
 from hms_search.data.sampling import LabelSampling, SpectrogramSampling
 from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
+from hms_search.eeg.shapes import ImageShape
 from hms_search.experiment import ExperimentConfig, run_experiment
 from hms_search.search.events import Event, Finished, Judged
 from hms_search.search.session import Places, run_study
@@ -145,7 +146,9 @@ def bare_training(config: ExperimentConfig, splits: Sequence[Split]) -> float:
     """Return the seconds that a plain PyTorch loop takes on tensors in memory, building the networks not counted."""
     seconds = 0.0
     for training, validation in splits:
-        network = config.model.build(config.pipeline.resize).to(memory_format=memory_format(config.training))
+        network = config.model.build(ImageShape(1, config.pipeline.resize)).to(
+            memory_format=memory_format(config.training)
+        )
         optimiser = config.training.optimiser.build(network.parameters())
         started = time.perf_counter()
         for _ in range(config.training.epochs):

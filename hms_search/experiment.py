@@ -189,10 +189,9 @@ class _FoldRun:
         self, on_epoch: Callable[[Epoch], None], checkpoint: Checkpoint | None = None
     ) -> tuple[nn.Module, FoldResult]:
         """Return the trained network and its result."""
-        channels, image = input_shape(self.pipeline)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.slot.seed)
-            model = self.config.model.build(image, channels=channels)
+            model = self.config.model.build(input_shape(self.pipeline))
         size = self.config.training.batch_size
         augmentations = self.config.augmentations
         augment = Augmenter(augmentations, self.pipeline.config.source) if augmentations else None

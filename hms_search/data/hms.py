@@ -7,7 +7,7 @@ raise :class:`DataError` with the id and the reason for anything else.
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from jaxtyping import Float, Float16
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.eeg.electrodes import ELECTRODES as ELECTRODES
 from hms_search.eeg.histogram import log_power
+from hms_search.eeg.shapes import KINDS as KINDS
+from hms_search.eeg.shapes import Kind as Kind
 from hms_search.errors import DataError
 
 SFREQ = 200
@@ -31,8 +33,6 @@ SPECTROGRAM_WINDOW = 300
 LARGEST_UV = float(np.finfo(np.float16).max)
 """What float16 can hold: 65504 microvolts."""
 
-Kind = Literal["eeg", "spectrogram"]
-KINDS: tuple[Kind, ...] = ("eeg", "spectrogram")
 FOLDERS: dict[Kind, str] = {"eeg": "train_eegs", "spectrogram": "train_spectrograms"}
 
 REGIONS = ("LL", "RL", "LP", "RP")

@@ -5,6 +5,7 @@ from typing import Annotated
 from hms_search.component import Field
 from hms_search.eeg.eeg_pipeline import EegPipeline, FittedEegPipeline, planes_of_silence
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
+from hms_search.eeg.shapes import ImageShape
 
 Pipeline = Annotated[SpectrogramPipeline | EegPipeline, Field(discriminator="source")]
 """Every pipeline as it is configured; ``fit`` makes it one that runs."""
@@ -13,10 +14,10 @@ FittedPipeline = InputPipeline | FittedEegPipeline
 """Every pipeline with the statistics it was fitted with, as it is saved with a network."""
 
 
-def input_shape(pipeline: FittedPipeline) -> tuple[int, tuple[int, int] | None]:
-    """Return channels, and height and width where they are the same for every recording, of a pipeline's images."""
+def input_shape(pipeline: FittedPipeline) -> ImageShape:
+    """Return the shape of a pipeline's images."""
     if isinstance(pipeline, InputPipeline):
-        return 1, pipeline.config.resize
+        return ImageShape(1, pipeline.config.resize)
     config = pipeline.config
     channels, height, width = planes_of_silence(config.montage, config.representation, config.layout).shape[1:]
-    return channels, config.resize or (height, width)
+    return ImageShape(channels, config.resize or (height, width))

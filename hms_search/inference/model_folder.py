@@ -136,8 +136,7 @@ def load_network(folder: Path, network: NetworkFile) -> nn.Module:
     """
     file = folder / network.file
     with torch.random.fork_rng(devices=[]):
-        channels, size = input_shape(network.pipeline)
-        module = network.model.build(size, channels=channels)
+        module = network.model.build(input_shape(network.pipeline))
     try:
         module.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -12,11 +12,13 @@ from torch import nn
 
 from hms_search.component import Component, Field, field_validator, model_validator
 from hms_search.data.labels import CLASSES
+from hms_search.eeg.shapes import ImageShape, InputShape
 from hms_search.errors import CheckpointError, ConfigError
 from hms_search.models.weights import imagenet_file, load_weights
 
 logger = logging.getLogger(__name__)
 
+ONE_CHANNEL = ImageShape()
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _SUFFIX = ".safetensors"
 _FIELDS = {"drop_path_rate": "drop_path", "drop_rate": "dropout", "in_chans": "number of input channels"}
@@ -76,22 +78,27 @@ class TimmImage(Component):
         """Return the same network with random weights: what to build before trained weights are loaded."""
         return self.model_copy(update={"weights": "none"})
 
-    def build(self, image: tuple[int, int] | None = None, *, channels: int = 1) -> nn.Module:
-        """Return the network, ``[batch, channels, height, width] -> [batch, 6]`` logits.
+    def check(self, shape: InputShape) -> None:
+        """Raise ValueError unless the network can look at inputs of a shape."""
+        if not isinstance(shape, ImageShape):
+            raise ValueError(f"model {self.name} looks at one image, found {' and '.join(shape)} apart; join them")
 
-        Random weights are drawn from PyTorch's global generator.
+    def build(self, shape: InputShape = ONE_CHANNEL, *, classes: int = len(CLASSES)) -> nn.Module:
+        """Return the network, ``[batch, channels, height, width] -> [batch, classes]`` logits.
 
-        ``image`` is the height and width of its input, which networks of a fixed size (many transformers) need to
-        know. Raises ConfigError where the backbone lacks an option, CheckpointError where weights cannot be had.
+        Random weights are drawn from PyTorch's global generator. Networks of a fixed size (many transformers) need the
+        height and width of their input. Raises ConfigError where the backbone lacks an option or the input does not
+        suit it, CheckpointError where weights cannot be had.
         """
-        options: dict[str, Any] = {"in_chans": channels, "num_classes": len(CLASSES), "drop_rate": self.dropout}
+        assert isinstance(shape, ImageShape)  # see check
+        options: dict[str, Any] = {"in_chans": shape.channels, "num_classes": classes, "drop_rate": self.dropout}
         if self.drop_path > 0:
             options["drop_path_rate"] = self.drop_path
         known = timm.get_pretrained_cfg(self.backbone)
         if known is not None and known.fixed_input_size:
-            if image is None:
+            if shape.size is None:
                 raise ConfigError(f"{self.backbone} needs images of one size, found none; set pipeline.resize")
-            options["img_size"] = image
+            options["img_size"] = shape.size
         if self.weights == "auto":
             raise ConfigError("model.weights: auto must be settled before a network is built; see resolve_weights")
         if self.weights == "imagenet":

@@ -11,6 +11,7 @@ from hms_search.component import Component
 from hms_search.eeg.histogram import count_log_power
 from hms_search.eeg.normalise import Datawide, Instance, Robust, Unnormalised
 from hms_search.eeg.pipeline import SpectrogramPipeline
+from hms_search.eeg.shapes import ImageShape
 from hms_search.models import Model, TimmImage
 from hms_search.training.losses import kl_divergence
 from hms_search.training.optim import SGD, Adam, AdamW, Optimiser
@@ -62,7 +63,7 @@ def test_a_normalisation_makes_a_finite_image_of_any_recording(normalise: Compon
 
 def built(model: Model, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return model.build((64, 32))
+    return model.build(ImageShape(1, (64, 32)))
 
 
 @pytest.mark.parametrize("model", named(MODELS))

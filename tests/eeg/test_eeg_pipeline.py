@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from hms_search.data.fitting import fit_pipeline
 from hms_search.eeg.eeg_pipeline import EegPipeline, FittedEegPipeline
 from hms_search.eeg.pipelines import input_shape
+from hms_search.eeg.shapes import ImageShape
 
 CPU = torch.device("cpu")
 FILTERS = [{"name": "band_pass", "phase": "zero"}, {"name": "notch"}]
@@ -58,7 +59,7 @@ def test_what_fits_together_makes_finite_images_and_the_rest_is_refused_on_loadi
             pipeline(**parts)
         return
     run = fitted(pipeline(**parts, clip_uv=1024, normalise={"name": "instance"}, resize=[32, 48]))
-    assert input_shape(run) == (1, (32, 48))
+    assert input_shape(run) == ImageShape(1, (32, 48))
     extremes = torch.zeros(5, 10_000, 20, dtype=torch.float16)
     extremes[1] = torch.nan
     extremes[2] = 65504

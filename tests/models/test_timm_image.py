@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from hms_search.eeg.shapes import ImageShape
 from hms_search.errors import CheckpointError, ConfigError
 from hms_search.models import TimmImage, resolve_weights
 
@@ -61,9 +62,9 @@ def test_a_backbone_without_stochastic_depth_says_so_only_when_it_is_asked_for()
 
 def test_a_transformer_of_fixed_size_is_built_for_the_image() -> None:
     model = TimmImage(backbone="vit_tiny_patch16_224")
-    assert model.build((32, 64))(torch.zeros(2, 1, 32, 64)).shape == (2, 6)
+    assert model.build(ImageShape(1, (32, 64)))(torch.zeros(2, 1, 32, 64)).shape == (2, 6)
     with pytest.raises(ConfigError, match=r"set pipeline\.resize"):
-        model.build(None)
+        model.build()
 
 
 def test_an_unreachable_hub_is_one_quick_error_with_the_remedy(no_hub: None) -> None:
@@ -138,10 +139,10 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_a_network_takes_as_many_channels_as_it_is_built_for(tmp_path: Path) -> None:
     model = TimmImage(backbone="test_resnet")
-    assert model.build(channels=4)(torch.zeros(2, 4, 32, 32)).shape == (2, 6)
+    assert model.build(ImageShape(4))(torch.zeros(2, 4, 32, 32)).shape == (2, 6)
     three = timm.create_model("test_resnet", in_chans=3, num_classes=1000)
     save_file(three.state_dict(), tmp_path / "three.safetensors")
-    network = TimmImage(backbone="test_resnet", weights=str(tmp_path / "three.safetensors")).build(channels=4)
+    network = TimmImage(backbone="test_resnet", weights=str(tmp_path / "three.safetensors")).build(ImageShape(4))
     found, expected = network.conv1[0].weight, three.conv1[0].weight
     # timm repeats the filters over the channels and scales them: an equal input gives an equal sum
     torch.testing.assert_close(found.sum(dim=1), expected[:, [0, 1, 2, 0]].sum(dim=1) * 3 / 4)
