@@ -1,9 +1,14 @@
 """Every model. A configuration of the union builds an ``nn.Module`` from images to six logits."""
 
-from hms_search.models.timm_image import TimmImage, resolve_weights
+from typing import Annotated
+
+from hms_search.component import Field
+from hms_search.models.attention_spectrogram import AttentionSpectrogram
+from hms_search.models.pretrained import resolve_weights, settled_weights
+from hms_search.models.timm_image import TimmImage
 from hms_search.models.weights import save_weights
 
-Model = TimmImage
+Model = Annotated[TimmImage | AttentionSpectrogram, Field(discriminator="name")]
 """Every model; a new one is a file here and its place in this union, told apart by ``name``."""
 
-__all__ = ["Model", "TimmImage", "resolve_weights", "save_weights"]
+__all__ = ["AttentionSpectrogram", "Model", "TimmImage", "resolve_weights", "save_weights", "settled_weights"]

@@ -1,10 +1,8 @@
 """Any timm image network, from images to six logits."""
 
 import logging
-from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import timm
@@ -19,7 +17,6 @@ from hms_search.models.weights import imagenet_file, load_weights
 logger = logging.getLogger(__name__)
 
 ONE_CHANNEL = ImageShape()
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 _SUFFIX = ".safetensors"
 _FIELDS = {"drop_path_rate": "drop_path", "drop_rate": "dropout", "in_chans": "number of input channels"}
 _REMEDIES = {
@@ -38,7 +35,7 @@ class TimmImage(Component):
         A name of ``timm.list_models()``, with a pretrained tag if wanted: ``efficientnet_b1.ft_in1k``.
     weights
         ``none``: random. ``imagenet``: timm's, from the Hugging Face hub or its cache. ``auto``: ``imagenet`` where it
-        can be had, else ``none``; settled once by :func:`resolve_weights`. Else the path of a .safetensors file.
+        can be had, else ``none``; settled once for a study. Else the path of a .safetensors file.
     dropout
         Probability of dropping a feature before the classifier (timm's ``drop_rate``).
     drop_path
@@ -78,6 +75,19 @@ class TimmImage(Component):
         """Return the same network with random weights: what to build before trained weights are loaded."""
         return self.model_copy(update={"weights": "none"})
 
+    def best_weights(self) -> str:
+        """Return what ``auto`` stands for: ``imagenet`` where they can be had, else ``none``; logged."""
+        if not timm.is_model_pretrained(self.backbone):
+            logger.info("timm has no pretrained weights for %s: weights none", self.backbone)
+            return "none"
+        try:
+            file = imagenet_file(self.backbone)
+        except CheckpointError as error:
+            logger.info("weights auto becomes none: %s", error)
+            return "none"
+        logger.info("weights auto becomes imagenet: %s", file)
+        return "imagenet"
+
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the network can look at inputs of a shape."""
         if not isinstance(shape, ImageShape):
@@ -100,7 +110,7 @@ class TimmImage(Component):
                 raise ConfigError(f"{self.backbone} needs images of one size, found none; set pipeline.resize")
             options["img_size"] = shape.size
         if self.weights == "auto":
-            raise ConfigError("model.weights: auto must be settled before a network is built; see resolve_weights")
+            raise ConfigError("model.weights: auto must be settled before a network is built")
         if self.weights == "imagenet":
             options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(imagenet_file(self.backbone))}}
         try:
@@ -113,25 +123,3 @@ class TimmImage(Component):
         if self.weights.endswith(_SUFFIX):
             load_weights(network, Path(self.weights))
         return network
-
-
-def resolve_weights(model: TimmImage, settled: Mapping[str, str] = _NOTHING) -> TimmImage:
-    """Return the model with ``auto`` weights settled: ``imagenet`` where they can be had, else ``none``; logged.
-
-    One process settles them for a whole study, or trials would differ by the state of the network: ``settled`` says
-    how ``auto`` was settled before, by backbone. The weights are downloaded to the local cache here.
-    """
-    if model.weights != "auto":
-        return model
-    if model.backbone in settled:
-        return model.model_copy(update={"weights": settled[model.backbone]})
-    if not timm.is_model_pretrained(model.backbone):
-        logger.info("timm has no pretrained weights for %s: weights none", model.backbone)
-        return model.model_copy(update={"weights": "none"})
-    try:
-        file = imagenet_file(model.backbone)
-    except CheckpointError as error:
-        logger.info("weights auto becomes none: %s", error)
-        return model.model_copy(update={"weights": "none"})
-    logger.info("weights auto becomes imagenet: %s", file)
-    return model.model_copy(update={"weights": "imagenet"})

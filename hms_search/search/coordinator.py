@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.errors import CheckpointError, ConfigError
 from hms_search.experiment import ExperimentConfig
-from hms_search.models import resolve_weights
+from hms_search.models import resolve_weights, settled_weights
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.pruners import FoldJudge
@@ -254,14 +254,14 @@ class Coordinator:
     def _with_weights(self, config: ExperimentConfig) -> ExperimentConfig:
         """Settle ``weights: auto``, once per backbone for the whole study, so that its trials compare."""
         settled: dict[str, str] = self._study.user_attrs.get(WEIGHTS_KEY, {})
-        model = resolve_weights(config.model, settled)
-        if config.model.weights == "auto" and model.backbone not in settled:
-            self._study.set_user_attr(WEIGHTS_KEY, {**settled, model.backbone: model.weights})
-            if model.weights == "none":
-                why = f"no ImageNet weights of {model.backbone} can be had (neither the hub nor its cache has them)"
-                remedy = "the study trains from random weights; give model.weights a .safetensors file for better"
-                self._notify(Notice(f"{why}: {remedy}", warning=True))
-        return config.model_copy(update={"model": model})
+        now = settled_weights(config.model, settled)
+        if now != settled:
+            self._study.set_user_attr(WEIGHTS_KEY, now)
+        for backbone in [new for new in now if new not in settled and now[new] == "none"]:
+            why = f"no ImageNet weights of {backbone} can be had (neither the hub nor its cache has them)"
+            remedy = "the study trains from random weights; give model.weights a .safetensors file for better"
+            self._notify(Notice(f"{why}: {remedy}", warning=True))
+        return config.model_copy(update={"model": resolve_weights(config.model, now)})
 
     def _watch_pruning(self) -> None:
         """Say it when a search prunes everything: the report lost six GPU hours to a threshold nobody looked at."""

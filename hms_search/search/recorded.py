@@ -80,6 +80,4 @@ def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedS
 def _config(config: StudyConfig, trial: FrozenTrial, settled: Mapping[str, str]) -> ExperimentConfig:
     """Return the experiment a trial ran, with the weights as they were settled for the whole study."""
     experiment = config.space.suggest(trial)
-    if experiment.model.backbone not in settled:  # never asked for: nothing to settle, and no hub to ask again
-        return experiment
     return experiment.model_copy(update={"model": resolve_weights(experiment.model, settled)})

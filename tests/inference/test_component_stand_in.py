@@ -76,7 +76,7 @@ def components() -> Iterator[tuple[Component, dict[str, Any]]]:
         yield pipeline.config.normalise, {}
         yield pipeline.config.clip_log, {"low": -4.5}
     for model in models:
-        yield model, {"weights": "none"}
+        yield model, {"dropout": 0.5}
     networks = tuple(
         NetworkFile(file=f"networks/{number}", model=model, pipeline=pipeline, fold=number, seed=1)
         for number, pipeline in enumerate(pipelines)

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from hms_search.eeg.shapes import ImageShape
 from hms_search.errors import CheckpointError, ConfigError
-from hms_search.models import TimmImage, resolve_weights
+from hms_search.models import TimmImage, resolve_weights, settled_weights
 
 
 @pytest.fixture
@@ -79,10 +79,9 @@ def test_auto_is_settled_once_as_none_without_a_hub_and_said(no_hub: None, caplo
     with pytest.raises(ConfigError, match="auto must be settled"):
         auto.build()
     with caplog.at_level("INFO"):
-        assert resolve_weights(auto) == TimmImage(backbone="resnet34d", weights="none", dropout=0.1)
+        settled = settled_weights(auto, {})
+    assert resolve_weights(auto, settled) == TimmImage(backbone="resnet34d", weights="none", dropout=0.1)
     assert "weights auto becomes none" in caplog.text
-    assert resolve_weights(auto, {"resnet34d": "imagenet"}).weights == "imagenet"
-    assert resolve_weights(TimmImage(weights="none")).weights == "none"
 
 
 def test_auto_is_imagenet_where_the_cache_has_the_weights(no_hub: None, tmp_path: Path) -> None:
@@ -95,7 +94,8 @@ def test_auto_is_imagenet_where_the_cache_has_the_weights(no_hub: None, tmp_path
     torch.manual_seed(0)
     source = timm.create_model("resnet10t")
     save_file(source.state_dict(), snapshot / "model.safetensors")
-    model = resolve_weights(TimmImage(backbone="resnet10t", weights="auto"))
+    model = TimmImage(backbone="resnet10t", weights="auto")
+    model = resolve_weights(model, settled_weights(model, {}))
     assert model.weights == "imagenet"
     network = model.build()
     torch.testing.assert_close(network.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
