@@ -24,14 +24,15 @@ from typing import Annotated
 
 import torch
 
-from hms_search.augment.amplitude import EdgeNoise, HeadScale
+from hms_search.augment.amplitude import EdgeNoise, HeadScale, PolarityInversion
 from hms_search.augment.band_pass import NarrowBandPass
 from hms_search.augment.batch import Images, Recordings
+from hms_search.augment.blur import Blur
 from hms_search.augment.channels import ElectrodeDrop, PlaneDrop
 from hms_search.augment.flips import FrontBackFlip, LeftRightFlip
 from hms_search.augment.masking import CoarseDropout, FrequencyDropout, XYMasking
 from hms_search.augment.mixing import CropCat, EegMixup, Mixup
-from hms_search.augment.time_axis import EdgeDropout, TimeResample, TimeReversal, WindowShift
+from hms_search.augment.time_axis import EdgeDropout, TimeCutout, TimeResample, TimeReversal, WindowShift
 from hms_search.component import Field
 
 RecordingAugmentation = (
@@ -40,16 +41,18 @@ RecordingAugmentation = (
     | CropCat
     | EegMixup
     | HeadScale
+    | PolarityInversion
     | EdgeNoise
     | TimeResample
     | TimeReversal
     | WindowShift
     | EdgeDropout
+    | TimeCutout
     | ElectrodeDrop
     | NarrowBandPass
 )
 """Every augmentation of recordings; a new one is a class and its place in this union."""
-ImageAugmentation = Mixup | XYMasking | CoarseDropout | FrequencyDropout | PlaneDrop
+ImageAugmentation = Mixup | XYMasking | CoarseDropout | FrequencyDropout | Blur | PlaneDrop
 """Every augmentation of images."""
 Augmentation = Annotated[RecordingAugmentation | ImageAugmentation, Field(discriminator="name")]
 """Every augmentation."""

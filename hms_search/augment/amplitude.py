@@ -1,4 +1,4 @@
-"""Amplitude: head scaling and noise."""
+"""Amplitude: head scaling, polarity and noise."""
 
 import math
 from typing import ClassVar, Literal
@@ -27,6 +27,22 @@ class HeadScale(Component):
         rows = acting(self.p, len(batch), generator)
         scale = uniform(1 - self.spread, 1 + self.spread, len(rows), generator)
         return batch.changed(rows, eeg=lambda x: x * each(scale, x))
+
+
+class PolarityInversion(Component):
+    """All electrodes times -1: what pointed upwards points downwards.
+
+    5th place, p 0.5, on the differences of its 1-D networks, which is the same. A power spectrum does not see it: it is
+    for networks that look at the waves themselves.
+    """
+
+    acts_on: ClassVar[tuple[str, ...]] = ("eeg",)
+    name: Literal["polarity_inversion"] = "polarity_inversion"
+    p: Probability = 0.5
+
+    def forward(self, batch: Recordings, generator: torch.Generator) -> Recordings:
+        """Return the batch with some recordings upside down."""
+        return batch.changed(acting(self.p, len(batch), generator), eeg=torch.neg)
 
 
 class EdgeNoise(Component):

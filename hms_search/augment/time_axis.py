@@ -1,4 +1,4 @@
-"""Time: resampling, reversal, shift, and dropout of the edges. EEG and 10-minute spectrogram stay in sync.
+"""Time: resampling, reversal, shift, and dropout of edges or stretches. EEG and 10-minute spectrogram stay in sync.
 
 What enters from beyond an edge is the mirror image of what lies before it: a batch holds no more than its windows.
 """
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hms_search.augment.batch import Recordings, each
-from hms_search.augment.draws import Probability, acting, uniform
+from hms_search.augment.draws import Probability, acting, integers, spans, uniform
 from hms_search.component import Component, Field, model_validator
 from hms_search.data.hms import SPECTROGRAM_STEP_S
 from hms_search.eeg.dft import SFREQ
@@ -72,7 +72,9 @@ class WindowShift(Component):
     """The window is moved by U(-largest_s, largest_s) seconds, to whole samples and whole rows of the spectrogram.
 
     3rd place, a third of 50 s on every training sample. There the window moves over the whole file, as far as that
-    reaches; here the mirror image of the window's edge enters.
+    reaches; here the mirror image of the window's edge enters. Its close-up (``zoom``) follows the labelled seconds and
+    is then itself moved by U(-4, 4) s with p 0.7; here it stays in the window's middle, so before a ``zoom``
+    ``{p: 0.7, largest_s: 4}`` is what keeps the labelled seconds in it.
     """
 
     acts_on: ClassVar[tuple[str, ...]] = ("eeg", "log_power")
@@ -118,6 +120,32 @@ class EdgeDropout(Component):
             return x.masked_fill(from_middle > each(kept, x) * n_times / 2, 0)
 
         return batch.changed(rows, eeg=emptied)
+
+
+class TimeCutout(Component):
+    """Stretches of time, ``cutouts`` of U(0, longest_s) seconds each, become each electrode's mean over the window.
+
+    4th place (yu4u), p 0.5, four of up to 128 steps at 40 Hz, 0 after the mean was taken off; each chain has its own
+    there, and its code, which takes the number of chains for the number of steps, reaches the first four steps only.
+    Here the stretches are all electrodes', or derivations that share one would be left with half of a signal.
+    """
+
+    acts_on: ClassVar[tuple[str, ...]] = ("eeg",)
+    name: Literal["time_cutout"] = "time_cutout"
+    p: Probability = 0.5
+    cutouts: int = Field(4, ge=1)
+    longest_s: float = Field(3.2, gt=0, le=50)
+
+    def forward(self, batch: Recordings, generator: torch.Generator) -> Recordings:
+        """Return the batch with stretches cut out of some recordings."""
+        rows = acting(self.p, len(batch), generator)
+        lengths = integers(0, round(self.longest_s * SFREQ), (len(rows), self.cutouts), generator)
+
+        def cut(x: Tensor) -> Tensor:
+            taken = spans(x.shape[1], lengths, generator).any(dim=1)
+            return torch.where(taken.to(x.device)[..., None], x.float().nanmean(dim=1, keepdim=True), x)
+
+        return batch.changed(rows, eeg=cut)
 
 
 def _inside(positions: Tensor, n_times: int) -> Tensor:

@@ -1,7 +1,10 @@
+import pytest
 import torch
+from augment.conftest import MakeRecordings
 
 from hms_search.augment import Recordings
-from hms_search.augment.amplitude import EdgeNoise, HeadScale
+from hms_search.augment.amplitude import EdgeNoise, HeadScale, PolarityInversion
+from hms_search.eeg.eeg_pipeline import EegPipeline
 
 
 def constant(n: int, n_times: int, value: float) -> Recordings:
@@ -33,3 +36,22 @@ def test_noise_of_electrodes_and_times_is_independent() -> None:
     assert after is not None
     correlations = torch.corrcoef(after.permute(0, 2, 1).reshape(80, 2000)) - torch.eye(80)
     assert correlations.abs().max() < 0.15
+
+
+def test_polarity_inverted_twice_is_the_identity_and_once_turns_all_electrodes_over(recordings: MakeRecordings) -> None:
+    batch, invert = recordings(), PolarityInversion(p=1)
+    once = invert.forward(batch, torch.Generator())
+    assert batch.eeg is not None
+    torch.testing.assert_close(once.eeg, -batch.eeg, rtol=0, atol=0)
+    torch.testing.assert_close(invert.forward(once, torch.Generator()).eeg, batch.eeg, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("representation", ["chain_mel", "log_mel", "psd", "stft", "fft_image", "zoom"])
+def test_no_power_spectrum_sees_the_polarity(representation: str, recordings: MakeRecordings) -> None:
+    config = EegPipeline.model_validate({"clip_uv": 100, "representation": {"name": representation}})
+    batch = recordings(1, n_times=10_000)
+    inverted = PolarityInversion(p=1).forward(batch, torch.Generator())
+    assert batch.eeg is not None
+    assert inverted.eeg is not None
+    pipeline = config.fit([])
+    torch.testing.assert_close(pipeline.forward(inverted.eeg), pipeline.forward(batch.eeg), rtol=0, atol=1e-5)

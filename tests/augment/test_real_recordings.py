@@ -6,7 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from hms_search.augment import RecordingAugmentation, Recordings
+from hms_search.augment import RecordingAugmentation, Recordings, augment_recordings
+from hms_search.augment.flips import LeftRightFlip
+from hms_search.eeg.histogram import log_power
+from hms_search.eeg.pipeline import SpectrogramPipeline
 
 pytestmark = pytest.mark.data
 
@@ -43,3 +46,16 @@ def test_a_real_recording_misses_no_more_than_it_did(member: Any, real: Recordin
     assert real.eeg is not None
     missing, before = (eeg.isnan().sum(dim=(1, 2)) for eeg in (after, real.eeg))
     assert (missing <= before).all()
+
+
+def test_the_flip_exchanges_left_and_right_in_the_image_of_a_real_ten_minute_spectrogram(shared_data: Path) -> None:
+    file = pd.read_parquet(shared_data / "iiic" / "train_spectrograms" / "800000029.parquet")
+    recorded = torch.from_numpy(log_power(file.drop(columns="time").to_numpy()))[None]
+    batch = Recordings(None, recorded, torch.full((1, 6), 1 / 6), torch.ones(1))
+    flipped = augment_recordings(batch, [LeftRightFlip(p=1)], torch.Generator()).log_power
+    assert flipped is not None
+    pipeline = SpectrogramPipeline(resize=None).fit(np.zeros(0, dtype=np.int64))
+    seen, mirrored = pipeline.forward(recorded), pipeline.forward(flipped)
+    regions = [seen[:, :, start : start + 100] for start in (100, 0, 300, 200)]  # RL, LL, RP, LP
+    torch.testing.assert_close(mirrored, torch.cat(regions, dim=2))
+    assert (mirrored - seen).abs().mean() > 0.1

@@ -4,7 +4,8 @@ from augment.conftest import MakeRecordings
 from pydantic import ValidationError
 
 from hms_search.augment import Recordings
-from hms_search.augment.time_axis import EdgeDropout, TimeResample, TimeReversal, WindowShift
+from hms_search.augment.time_axis import EdgeDropout, TimeCutout, TimeResample, TimeReversal, WindowShift
+from hms_search.eeg.montage import Bipolar, derive
 
 
 def of_eeg(eeg: torch.Tensor, log_power: torch.Tensor | None = None) -> Recordings:
@@ -97,3 +98,43 @@ def test_the_central_fraction_stays_and_the_edges_become_zero() -> None:
     assert fractions.min() < 0.06
     assert 0.98 < fractions.max() <= 1
     assert abs(fractions.mean() - 0.525) < 0.03
+
+
+def test_a_stretch_of_up_to_3_2_seconds_becomes_each_electrodes_mean(recordings: MakeRecordings) -> None:
+    batch = recordings(300, n_times=2000, n_rows=1)
+    after = TimeCutout(p=1, cutouts=1).forward(batch, torch.Generator().manual_seed(0)).eeg
+    assert batch.eeg is not None
+    assert after is not None
+    cut = (after != batch.eeg).all(dim=2)
+    means = batch.eeg.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(after, torch.where(cut[..., None], means, batch.eeg))
+    assert ((cut[:, 1:] & ~cut[:, :-1]).sum(dim=1) + cut[:, 0] <= 1).all()
+    lengths = cut.sum(dim=1)
+    assert lengths.min() < 10
+    assert 630 < lengths.max() <= 640
+    assert abs(lengths.float().mean() - 320) < 30
+    assert cut.any(dim=0).float().mean() > 0.99  # anywhere
+
+
+def test_four_stretches_may_overlap_and_missing_samples_are_no_part_of_the_mean() -> None:
+    eeg = torch.full((100, 10_000, 20), 7.0)
+    eeg[:, :4000] = torch.nan
+    eeg[:, 4000:5000, 0] = -1000.0
+    eeg[:, :, 3] = torch.nan
+    after = TimeCutout(p=1).forward(of_eeg(eeg), torch.Generator().manual_seed(0)).eeg
+    assert after is not None
+    cut = (after[..., 0] != eeg[..., 0]) & ~after[..., 0].isnan()
+    assert 0 < cut.sum(dim=1).max() <= 4 * 640
+    torch.testing.assert_close(after[..., 0][cut], torch.tensor((5000 * 7 - 1e6) / 6000).expand(int(cut.sum())))
+    assert after[..., 3].isnan().all()
+    assert (after[..., 5].nan_to_num(7) == 7).all()
+
+
+def test_cut_electrodes_leave_nothing_in_the_differences_of_centred_ones(recordings: MakeRecordings) -> None:
+    batch = recordings(50)
+    assert batch.eeg is not None
+    centred = of_eeg(batch.eeg - batch.eeg.mean(dim=1, keepdim=True))
+    after = TimeCutout(p=1).forward(centred, torch.Generator().manual_seed(0)).eeg
+    assert after is not None
+    cut = (after != centred.eeg).all(dim=2)
+    assert derive(after, Bipolar(name="place15").matrix()).mT[cut].abs().max() < 1e-4
