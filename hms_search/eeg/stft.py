@@ -65,6 +65,11 @@ class Stft(Component):
         basis = fourier_basis(self.window, self.win_length, self.frequencies, x.device)
 
         def transform(part: Tensor) -> Tensor:
-            return power(part, frames, basis).log1p_().clamp_(max=_HIGHEST).sub_(_MIDDLE).div_(_MIDDLE)
+            return scaled(power(part, frames, basis))
 
         return by_chunks(transform, x, x.shape[1] * count * (self.win_length + 2 * len(self.frequencies)))
+
+
+def scaled(power: Float[Tensor, "*planes"]) -> Float[Tensor, "*planes"]:
+    """Return ln(1 + power), clamped and scaled."""
+    return (power.log1p().clamp(max=_HIGHEST) - _MIDDLE) / _MIDDLE

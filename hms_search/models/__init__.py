@@ -4,11 +4,24 @@ from typing import Annotated
 
 from hms_search.component import Field
 from hms_search.models.attention_spectrogram import AttentionSpectrogram
+from hms_search.models.multimodal import Multimodal
 from hms_search.models.pretrained import resolve_weights, settled_weights
+from hms_search.models.stft_image import StftImage
 from hms_search.models.timm_image import TimmImage
+from hms_search.models.wavenet import WaveNet
 from hms_search.models.weights import save_weights
 
-Model = Annotated[TimmImage | AttentionSpectrogram, Field(discriminator="name")]
+Model = Annotated[TimmImage | WaveNet | StftImage | AttentionSpectrogram | Multimodal, Field(discriminator="name")]
 """Every model; a new one is a file here and its place in this union, told apart by ``name``."""
 
-__all__ = ["AttentionSpectrogram", "Model", "TimmImage", "resolve_weights", "save_weights", "settled_weights"]
+__all__ = [
+    "AttentionSpectrogram",
+    "Model",
+    "Multimodal",
+    "StftImage",
+    "TimmImage",
+    "WaveNet",
+    "resolve_weights",
+    "save_weights",
+    "settled_weights",
+]

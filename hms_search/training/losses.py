@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from hms_search.models.heads import Heads
+
 
 def kl_divergence(
     logits: Float[Tensor, "batch classes"], target: Float[Tensor, "batch classes"]
@@ -19,3 +21,14 @@ def kl_divergence(
     """
     log_q = functional.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=1)
     return (torch.xlogy(target, target) - target * log_q).sum(dim=1)
+
+
+def divergence(
+    output: Float[Tensor, "batch classes"] | Heads, target: Float[Tensor, "batch classes"]
+) -> Float[Tensor, " batch"]:
+    """Return each row's KL; of a network with several heads, the weighted sum of theirs."""
+    if isinstance(output, Tensor):
+        return kl_divergence(output, target)
+    logits = (output.main, *output.auxiliary)
+    weighted = [weight * kl_divergence(one, target) for weight, one in zip(output.weights, logits, strict=True)]
+    return torch.stack(weighted).sum(dim=0)

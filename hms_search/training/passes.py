@@ -10,7 +10,7 @@ from torch import Tensor, nn, optim
 
 from hms_search.data.batches import Batches
 from hms_search.errors import TrainingError
-from hms_search.training.losses import kl_divergence
+from hms_search.training.losses import divergence
 from hms_search.training.precision import Precision
 from hms_search.training.stages import StagedSchedule
 
@@ -36,8 +36,9 @@ def train_epoch(learner: Learner, batches: Batches, epoch: int) -> tuple[float, 
     """Return the mean training loss over the rows of an epoch, and the learning rate of its last batch.
 
     The loss of a row is its KL times its weight, against the target it is trained on, which may be smoothed or
-    predicted; it is taken while the network changes, at the row's own batch. The loss of a batch is the sum over its
-    rows, divided by their number. Raises TrainingError where it diverges.
+    predicted; of a network with several heads it is the weighted sum of theirs. It is taken while the network changes,
+    at the row's own batch. The loss of a batch is the sum over its rows, divided by their number. Raises TrainingError
+    where it diverges.
     """
     learner.model.train()
     total = torch.zeros((), dtype=torch.float64, device=batches.device)
@@ -46,8 +47,8 @@ def train_epoch(learner: Learner, batches: Batches, epoch: int) -> tuple[float, 
     for number, batch in enumerate(batches.over(portion)):
         lr = learner.schedule.set(epoch, number, batches.count(portion))
         with learner.precision.autocast:
-            logits = learner.model(batch.x)
-        loss = (batch.weight * kl_divergence(logits, batch.target)).mean()
+            output = learner.model(batch.x)
+        loss = (batch.weight * divergence(output, batch.target)).mean()
         learner.precision.step(loss, learner.optimiser, learner.model.parameters(), gradient_clip=learner.gradient_clip)
         total += loss.detach() * len(batch.rows)
         seen += len(batch.rows)

@@ -11,18 +11,35 @@ import torch
 from torch import Tensor, nn
 
 from hms_search.eeg.shapes import ImageShape, InputShape, Kind
-from hms_search.models import AttentionSpectrogram, Model, TimmImage
+from hms_search.models import AttentionSpectrogram, Model, Multimodal, StftImage, TimmImage, WaveNet
 from hms_search.models.heads import Heads
+from hms_search.models.wave_blocks import Improved, Starter
 from hms_search.training.losses import kl_divergence
 
 Input = Tensor | Mapping[Kind, Tensor]
 
 IMAGE = ImageShape(1, (64, 32))
+SIGNALS = ImageShape(1, (8, 500))
+SLICES = ImageShape(4, (48, 32))
+TINY = TimmImage(backbone="test_resnet")
+WAVENET = WaveNet(blocks=Improved(count=2, channels=4, layers=4), group=4, image=TINY)
 MODELS: list[tuple[Model, InputShape]] = [
     (TimmImage(backbone="resnet18", dropout=0.2, drop_path=0.1), IMAGE),
     (TimmImage(backbone="efficientnet_b0", dropout=0.2, drop_path=0.1), IMAGE),
     (TimmImage(backbone="mobilenetv3_small_050"), ImageShape(3, (64, 32))),
-    (AttentionSpectrogram(image=TimmImage(backbone="test_resnet"), hidden=16), ImageShape(4, (48, 32))),
+    (AttentionSpectrogram(image=TINY, hidden=16), SLICES),
+    (WAVENET, SIGNALS),
+    (WaveNet(blocks=Starter(filters=(4, 6), depths=(4, 2)), group=8, image=None, checkpointing=True), SIGNALS),
+    (StftImage(image=TINY), SIGNALS),
+    (StftImage(image=TINY, trainable=False), SIGNALS),
+    (
+        Multimodal(
+            wavenet=WAVENET,
+            stft_image=StftImage(image=TINY),
+            attention_spectrogram=AttentionSpectrogram(image=TINY, hidden=16),
+        ),
+        {"eeg": SIGNALS, "spectrogram": SLICES},
+    ),
 ]
 
 every_model = pytest.mark.parametrize(

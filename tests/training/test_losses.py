@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from scipy.special import rel_entr, softmax
 from torch.nn import functional
 
-from hms_search.training.losses import kl_divergence
+from hms_search.models.heads import Heads
+from hms_search.training.losses import divergence, kl_divergence
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 9), spread=st.floats(0.1, 30))
@@ -34,3 +35,13 @@ def test_the_gradient_is_the_softmax_minus_the_target_even_where_a_class_has_no_
 
 def test_half_precision_logits_are_scored_in_single_precision() -> None:
     assert kl_divergence(torch.randn(2, 6).half(), torch.eye(6)[:2]).dtype == torch.float32
+
+
+def test_the_loss_of_several_heads_is_the_weighted_sum_of_their_divergences() -> None:
+    main, one, other = torch.randn(3, 4, 6)
+    target = torch.softmax(torch.randn(4, 6), dim=1)
+    expected = 0.7 * kl_divergence(main, target) + 0.2 * kl_divergence(one, target) + 0.1 * kl_divergence(other, target)
+    torch.testing.assert_close(divergence(Heads(main, (one, other), (0.7, 0.2, 0.1)), target), expected)
+    torch.testing.assert_close(divergence(main, target), kl_divergence(main, target), rtol=0, atol=0)
+    half = divergence(Heads(main.bfloat16(), (one.bfloat16(),), (0.5, 0.5)), target)
+    assert half.dtype == torch.float32
