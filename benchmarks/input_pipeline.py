@@ -25,8 +25,7 @@ import torch
 from hms_search.data.fitting import fit_pipeline
 from hms_search.document import read_yaml
 from hms_search.eeg.histogram import count_log_power
-from hms_search.eeg.pipelines import input_shape
-from hms_search.eeg.shapes import ImageShape
+from hms_search.eeg.shapes import ImageShape, Kind
 from hms_search.models import TimmImage
 from hms_search.search.space import SearchSpace
 from hms_search.training.losses import kl_divergence
@@ -38,21 +37,24 @@ CPU = torch.device("cpu")
 
 
 class Recorded:
-    """Noise in the shape of a recording, with 2 s missing."""
+    """Noise in the shape of recordings, with a 25th missing."""
 
-    def __init__(self, source: str, n: int) -> None:
+    def __init__(self, n: int) -> None:
         rng = np.random.default_rng(0)
-        shape, scale = ((10_000, 20), 40) if source == "eeg" else ((300, 400), 2)
-        self.values = rng.normal(0, scale, (n, *shape)).astype(np.float16)
-        self.values[:, : shape[0] // 25] = np.nan
+        self.values: dict[Kind, np.ndarray] = {
+            "eeg": rng.normal(0, 40, (n, 10_000, 20)).astype(np.float16),
+            "spectrogram": rng.normal(0, 2, (n, 300, 400)).astype(np.float16),
+        }
+        for values in self.values.values():
+            values[:, : values.shape[1] // 25] = np.nan
 
-    def recording(self, row: int) -> np.ndarray:
-        """Return a recording."""
-        return self.values[row]
+    def recording(self, row: int) -> dict[Kind, np.ndarray]:
+        """Return a recording of each kind."""
+        return {kind: values[row] for kind, values in self.values.items()}
 
     def histograms(self) -> np.ndarray:
         """Return the histograms of all, as if they were log power."""
-        return np.stack([count_log_power(values) for values in self.values])
+        return np.stack([count_log_power(values) for values in self.values["spectrogram"]])
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -67,12 +69,14 @@ def main(arguments: Sequence[str]) -> None:
     worst = 0.0
     for name in NAMES:
         config = SearchSpace.from_document(read_yaml(SPACES / f"{name}.yaml")).base.pipeline
-        recorded = Recorded(config.source, options.batch)
+        recorded = Recorded(options.batch)
         pipeline = fit_pipeline(config, recorded, np.arange(options.batch), device=CPU)
-        x = torch.from_numpy(recorded.values)
-        images = pipeline.forward(x)
-        seconds = median(partial(pipeline.forward, x), options.repeats + 2) / options.batch
-        step = median(training_step(images, input_shape(pipeline)), options.repeats) / options.batch
+        x: dict[Kind, torch.Tensor] = {kind: torch.from_numpy(values) for kind, values in recorded.values.items()}
+        images, shape = pipeline.inputs(x), config.shape
+        assert isinstance(images, torch.Tensor)
+        assert isinstance(shape, ImageShape)
+        seconds = median(partial(pipeline.inputs, x), options.repeats + 2) / options.batch
+        step = median(training_step(images, shape), options.repeats) / options.batch
         share = seconds / (seconds + step)
         worst = max(worst, share)
         size = " x ".join(map(str, images.shape[1:]))

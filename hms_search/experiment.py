@@ -1,6 +1,6 @@
 """The centre: one configuration, trained and scored on some folds of one Store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from hms_search.augment import Augmentation
+from hms_search.augment import Augmentation, Mixup
 from hms_search.augment.augmenter import Augmenter
 from hms_search.component import Component, fingerprint_of, model_validator
 from hms_search.data.batches import Batches, InOrder, Samples
 from hms_search.data.fitting import fit_pipeline
 from hms_search.eeg.pipeline import SpectrogramPipeline
-from hms_search.eeg.pipelines import FittedPipeline, Pipeline, input_shape
+from hms_search.eeg.pipelines import FittedPipeline, Pipeline
 from hms_search.errors import DataError
 from hms_search.models import Model, save_weights
 from hms_search.models.device import device_of
@@ -42,9 +42,13 @@ class ExperimentConfig(Component):
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
-    def _augmentations_act(self) -> Self:
-        there = {"image", "eeg" if self.pipeline.source == "eeg" else "log_power"}
+    def _fits_together(self) -> Self:
+        self.model.check(self.pipeline.shape)
+        there = {"image", *("eeg" if kind == "eeg" else "log_power" for kind in self.pipeline.kinds)}
         idle = [one.name for one in self.augmentations if one.p and not there & set(one.acts_on)]
+        mixes = any(isinstance(one, Mixup) and one.p for one in self.augmentations)
+        if mixes and isinstance(self.pipeline.shape, Mapping):
+            raise ValueError("mixup acts on one image, the pipeline keeps two apart; use eeg_mixup or crop_cat")
         if idle:
             raise ValueError(
                 f"augmentations {', '.join(idle)} do not act on source {self.pipeline.source}; remove them, or set p: 0"
@@ -191,10 +195,10 @@ class _FoldRun:
         """Return the trained network and its result."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.slot.seed)
-            model = self.config.model.build(input_shape(self.pipeline))
+            model = self.config.model.build(self.pipeline.config.shape)
         size = self.config.training.batch_size
         augmentations = self.config.augmentations
-        augment = Augmenter(augmentations, self.pipeline.config.source) if augmentations else None
+        augment = Augmenter(augmentations) if augmentations else None
         result = fit(
             model,
             Batches(self.store, self.curriculum, self.pipeline, batch_size=size, device=self.device, augment=augment),

@@ -7,7 +7,6 @@ from types import MappingProxyType
 import torch
 
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
-from hms_search.eeg.pipelines import input_shape
 from hms_search.ensemble.blends import FittedBlend
 from hms_search.inference.model_folder import ModelCard, NetworkFile, save_blend, write_card
 from hms_search.models import TimmImage, save_weights
@@ -44,7 +43,7 @@ def write_model(
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1000 * seed + fold)
-            network = model.build(input_shape(file.pipeline))
+            network = model.build(file.pipeline.config.shape)
         with torch.no_grad():
             network.get_classifier().weight.mul_(30)  # random networks say nearly the same of every recording
         save_weights(network, folder / file.file)

@@ -61,6 +61,7 @@ __all__ = [
     "Augmentation",
     "ImageAugmentation",
     "Images",
+    "Mixup",
     "RecordingAugmentation",
     "Recordings",
     "augment_images",

@@ -1,12 +1,13 @@
-"""What training batches are passed through: a list of augmentations, for the kind of recording an experiment reads."""
+"""What training batches are passed through: a list of augmentations, for the recordings an experiment reads."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hms_search.augment import Augmentation, Images, Recordings, augment_images, augment_recordings
-from hms_search.data.hms import Kind
+from hms_search.augment import Augmentation, ImageAugmentation, Images, Recordings, augment_images, augment_recordings
+from hms_search.eeg.pipelines import Inputs
+from hms_search.eeg.shapes import KINDS, Kind
 
 
 @dataclass(frozen=True)
@@ -14,21 +15,27 @@ class Augmenter:
     """Augmentations in their order, as :class:`hms_search.data.batches.Batches` calls them."""
 
     augmentations: tuple[Augmentation, ...]
-    source: Kind
 
     def recordings(
-        self, x: Tensor, target: Tensor, weight: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return recordings of the source's kind as float32, targets and weights, changed."""
-        eeg, log_power = (x.float(), None) if self.source == "eeg" else (None, x.float())
+        self, recordings: dict[Kind, Tensor], target: Tensor, weight: Tensor, generator: torch.Generator
+    ) -> tuple[dict[Kind, Tensor], Tensor, Tensor]:
+        """Return recordings as float32, targets and weights, changed."""
+        eeg, log_power = (recordings[kind].float() if kind in recordings else None for kind in KINDS)
         changed = augment_recordings(Recordings(eeg, log_power, target, weight), self.augmentations, generator)
-        found = changed.eeg if self.source == "eeg" else changed.log_power
-        assert found is not None
-        return found, changed.target, changed.weight
+        found = zip(KINDS, (changed.eeg, changed.log_power), strict=True)
+        return {kind: x for kind, x in found if x is not None}, changed.target, changed.weight
 
     def images(
-        self, x: Tensor, target: Tensor, weight: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images, targets and weights, changed."""
-        changed = augment_images(Images(x, target, weight), self.augmentations, generator)
-        return changed.x, changed.target, changed.weight
+        self, x: Inputs, target: Tensor, weight: Tensor, generator: torch.Generator
+    ) -> tuple[Inputs, Tensor, Tensor]:
+        """Return images, targets and weights, changed; of images apart, each by the augmentations that mean it."""
+        if isinstance(x, Tensor):
+            changed = augment_images(Images(x, target, weight), self.augmentations, generator)
+            return changed.x, changed.target, changed.weight
+        apart: dict[Kind, Tensor] = {}
+        for kind, image in x.items():
+            chosen = [
+                one for one in self.augmentations if not isinstance(one, ImageAugmentation) or one.of in (None, kind)
+            ]
+            apart[kind] = augment_images(Images(image, target, weight), chosen, generator).x
+        return apart, target, weight

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from hms_search.component import Component
+from hms_search.eeg.shapes import Kind
 
 Change = Callable[[Tensor], Tensor]
 Mix = Callable[[Tensor, Tensor], Tensor]
@@ -77,6 +81,19 @@ class Images:
             target=_mixed(self.target, rows, partners, labels),
             weight=_mixed(self.weight, rows, partners, labels),
         )
+
+
+class OfImages(Component):
+    """What augmentations of images have in common.
+
+    Attributes
+    ----------
+    of
+        Where EEG and spectrogram are images apart: which of them is changed; null: both.
+    """
+
+    acts_on: ClassVar[tuple[str, ...]] = ("image",)
+    of: Kind | None = None
 
 
 def each(per_sample: Tensor, like: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Blur: fine structure of an image is lost."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -8,12 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from hms_search.augment.batch import Images
+from hms_search.augment.batch import Images, OfImages
 from hms_search.augment.draws import Probability, acting, integers
-from hms_search.component import Component
 
 
-class Blur(Component):
+class Blur(OfImages):
     """Each pixel becomes a median or a mean of its neighbourhood, in every channel alike.
 
     ``median``: of the 3 x 3 pixels about it. ``motion``: the mean of three in a row, in one of four directions drawn
@@ -23,7 +22,6 @@ class Blur(Component):
     any line within the 3 x 3 pixels, which may also move the image by a pixel; here the line goes through the middle.
     """
 
-    acts_on: ClassVar[tuple[str, ...]] = ("image",)
     name: Literal["blur"] = "blur"
     p: Probability = 0.3
     kind: Literal["median", "motion", "either"] = "either"

@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from hms_search.augment.batch import Images, Recordings
+from hms_search.augment.batch import Images, OfImages, Recordings
 from hms_search.augment.draws import Probability, acting, some_of
 from hms_search.augment.reference import common_part
 from hms_search.component import Component, Field
@@ -36,14 +36,13 @@ class ElectrodeDrop(Component):
         )
 
 
-class PlaneDrop(Component):
+class PlaneDrop(OfImages):
     """One to ``most`` planes of the image, each of one derivation, chain or region, become 0.
 
     3rd place, p 0.5 (0.7 in some of its models), 1 to 8 of 16. Planes are the image's channels times ``stacked``: how
     many equally high planes lie above one another in each channel, so 16 for one image of 16 derivations.
     """
 
-    acts_on: ClassVar[tuple[str, ...]] = ("image",)
     name: Literal["plane_drop"] = "plane_drop"
     p: Probability = 0.5
     most: int = Field(8, ge=1)

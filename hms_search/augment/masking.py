@@ -3,26 +3,25 @@
 Lengths are in pixels of the image that the network sees, after resize; height is frequency, width is time.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool
 from torch import Tensor
 
-from hms_search.augment.batch import Change, Images
+from hms_search.augment.batch import Change, Images, OfImages
 from hms_search.augment.draws import Probability, acting, integers, some_of, spans
-from hms_search.component import Component, Field, model_validator
+from hms_search.component import Field, model_validator
 
 
-class XYMasking(Component):
+class XYMasking(OfImages):
     """Vertical stripes (``x``, of time) and horizontal ones (``y``, of frequency) become 0.
 
     The PyTorch ports of Deotte's starter have three, each with p 0.3 (Albumentations' XYMasking): one stripe of time of
     0-20 pixels; one of frequency of 0-20; and the defaults, 2-4 of time of 10-20 with 5 of frequency of 8.
     """
 
-    acts_on: ClassVar[tuple[str, ...]] = ("image",)
     name: Literal["xy_masking"] = "xy_masking"
     p: Probability = 0.3
     min_x_masks: int = Field(2, ge=0)
@@ -55,13 +54,12 @@ class XYMasking(Component):
         return batch.changed(rows, _emptied(frequencies[:, :, None] | times[:, None, :]))
 
 
-class CoarseDropout(Component):
+class CoarseDropout(OfImages):
     """1 to ``max_holes`` rectangles, each side of 1 to ``max_px`` pixels, become 0 (Albumentations' CoarseDropout).
 
     15th place, p 0.5, 10 and 10, on the 10-minute spectrogram of 300 x 100. The holes go through all channels.
     """
 
-    acts_on: ClassVar[tuple[str, ...]] = ("image",)
     name: Literal["coarse_dropout"] = "coarse_dropout"
     p: Probability = 0.5
     max_holes: int = Field(10, ge=1)
@@ -85,14 +83,13 @@ class CoarseDropout(Component):
         return batch.changed(rows, holed)
 
 
-class FrequencyDropout(Component):
+class FrequencyDropout(OfImages):
     """0 to ``max_bins`` rows of the image, single frequencies, become 0.
 
     15th place, p 0.5, 0 to 4 bins of the 10-minute spectrogram. Its code reverses time whenever it acts; that is an
     augmentation of its own here, :class:`hms_search.augment.time_axis.TimeReversal`.
     """
 
-    acts_on: ClassVar[tuple[str, ...]] = ("image",)
     name: Literal["frequency_dropout"] = "frequency_dropout"
     p: Probability = 0.5
     max_bins: int = Field(4, ge=1)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hms_search.augment.batch import Images, Recordings, each
+from hms_search.augment.batch import Images, OfImages, Recordings, each
 from hms_search.augment.draws import Probability, acting, beta, partners_of
 from hms_search.component import Component, Field
 
@@ -46,13 +46,12 @@ class CropCat(Component):
         return batch.mixed(rows, partners, eeg=exchange, log_power=exchange, labels=average)
 
 
-class Mixup(Component):
+class Mixup(OfImages):
     """s x + (1 - s) x' with the image, target and weight of another sample, s from Beta(alpha, alpha) for each sample.
 
     Zhang et al. 2018, alpha 2 as awsaf49's KerasCV starter; the 3rd place has it for spectrograms, alpha 1, off.
     """
 
-    acts_on: ClassVar[tuple[str, ...]] = ("image",)
     name: Literal["mixup"] = "mixup"
     p: Probability = 1.0
     alpha: float = Field(2.0, gt=0)

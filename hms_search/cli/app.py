@@ -115,7 +115,8 @@ def predict(
     data: Annotated[Path, typer.Option(help="Folder with test.csv, or else train.csv.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("submission.csv"),
     tta: Annotated[
-        Literal["none", "left_right"], typer.Option(help="left_right: the mean with the mirrored head.")
+        Literal["none", "left_right", "flips"],
+        typer.Option(help="left_right: the mean with the mirrored head; flips: the mean over four heads."),
     ] = "none",
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings at a time.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",

@@ -17,6 +17,7 @@ from hms_search.data.hms import ELECTRODES, REGIONS, Kind, kind_of, middle_of, r
 from hms_search.data.prepare import PrepareReport
 from hms_search.data.synthetic import SyntheticReport
 from hms_search.document import Document, parse_yaml, read_yaml
+from hms_search.eeg.both_pipeline import BothPipeline, FittedBothPipeline
 from hms_search.eeg.histogram import count_log_power, log_power
 from hms_search.eeg.normalise import Datawide
 from hms_search.eeg.pipelines import Pipeline
@@ -77,7 +78,9 @@ def print_steps(file: Path, space: Path | None, settings: tuple[str, ...]) -> No
     """Print shape, mean, std, min and max of a recording after each step of a pipeline."""
     kind, values = _read(file)
     pipeline = _pipeline(space, settings, kind)
-    if kind != pipeline.source:
+    if isinstance(pipeline, BothPipeline):
+        pipeline = pipeline.eeg if kind == "eeg" else pipeline.spectrogram
+    if pipeline.kinds != (kind,):
         raise ConfigError(
             f"{file} is an {kind} file, the pipeline's source is {pipeline.source}; give a file of that kind"
         )
@@ -85,7 +88,9 @@ def print_steps(file: Path, space: Path | None, settings: tuple[str, ...]) -> No
     if isinstance(pipeline.normalise, Datawide):
         console.print("datawide statistics are this file's own here; a study takes them from its training folds")
     recording = log_power(values) if kind == "spectrogram" else middle_of(to_microvolts(values))
-    fitted = fit_pipeline(pipeline, _OneRecording(recording), np.zeros(1, dtype=np.int64), device=torch.device("cpu"))
+    one = _OneRecording(kind, recording)
+    fitted = fit_pipeline(pipeline, one, np.zeros(1, dtype=np.int64), device=torch.device("cpu"))
+    assert not isinstance(fitted, FittedBothPipeline)
     rows = fitted.steps(torch.from_numpy(recording)[None])
     console.print(_statistics_table("step", ((name, x[0].float().numpy()) for name, x in rows), shapes=True))
 
@@ -100,10 +105,11 @@ class PipelineChoice(Component):
 class _OneRecording:
     """What fitting a pipeline reads of a Store, for a single recording."""
 
+    kind: Kind
     values: np.ndarray
 
-    def recording(self, _row: int) -> np.ndarray:
-        return self.values
+    def recording(self, _row: int) -> dict[Kind, np.ndarray]:
+        return {self.kind: self.values}
 
     def histograms(self) -> np.ndarray:
         return count_log_power(self.values)[None]

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from hms_search.eeg.pipelines import FittedPipeline
+from hms_search.eeg.pipelines import FittedPipeline, Inputs, joined
+from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError
 
 
@@ -45,8 +46,8 @@ class Samples(Protocol):
     def patients(self) -> Int[np.ndarray, " samples"]:
         """Patient of each sample."""
 
-    def recording(self, row: int) -> np.ndarray:
-        """Return a sample as the pipeline takes it: log power ``[time, 400]``, or microvolts ``[10000, 20]``."""
+    def recording(self, row: int) -> dict[Kind, np.ndarray]:
+        """Return a sample by kind: ``spectrogram``, log power ``[time, 400]``; ``eeg``, microvolts ``[10000, 20]``."""
 
     def histograms(self) -> Integer[np.ndarray, "samples counts"]:
         """Histogram of each sample's log power."""
@@ -96,21 +97,25 @@ class Augment(Protocol):
     """Random changes of training samples, before and after the input pipeline; all chance comes from the generator."""
 
     def recordings(
-        self, x: Tensor, target: Tensor, weight: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, recordings: dict[Kind, Tensor], target: Tensor, weight: Tensor, generator: torch.Generator
+    ) -> tuple[dict[Kind, Tensor], Tensor, Tensor]:
         """Return recordings, targets and weights, changed."""
 
     def images(
-        self, x: Tensor, target: Tensor, weight: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, x: Inputs, target: Tensor, weight: Tensor, generator: torch.Generator
+    ) -> tuple[Inputs, Tensor, Tensor]:
         """Return images, targets and weights, changed."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images, target distributions, weights in the loss and Store rows of some samples, in the same order."""
+    """Images, target distributions, weights in the loss and Store rows of some samples, in the same order.
 
-    x: Float[Tensor, "batch channel height width"]
+    ``x`` is ``[batch, channel, height, width]``, or a mapping of kinds to such images where the pipeline keeps them
+    apart.
+    """
+
+    x: Inputs
     target: Float[Tensor, "batch 6"]
     weight: Float[Tensor, " batch"]
     rows: Int[np.ndarray, " batch"]
@@ -118,7 +123,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Loaded:
-    groups: list[Tensor]
+    groups: list[dict[Kind, Tensor]]
     target: Tensor
     weight: Tensor
     rows: Int[np.ndarray, " batch"]
@@ -156,7 +161,7 @@ class Batches:
         self.store, self.draw, self.pipeline, self.device = store, draw, pipeline, device
         self._batch_size, self._augment = batch_size, augment
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
-        if pipeline.config.resize is None:
+        if not pipeline.config.any_length:
             self._check_lengths()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -192,37 +197,40 @@ class Batches:
         return starts[:-1] if len(starts) and n_rows - starts[-1] == 1 and self._batch_size > 1 else starts
 
     def _load(self, rows: Int[np.ndarray, " batch"], target: Tensor, weight: Tensor) -> _Loaded:
-        by_length: dict[int, list[tuple[int, np.ndarray]]] = {}
+        by_length: dict[tuple[int, ...], list[tuple[int, dict[Kind, np.ndarray]]]] = {}
         for place, row in enumerate(rows.tolist()):
             recording = self.store.recording(row)
-            by_length.setdefault(len(recording), []).append((place, recording))
-        groups = [torch.from_numpy(np.stack([recording for _, recording in group])) for group in by_length.values()]
+            by_length.setdefault(tuple(map(len, recording.values())), []).append((place, recording))
+        groups = [self._stacked([recording for _, recording in group]) for group in by_length.values()]
         places = np.array([place for group in by_length.values() for place, _ in group])
-        if self.device.type == "cuda":
-            groups = [group.pin_memory() for group in groups]
         return _Loaded(groups, target[places], weight[places], rows[places])
 
+    def _stacked(self, recordings: list[dict[Kind, np.ndarray]]) -> dict[Kind, Tensor]:
+        stacked = {kind: torch.from_numpy(np.stack([one[kind] for one in recordings])) for kind in recordings[0]}
+        if self.device.type == "cuda":
+            return {kind: x.pin_memory() for kind, x in stacked.items()}
+        return stacked
+
     def _on_device(self, loaded: _Loaded) -> Batch:
-        groups = [group.to(self.device, non_blocking=True) for group in loaded.groups]
+        groups = [{kind: x.to(self.device, non_blocking=True) for kind, x in group.items()} for group in loaded.groups]
         target, weight = (part.to(self.device, non_blocking=True) for part in (loaded.target, loaded.weight))
         if self._augment is None or self.draw.generator is None:
             return Batch(self._images(groups), target, weight, loaded.rows)
-        sizes = [len(group) for group in groups]
+        sizes = [len(next(iter(group.values()))) for group in groups]
         parts = [
             self._augment.recordings(*part, self.draw.generator)
             for part in zip(groups, torch.split(target, sizes), torch.split(weight, sizes), strict=True)
         ]
-        x = self._images([part[0] for part in parts])
-        target, weight = (torch.cat([part[place] for part in parts]) for place in (1, 2))
+        x = self._images([recordings for recordings, _, _ in parts])
+        target, weight = torch.cat([part for _, part, _ in parts]), torch.cat([part for _, _, part in parts])
         x, target, weight = self._augment.images(x, target, weight, self.draw.generator)
         return Batch(x, target, weight, loaded.rows)
 
-    def _images(self, groups: list[Tensor]) -> Tensor:
-        images = [self.pipeline.forward(group) for group in groups]
-        return images[0] if len(images) == 1 else torch.cat(images)
+    def _images(self, groups: list[dict[Kind, Tensor]]) -> Inputs:
+        return joined([self.pipeline.inputs(group) for group in groups])
 
     def _check_lengths(self) -> None:
-        lengths = sorted({len(self.store.recording(row)) for row in self.draw.rows.tolist()})
+        lengths = sorted({len(self.store.recording(row)["spectrogram"]) for row in self.draw.rows.tolist()})
         if len(lengths) > 1:
             raise DataError(
                 f"recordings in one batch must have one length, found {lengths[0]} to {lengths[-1]} rows of time; "

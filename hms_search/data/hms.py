@@ -17,6 +17,7 @@ from jaxtyping import Float, Float16
 
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.eeg.electrodes import ELECTRODES as ELECTRODES
+from hms_search.eeg.electrodes import REGIONS as REGIONS
 from hms_search.eeg.histogram import log_power
 from hms_search.eeg.shapes import KINDS as KINDS
 from hms_search.eeg.shapes import Kind as Kind
@@ -35,7 +36,6 @@ LARGEST_UV = float(np.finfo(np.float16).max)
 
 FOLDERS: dict[Kind, str] = {"eeg": "train_eegs", "spectrogram": "train_spectrograms"}
 
-REGIONS = ("LL", "RL", "LP", "RP")
 FREQUENCIES_HZ = tuple(math.floor(k * SFREQ / 1024 * 100 + 0.5) / 100 for k in range(3, 103))
 """Frequencies as the files name them: bins 3 to 102 of a 1024-point transform, rounded half up to 0.01 Hz."""
 POWERS = tuple(f"{region}_{frequency}" for region in REGIONS for frequency in FREQUENCIES_HZ)

@@ -15,7 +15,7 @@ STARTS = ("eeg_start", "spectrogram_start")
 
 
 def select(
-    sampling: Sampling, source: Kind, index: pd.DataFrame, lengths: dict[Kind, np.ndarray]
+    sampling: Sampling, kinds: tuple[Kind, ...], index: pd.DataFrame, lengths: dict[Kind, np.ndarray]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return one line per sample, and the number of rows that reach no sample by reason.
 
@@ -23,8 +23,8 @@ def select(
     ----------
     sampling
         The rule.
-    source
-        The kind of recording every sample must have.
+    kinds
+        The kinds of recording every sample must have.
     index
         Accepted rows, as :func:`hms_search.data.index.index_table` returns them.
     lengths
@@ -47,10 +47,11 @@ def select(
             left_out[reason] = int(where.sum())
         return rows[~where]
 
-    rows = drop(rows, rows[f"{source}_id"].isna(), f"no {source}_id")
-    rows = drop(rows, rows[source] < 0, f"{source} file missing or refused")
-    if not isinstance(sampling, SpectrogramSampling):
-        rows = drop(rows, ~_inside(rows, source, lengths), f"{source} window outside the file")
+    for kind in kinds:
+        rows = drop(rows, rows[f"{kind}_id"].isna(), f"no {kind}_id")
+        rows = drop(rows, rows[kind] < 0, f"{kind} file missing or refused")
+        if not isinstance(sampling, SpectrogramSampling):
+            rows = drop(rows, ~_inside(rows, kind, lengths), f"{kind} window outside the file")
     if isinstance(sampling, MaxVoteSampling):
         rows = drop(rows, rows["n_votes"] < sampling.min_votes, f"fewer than {sampling.min_votes} votes")
         most = rows.groupby("eeg_id", dropna=False)["n_votes"].transform("max")

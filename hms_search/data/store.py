@@ -34,7 +34,7 @@ class Store:
     Attributes
     ----------
     fingerprint
-        12 hex digits of the content, the sampling and the source; the same for a copied folder.
+        12 hex digits of the content, the sampling and the kinds; the same for a copied folder.
     samples
         One line per sample: ``sample_id, eeg_id, spectrogram_id, patient_id, n_votes, stratum, consensus``. ``n_votes``
         is the sum over the rows behind the sample; ``stratum`` is "high" when one of these rows alone has at least 10
@@ -52,7 +52,7 @@ class Store:
 
     path: Path
     sampling: Sampling
-    source: Kind
+    kinds: tuple[Kind, ...]
     fingerprint: str
     samples: pd.DataFrame
     votes: Int[np.ndarray, "samples 6"]
@@ -67,23 +67,23 @@ class Store:
     _starts: dict[Kind, Int[np.ndarray, " samples"]]
 
     @classmethod
-    def open(cls, path: Path, sampling: Sampling, *, source: Kind = "spectrogram") -> "Store":
+    def open(cls, path: Path, sampling: Sampling, *, kinds: tuple[Kind, ...] = ("spectrogram",)) -> "Store":
         """Return the samples that ``sampling`` makes of a prepared folder.
 
-        Every sample has a recording of kind ``source``; rows without one are left out and counted. Raises DataError
+        Every sample has a recording of each of ``kinds``; rows without one are left out and counted. Raises DataError
         where there is no Store, or no sample in it.
         """
         manifest = read_manifest(path)
         if manifest is None:
             raise DataError(f"no Store in {path}, or one of another version: prepare the data folder first")
         recordings = Recordings(path, pd.read_parquet(path / "recordings.parquet"))
-        lines, left_out = select(sampling, source, pd.read_parquet(path / "index.parquet"), recordings.lengths)
+        lines, left_out = select(sampling, kinds, pd.read_parquet(path / "index.parquet"), recordings.lengths)
         if manifest["rejected_rows"]:
             left_out = {"refused while preparing": manifest["rejected_rows"], **left_out}
         if lines.empty:
             why = "; ".join(f"{reason}: {number}" for reason, number in left_out.items())
             raise DataError(
-                f"{path}: no sample with sampling {sampling.name} and source {source}; rows left out: {why}"
+                f"{path}: no sample with sampling {sampling.name} and {' and '.join(kinds)}; rows left out: {why}"
             )
         votes = lines[list(VOTE_COLUMNS)].to_numpy(dtype=np.int64)
         samples = lines[["sample_id", "eeg_id", "spectrogram_id", "patient_id"]].assign(
@@ -93,8 +93,8 @@ class Store:
         return cls(
             path=path,
             sampling=sampling,
-            source=source,
-            fingerprint=fingerprint_of([manifest["content"], sampling.to_dict(), source]),
+            kinds=kinds,
+            fingerprint=fingerprint_of([manifest["content"], sampling.to_dict(), "+".join(kinds)]),
             samples=samples,
             votes=votes,
             targets=targets_of(votes),
@@ -117,12 +117,10 @@ class Store:
         return self.samples["sample_id"].to_numpy(dtype=np.int64)
 
     def __repr__(self) -> str:
-        return (
-            f"Store({str(self.path)!r}, sampling={self.sampling.name!r}, source={self.source!r}, samples={len(self)})"
-        )
+        return f"Store({str(self.path)!r}, sampling={self.sampling.name!r}, kinds={self.kinds!r}, samples={len(self)})"
 
-    def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, Sampling, Kind]]:
-        return _reopen, (self.path, self.sampling, self.source)
+    def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, Sampling, tuple[Kind, ...]]]:
+        return _reopen, (self.path, self.sampling, self.kinds)
 
     def spectrogram(self, row: int) -> Float16[np.ndarray, "time 400"]:
         """Return a sample's natural-log power, -inf where the power is 0 and NaN where it is missing or off the file.
@@ -136,9 +134,9 @@ class Store:
         """Return a sample's microvolts in the electrodes' file order, NaN where missing or off the file."""
         return self._window("eeg", row, EEG_WINDOW)
 
-    def recording(self, row: int) -> np.ndarray:
-        """Return a sample's spectrogram or EEG: what the Store was opened for."""
-        return self.spectrogram(row) if self.source == "spectrogram" else self.eeg(row)
+    def recording(self, row: int) -> dict[Kind, np.ndarray]:
+        """Return a sample's spectrogram, EEG, or both: what the Store was opened for."""
+        return {kind: self.spectrogram(row) if kind == "spectrogram" else self.eeg(row) for kind in self.kinds}
 
     def histograms(self) -> Int[np.ndarray, "samples counts"]:
         """Return :func:`count_log_power` of every sample's spectrogram, uint32.
@@ -169,12 +167,12 @@ class Store:
         number = int(self._numbers[kind][row])
         if number < 0:
             raise DataError(
-                f"sample {self.samples['sample_id'].iat[row]} has no {kind}; open the Store with source={kind!r}"
+                f"sample {self.samples['sample_id'].iat[row]} has no {kind}; open the Store with kinds={(kind,)!r}"
             )
         if length is None:
             length = int(self._recordings.lengths[kind][number])
         return self._recordings.window(kind, number, int(self._starts[kind][row]), length)
 
 
-def _reopen(path: Path, sampling: Sampling, source: Kind) -> Store:
-    return Store.open(path, sampling, source=source)
+def _reopen(path: Path, sampling: Sampling, kinds: tuple[Kind, ...]) -> Store:
+    return Store.open(path, sampling, kinds=kinds)

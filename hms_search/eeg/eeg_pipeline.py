@@ -5,7 +5,7 @@ frequency, lay the planes out as an image, normalise, resize. As with spectrogra
 validation and later use of a model.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -24,6 +24,7 @@ from hms_search.eeg.layout import Layout, Stack
 from hms_search.eeg.mel import ChainMel
 from hms_search.eeg.montage import Bipolar, Montage, derive
 from hms_search.eeg.normalise import Datawide, Normalise, Unnormalised
+from hms_search.eeg.shapes import ImageShape, Kind
 from hms_search.eeg.spectrogram import Representation
 
 _N_TIMES = 10_000
@@ -66,8 +67,24 @@ class EegPipeline(Component):
     def _fits_together(self) -> "EegPipeline":
         if self.resize is not None and min(self.resize) < 1:
             raise ValueError(f"resize must be two positive numbers [height, width], found {list(self.resize)}")
-        planes_of_silence(self.montage, self.representation, self.layout)
+        _ = self.shape
         return self
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The recordings it looks at."""
+        return ("eeg",)
+
+    @property
+    def any_length(self) -> bool:
+        """Whether all recordings become images of one size: windows of EEG are of one length."""
+        return True
+
+    @property
+    def shape(self) -> ImageShape:
+        """The shape of its images; raises ValueError where montage, representation and layout do not fit together."""
+        channels, height, width = _planes_of_silence(self.montage, self.representation, self.layout).shape[1:]
+        return ImageShape(channels, self.resize or (height, width))
 
     def fit(self, sections: Sequence[Sections], moments: Moments | None = None) -> "FittedEegPipeline":
         """Return the pipeline with its filters' coefficients and, for ``datawide``, the statistics of training rows.
@@ -87,6 +104,10 @@ class FittedEegPipeline(Component):
     mean: float | None = None
     std: float | None = None
     count: int | None = None
+
+    def inputs(self, recordings: Mapping[Kind, Tensor]) -> Float[Tensor, "batch channel height width"]:
+        """Return :meth:`forward` of the EEG among recordings."""
+        return self.forward(recordings["eeg"])
 
     def forward(self, eeg: Float[Tensor, "batch time 20"]) -> Float[Tensor, "batch channel height width"]:
         """Return the images of recordings, float32, on the device of the input.
@@ -153,13 +174,13 @@ class FittedEegPipeline(Component):
         )
 
 
-@lru_cache(maxsize=256)
-def planes_of_silence(montage: Montage, representation: Representation, layout: Layout) -> Tensor:
-    """Return the image of a silent window; raises ValueError where the three do not fit together."""
-    silence = torch.zeros(1, len(montage.derivations), _N_TIMES)
-    return layout.forward(representation.forward(silence, montage.chains))
-
-
 def needs_moments(pipeline: EegPipeline) -> bool:
     """Return whether a pipeline must see the images of its training rows before it can run."""
     return isinstance(pipeline.normalise, Datawide)
+
+
+@lru_cache(maxsize=256)
+def _planes_of_silence(montage: Montage, representation: Representation, layout: Layout) -> Tensor:
+    """Return the image of a silent window; raises ValueError where the three do not fit together."""
+    silence = torch.zeros(1, len(montage.derivations), _N_TIMES)
+    return layout.forward(representation.forward(silence, montage.chains))

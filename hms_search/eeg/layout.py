@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -64,21 +63,6 @@ class Grid(Component):
 
 Layout = Annotated[Stack | Channels | Restack | Grid, Field(discriminator="name")]
 """Every layout; a new one is a class here and its place in this union."""
-
-
-def beside(
-    left: Float[Tensor, "batch channel height left"], right: Float[Tensor, "batch channel2 height2 right"]
-) -> Float[Tensor, "batch channel height width"]:
-    """Return two images as one, side by side; raises ValueError where channels or heights differ.
-
-    Deotte's 512 x 512: :func:`hms_search.eeg.kaggle_planes.kaggle_planes` stacked, beside the chain mel stacked.
-    """
-    if left.shape[1:3] != right.shape[1:3]:
-        raise ValueError(
-            f"images side by side need the same channels and height, found {tuple(left.shape[1:3])} and "
-            f"{tuple(right.shape[1:3])}: resize one, or change its layout"
-        )
-    return torch.cat([left, right], dim=3)
 
 
 def _divides(parts: int, whole: int, layout: str, parts_name: str, whole_name: str) -> None:

@@ -1,17 +1,28 @@
-"""The mirror image of a head: left and right exchanged."""
+"""Mirror images of a head: left and right exchanged, or front and back."""
+
+from collections.abc import Mapping
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from hms_search.eeg.montage import mirrored_electrodes
+from hms_search.eeg.montage import Flip, mirrored_electrodes
+from hms_search.eeg.shapes import Kind
 
 
-def mirrored_eeg(eeg: Float[Tensor, "batch time 20"]) -> Float[Tensor, "batch time 20"]:
-    """Return recordings with the electrodes of left and right exchanged; midline and EKG as they were."""
-    order = torch.tensor(mirrored_electrodes("left_right"), device=eeg.device)
-    return eeg.index_select(2, order)
+def flipped(recordings: Mapping[Kind, Tensor], how: Flip) -> dict[Kind, Tensor]:
+    """Return recordings of the mirrored heads.
+
+    The regions of a spectrogram run from front to back, so exchanging these leaves it as it is (15th place).
+    """
+    mirror = {"eeg": lambda x: flipped_eeg(x, how), "spectrogram": mirrored if how == "left_right" else torch.clone}
+    return {kind: mirror[kind](x) for kind, x in recordings.items()}
+
+
+def flipped_eeg(eeg: Float[Tensor, "batch time 20"], how: Flip) -> Float[Tensor, "batch time 20"]:
+    """Return recordings with electrodes exchanged; those between the two sides and the EKG as they were."""
+    return eeg.index_select(2, torch.tensor(mirrored_electrodes(how), device=eeg.device))
 
 
 def mirrored(log_power: Float[Tensor, "batch time 400"]) -> Float[Tensor, "batch time 400"]:

@@ -47,6 +47,10 @@ _MIRRORED = {
 }
 
 
+Flip = Literal["left_right", "front_back"]
+"""Which sides of a head are exchanged."""
+
+
 class Bipolar(Component):
     """Differences of two electrodes each, first minus second.
 
@@ -149,7 +153,7 @@ def derive(
     return matrix @ eeg.mT
 
 
-def mirrored_electrodes(kind: Literal["left_right", "front_back"]) -> tuple[int, ...]:
+def mirrored_electrodes(kind: Flip) -> tuple[int, ...]:
     """Return which electrode takes the place of each of the 20 in the mirror image of the head (15th place).
 
     ``eeg[..., mirrored_electrodes(kind)]`` is the recording of the mirrored head; twice is the identity. The midline

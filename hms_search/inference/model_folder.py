@@ -23,7 +23,7 @@ from torch import nn
 from hms_search.component import Component
 from hms_search.data.atomic import replacing
 from hms_search.eeg.pipeline import PIPELINE_VERSION
-from hms_search.eeg.pipelines import FittedPipeline, input_shape
+from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.ensemble.blends import Blend, FittedBlend, StackingBlend
 from hms_search.errors import CheckpointError
 from hms_search.models import Model
@@ -136,7 +136,7 @@ def load_network(folder: Path, network: NetworkFile) -> nn.Module:
     """
     file = folder / network.file
     with torch.random.fork_rng(devices=[]):
-        module = network.model.build(input_shape(network.pipeline))
+        module = network.model.build(network.pipeline.config.shape)
     try:
         module.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -1,6 +1,6 @@
 """The Predictor: from recordings to class probabilities, by the networks of a model folder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,14 +13,16 @@ from torch.backends import cudnn
 
 from hms_search.data.hms import EEG_WINDOW, ELECTRODES, POWERS, SPECTROGRAM_WINDOW, Kind
 from hms_search.data.labels import CLASSES
-from hms_search.eeg.mirror import mirrored, mirrored_eeg
-from hms_search.eeg.pipelines import FittedPipeline
+from hms_search.eeg.mirror import flipped
+from hms_search.eeg.montage import Flip
+from hms_search.eeg.pipelines import FittedPipeline, Inputs
 from hms_search.errors import ConfigError, DataError
 from hms_search.inference.model_folder import ModelFolder, load_blend, load_network, open_model
 from hms_search.models.device import device_of
 
-Tta = Literal["none", "left_right"]
-"""Test-time augmentation: none, or the mean with the recording of the mirrored head."""
+Tta = Literal["none", "left_right", "flips"]
+"""Test-time augmentation: none; the mean with the recording of the mirrored head; or the mean over four heads (15th
+place): as it is, left and right exchanged, front and back exchanged (a spectrogram stays as it is), and both."""
 
 Recording = Mapping[Kind, np.ndarray]
 """What is recorded of a patient, rounded to float16 as the Store has it, NaN where it is missing: ``spectrogram``,
@@ -60,7 +62,7 @@ class Predictor:
     @property
     def kinds(self) -> frozenset[Kind]:
         """What the networks look at: spectrograms, EEG, or both in an ensemble."""
-        return frozenset(pipeline.config.source for pipeline in self.pipelines)
+        return frozenset(kind for pipeline in self.pipelines for kind in pipeline.config.kinds)
 
     def check(self, recording: Recording) -> None:
         """Raise DataError unless a recording has all that the networks look at, in shapes that they take."""
@@ -68,7 +70,7 @@ class Predictor:
             if kind not in recording:
                 raise DataError(f"model {self.card.name} looks at the {kind}, the recording has none")
             _check_shape(kind, recording[kind])
-        fixed = any(one.config.source == "spectrogram" and one.config.resize is None for one in self.pipelines)
+        fixed = not all(pipeline.config.any_length for pipeline in self.pipelines)
         if fixed and len(recording["spectrogram"]) != SPECTROGRAM_WINDOW:
             raise DataError(
                 f"expected {SPECTROGRAM_WINDOW} rows of time, found {len(recording['spectrogram'])}: model "
@@ -92,8 +94,7 @@ class Predictor:
         for rows in _by_length(named):
             with torch.inference_mode(), cudnn.flags(enabled=True, allow_tf32=False):
                 plain = {kind: self._batch([named[row][kind] for row in rows]) for kind in self.kinds}
-                views = [plain, {kind: _MIRRORS[kind](x) for kind, x in plain.items()}]
-                members[:, rows] = self._parts([_View(view) for view in views[: 2 if tta == "left_right" else 1]])
+                members[:, rows] = self._parts([_View(head) for head in _heads(plain, tta)])
             probabilities[rows] = self._combined(members[:, rows])
         return Prediction(probabilities, members)
 
@@ -132,17 +133,21 @@ class _View:
 
     def __init__(self, recordings: Mapping[Kind, Tensor]) -> None:
         self._recordings = recordings
-        self._images: list[tuple[FittedPipeline, Tensor]] = []
+        self._images: list[tuple[FittedPipeline, Inputs]] = []
 
-    def image(self, pipeline: FittedPipeline) -> Float[Tensor, "batch channel height width"]:
+    def image(self, pipeline: FittedPipeline) -> Inputs:
         for known, image in self._images:
             if known == pipeline:
                 return image
-        self._images.append((pipeline, pipeline.forward(self._recordings[pipeline.config.source])))
+        self._images.append((pipeline, pipeline.inputs(self._recordings)))
         return self._images[-1][1]
 
 
-_MIRRORS: Mapping[Kind, Callable[[Tensor], Tensor]] = {"spectrogram": mirrored, "eeg": mirrored_eeg}
+_FLIPS: Mapping[Tta, Sequence[Sequence[Flip]]] = {
+    "none": [()],
+    "left_right": [(), ("left_right",)],
+    "flips": [(), ("left_right",), ("front_back",), ("left_right", "front_back")],
+}
 _COLUMNS: Mapping[Kind, int] = {"spectrogram": len(POWERS), "eeg": len(ELECTRODES)}
 
 
@@ -152,6 +157,15 @@ def _check_shape(kind: Kind, recording: np.ndarray) -> None:
     if not fits:
         expected = f"microvolts [{length}, {columns}]" if kind == "eeg" else f"log power [time, {columns}]"
         raise DataError(f"expected {expected}, found the shape {list(recording.shape)}")
+
+
+def _heads(recordings: Mapping[Kind, Tensor], tta: Tta) -> Iterator[Mapping[Kind, Tensor]]:
+    """Yield the recordings of each head that the mean is taken over."""
+    for flips in _FLIPS[tta]:
+        head = recordings
+        for flip in flips:
+            head = flipped(head, flip)
+        yield head
 
 
 def _by_length(recordings: Sequence[Recording]) -> list[list[int]]:

@@ -23,7 +23,7 @@ def open_samples(
     """
     sources = study.config.data if data is None else study.config.data.model_copy(update={"root": data})
     path = prepared_data(sources, places, progress=progress, notify=notify)
-    return Store.open(path, sources.sampling, source=study.config.space.base.pipeline.source)
+    return Store.open(path, sources.sampling, kinds=study.config.space.base.pipeline.kinds)
 
 
 def check_same(store: Store, study: RecordedStudy) -> None:

@@ -129,7 +129,7 @@ def run_study(
     """
     with only_session(places.lock(config.name), config.name), ExitStack() as stack:
         store_path = prepared_data(config.data, places, progress=progress, notify=notify)
-        store = Store.open(store_path, config.data.sampling, source=config.space.base.pipeline.source)
+        store = Store.open(store_path, config.data.sampling, kinds=config.space.base.pipeline.kinds)
         plan = plan_folds(config.folds, store)
         contract = contract_of(config, data=store.fingerprint, folds=plan.fingerprint)
         storage = open_storage(places.storage)
@@ -163,7 +163,7 @@ def _worker_settings(
         study=config.name,
         store_path=store_path,
         sampling=config.data.sampling,
-        source=config.space.base.pipeline.source,
+        kinds=config.space.base.pipeline.kinds,
         folds=config.folds,
         folds_fingerprint=plan.fingerprint,
         objective=config.objective,

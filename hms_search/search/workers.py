@@ -16,6 +16,7 @@ import torch
 from hms_search.data.folds import Folds, plan_folds
 from hms_search.data.sampling import Sampling
 from hms_search.data.store import Store
+from hms_search.eeg.shapes import Kind
 from hms_search.errors import HmsSearchError, StudyError
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
 from hms_search.tracking import open_tracker
@@ -30,7 +31,7 @@ class WorkerSettings:
     study: str
     store_path: Path
     sampling: Sampling
-    source: Literal["spectrogram", "eeg"]
+    kinds: tuple[Kind, ...]
     folds: Folds
     folds_fingerprint: str
     objective: Literal["all", "high", "low"]
@@ -195,7 +196,7 @@ def _run(job: Job, context: TrialContext, connection: Connection) -> TrialEnded:
 
 
 def _open(settings: WorkerSettings) -> TrialContext:
-    store = Store.open(settings.store_path, settings.sampling, source=settings.source)
+    store = Store.open(settings.store_path, settings.sampling, kinds=settings.kinds)
     plan = plan_folds(settings.folds, store)
     if plan.fingerprint != settings.folds_fingerprint:
         raise StudyError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hms_search.data.batches import Batches
+from hms_search.eeg.shapes import ImageShape
 from hms_search.errors import TrainingError
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
@@ -149,9 +150,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _out_of_memory(train: Batches, config: TrainingConfig) -> str:
-    resize = train.pipeline.config.resize
-    shape = resize or train.store.recording(int(train.draw.rows[0])).shape[::-1]
-    what = f"{'images' if resize else 'recordings'} of {shape[0]} x {shape[1]}"
+    recordings = train.store.recording(int(train.draw.rows[0]))
+    sizes = {str(kind): " x ".join(map(str, x.shape)) for kind, x in recordings.items()}
+    shape = train.pipeline.config.shape
+    if isinstance(shape, ImageShape):
+        sizes = {"images": " x ".join(map(str, shape.size))} if shape.size else sizes
+    what = " and ".join(f"{name} of {size}" for name, size in sizes.items())
     return (
         f"out of memory on {train.device} with training.batch_size {config.batch_size} and {what}; "
         "lower training.batch_size or pipeline.resize"

@@ -6,6 +6,7 @@ import torch
 
 from hms_search.data.batches import Batches, InOrder, Portion
 from hms_search.eeg.pipeline import SpectrogramPipeline
+from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError
 
 
@@ -19,9 +20,9 @@ class Recorded:
         self.patients = np.arange(len(lengths))
         self.reads: list[int] = []
 
-    def recording(self, row: int) -> np.ndarray:
+    def recording(self, row: int) -> dict[Kind, np.ndarray]:
         self.reads.append(row)
-        return np.full((self.lengths[row], 400), row / 10, dtype=np.float16)
+        return {"spectrogram": np.full((self.lengths[row], 400), row / 10, dtype=np.float16)}
 
     def histograms(self) -> np.ndarray:
         raise AssertionError("batches have no use for histograms")

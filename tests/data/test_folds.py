@@ -167,7 +167,7 @@ def test_impossible_folds_are_refused_when_they_are_written_down(name, fields, m
 @pytest.mark.parametrize(("sampling", "source"), [(SpectrogramSampling(), "spectrogram"), (EegMiddleSampling(), "eeg")])
 def test_the_real_recordings_make_even_folds(shared_data, tmp_path, sampling, source):
     prepare(shared_data / "iiic", tmp_path, workers=1)
-    store = Store.open(tmp_path, sampling, source=source)
+    store = Store.open(tmp_path, sampling, kinds=(source,))
     for n_folds in (2, 5):
         sizes = np.bincount(plan_folds(GroupedFolds(n_folds=n_folds), store).assignment)
         assert sizes.max() - sizes.min() <= 2

@@ -31,7 +31,7 @@ def test_the_real_recordings_are_all_stored_as_they_are(shared_data, tmp_path):
     report = prepare(root, tmp_path, workers=1)
     assert report.n_recordings == {"eeg": 34, "spectrogram": 16}
     assert (report.n_rows, report.rejected) == (34, ())
-    store = Store.open(tmp_path, LabelSampling(), source="eeg")
+    store = Store.open(tmp_path, LabelSampling(), kinds=("eeg",))
     for row, eeg_id in enumerate(store.samples["eeg_id"]):
         signal = read_eeg(root / "train_eegs" / f"{eeg_id}.parquet")
         stored = store.eeg(row).astype(np.float32)

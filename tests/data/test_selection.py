@@ -46,7 +46,7 @@ def test_spectrogram_sums_the_votes_of_all_rows_and_takes_the_whole_file():
         line(2, 11, 21, {"lpd": 2, "gpd": 1}, spectrogram_offset=80),
         line(3, 10, 20, {"other": 5}),
     )
-    lines, left_out = select(SpectrogramSampling(), "spectrogram", index, LENGTHS)
+    lines, left_out = select(SpectrogramSampling(), ("spectrogram",), index, LENGTHS)
     assert lines["sample_id"].tolist() == [20, 21]
     assert lines[list(VOTE_COLUMNS)].to_numpy().tolist() == [[0, 0, 0, 0, 0, 5], [0, 5, 1, 0, 0, 0]]
     assert lines["spectrogram_start"].tolist() == [0, 0]
@@ -55,11 +55,11 @@ def test_spectrogram_sums_the_votes_of_all_rows_and_takes_the_whole_file():
 
 def test_many_small_votes_do_not_make_a_high_sample_but_one_large_row_does():
     low = [line(i, 11, 21, {"lpd": 3}) for i in range(1, 8)]
-    lines, _ = select(SpectrogramSampling(), "spectrogram", table(*low), LENGTHS)
+    lines, _ = select(SpectrogramSampling(), ("spectrogram",), table(*low), LENGTHS)
     assert lines["lpd_vote"].tolist() == [21]
     assert lines["high"].tolist() == [False]
     for sampling in (SpectrogramSampling(), EegMiddleSampling()):
-        lines, _ = select(sampling, "spectrogram", table(*low, line(9, 11, 21, {"lpd": 10})), LENGTHS)
+        lines, _ = select(sampling, ("spectrogram",), table(*low, line(9, 11, 21, {"lpd": 10})), LENGTHS)
         assert lines["high"].tolist() == [True]
 
 
@@ -69,7 +69,7 @@ def test_eeg_middle_takes_the_middle_window_of_both_recordings():
         line(2, 11, 21, {"lpd": 3}, eeg_offset=90, spectrogram_offset=91),
         line(3, 12, 20, {"gpd": 3}),
     )
-    lines, _ = select(EegMiddleSampling(), "spectrogram", index, LENGTHS)
+    lines, _ = select(EegMiddleSampling(), ("spectrogram",), index, LENGTHS)
     assert lines["sample_id"].tolist() == [11, 12]
     assert lines["spectrogram_start"].tolist() == [((6 + 91) // 4), 0]
     assert lines["eeg_start"].tolist() == [25_000, -4_000]
@@ -82,7 +82,7 @@ def test_eeg_middle_uses_the_first_spectrogram_that_is_named():
         line(2, 11, 21, {"lpd": 3}, spectrogram_offset=100),
         line(3, 11, 20, {"lpd": 3}, spectrogram_offset=0),
     )
-    lines, left_out = select(EegMiddleSampling(), "spectrogram", index, LENGTHS)
+    lines, left_out = select(EegMiddleSampling(), ("spectrogram",), index, LENGTHS)
     assert lines[["spectrogram_id", "spectrogram", "spectrogram_start"]].to_numpy().tolist() == [[21, 1, 50]]
     assert lines["lpd_vote"].tolist() == [9]
     assert left_out == {}
@@ -93,7 +93,7 @@ def test_label_gives_every_row_its_own_window():
         line(2, 11, 21, {"lpd": 3}, eeg_offset=7.9999, spectrogram_offset=7.9),
         line(1, 11, 21, {"gpd": 12}, eeg_offset=-20, spectrogram_offset=0),
     )
-    lines, _ = select(LabelSampling(), "spectrogram", index, LENGTHS)
+    lines, _ = select(LabelSampling(), ("spectrogram",), index, LENGTHS)
     assert lines["sample_id"].tolist() == [1, 2]
     assert lines["eeg_start"].tolist() == [-4000, 1599]
     assert lines["spectrogram_start"].tolist() == [0, 3]
@@ -110,14 +110,14 @@ def test_max_vote_keeps_the_windows_with_most_votes_that_do_not_overlap():
         line(6, 10, 20, {"gpd": 9}),
         line(7, 12, 20, {"gpd": 10}),
     )
-    lines, left_out = select(MaxVoteSampling(), "spectrogram", index, LENGTHS)
+    lines, left_out = select(MaxVoteSampling(), ("spectrogram",), index, LENGTHS)
     assert lines["sample_id"].tolist() == [2, 4, 7]
     assert left_out == {
         "fewer than 10 votes": 2,
         "fewer votes than another window of the EEG": 1,
         "less than 50 s after a kept window": 1,
     }
-    lines, _ = select(MaxVoteSampling(spacing_s=25), "spectrogram", index, LENGTHS)
+    lines, _ = select(MaxVoteSampling(spacing_s=25), ("spectrogram",), index, LENGTHS)
     assert lines["sample_id"].tolist() == [2, 3, 7]  # 60 is only 20 s after 40
 
 
@@ -139,7 +139,7 @@ def test_every_row_is_in_a_sample_or_counted_as_left_out(sampling, source):
             for i in range(300)
         )
     )
-    lines, left_out = select(sampling, source, index, LENGTHS)
+    lines, left_out = select(sampling, (source,), index, LENGTHS)
     assert (lines[source] >= 0).all()
     assert lines["sample_id"].is_monotonic_increasing
     assert lines["sample_id"].is_unique
@@ -157,7 +157,7 @@ def test_every_row_is_in_a_sample_or_counted_as_left_out(sampling, source):
 
 def test_windows_off_the_file_are_left_out_and_counted():
     index = table(line(1, 10, 20, {"lpd": 3}, spectrogram_offset=600), line(2, 10, 20, {"lpd": 3}))
-    lines, left_out = select(LabelSampling(), "spectrogram", index, LENGTHS)
+    lines, left_out = select(LabelSampling(), ("spectrogram",), index, LENGTHS)
     assert lines["sample_id"].tolist() == [2]
     assert left_out == {"spectrogram window outside the file": 1}
 

@@ -41,7 +41,7 @@ def long(folder, tmp_path):
 )
 def test_the_real_recordings_make_as_many_samples_as_have_the_files(shared_data, tmp_path, sampling, source, n_samples):
     prepare(shared_data / "iiic", tmp_path, workers=1)
-    store = Store.open(tmp_path, sampling, source=source)
+    store = Store.open(tmp_path, sampling, kinds=(source,))
     assert len(store) == n_samples
     assert sum(store.left_out.values()) == 34 - n_samples
     for row in range(len(store)):
@@ -73,7 +73,7 @@ def test_a_window_is_the_part_of_the_file_that_the_row_names(long):
 
 
 def test_the_end_of_a_window_beyond_the_file_is_missing(long):
-    store = Store.open(long.store, LabelSampling(), source="eeg")
+    store = Store.open(long.store, LabelSampling(), kinds=("eeg",))
     tail = store.eeg(2)  # starts at 156 s of 200 s
     assert np.isnan(tail[8800:]).all()
     assert not np.isnan(tail[:8800]).any()
@@ -128,7 +128,7 @@ def test_histograms_are_those_of_the_samples_and_are_counted_once(small, tmp_pat
 def test_histograms_skip_the_recordings_that_are_in_no_sample(small, tmp_path):
     (small.root / "train_eegs" / "7.parquet").unlink()
     prepare(small.root, tmp_path / "store", workers=1)
-    store = Store.open(tmp_path / "store", SpectrogramSampling(), source="eeg")
+    store = Store.open(tmp_path / "store", SpectrogramSampling(), kinds=("eeg",))
     assert len(store) == 19
     direct = np.stack([count_log_power(store.spectrogram(row)) for row in range(len(store))])
     assert np.array_equal(store.histograms(), direct)
@@ -145,7 +145,7 @@ def test_a_damaged_histogram_cache_is_counted_again(long):
 def test_the_fingerprint_names_content_sampling_and_source(small, tmp_path):
     prepare(small.root, tmp_path / "store", workers=1)
     stores = [
-        Store.open(tmp_path / "store", sampling, source=source)
+        Store.open(tmp_path / "store", sampling, kinds=(source,))
         for sampling in (*RULES, MaxVoteSampling(spacing_s=25))
         for source in ("spectrogram", "eeg")
     ]
@@ -157,7 +157,7 @@ def test_the_fingerprint_names_content_sampling_and_source(small, tmp_path):
 
 def test_a_pickled_store_is_opened_again_and_carries_no_arrays(small, tmp_path):
     prepare(small.root, tmp_path / "store", workers=1)
-    store = Store.open(tmp_path / "store", LabelSampling(), source="eeg")
+    store = Store.open(tmp_path / "store", LabelSampling(), kinds=("eeg",))
     content = pickle.dumps(store)
     again = pickle.loads(content)
     assert len(content) < 1000
@@ -188,7 +188,7 @@ def test_reading_what_a_sample_does_not_have_says_so(folder, tmp_path):
     folder.row(1, None)
     folder.row(2, 102)
     prepare(folder.write_table(), tmp_path / "store", workers=1)
-    store = Store.open(tmp_path / "store", LabelSampling(), source="eeg")
+    store = Store.open(tmp_path / "store", LabelSampling(), kinds=("eeg",))
     assert store.samples["spectrogram_id"].isna().tolist() == [True, False]
     with pytest.raises(DataError, match="sample 1 has no spectrogram"):
         store.spectrogram(0)

@@ -58,7 +58,7 @@ def test_the_middle_of_an_eeg_is_cut_bit_for_bit_as_the_store_cuts_it(tmp_path: 
     write_synthetic(tmp_path / "data", n_patients=4, seed=3, workers=1)
     (tmp_path / "data" / "test.csv").unlink()
     prepare(tmp_path / "data", tmp_path / "store", workers=1)
-    store = Store.open(tmp_path / "store", EegMiddleSampling(), source="eeg")
+    store = Store.open(tmp_path / "store", EegMiddleSampling(), kinds=("eeg",))
     rows = open_unlabelled(tmp_path / "data")
     assert rows.eeg_ids.tolist() == store.samples["sample_id"].tolist()
     for row in range(len(rows)):

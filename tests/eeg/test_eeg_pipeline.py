@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from hms_search.data.fitting import fit_pipeline
 from hms_search.eeg.eeg_pipeline import EegPipeline, FittedEegPipeline
-from hms_search.eeg.pipelines import input_shape
-from hms_search.eeg.shapes import ImageShape
+from hms_search.eeg.shapes import ImageShape, Kind
 
 CPU = torch.device("cpu")
 FILTERS = [{"name": "band_pass", "phase": "zero"}, {"name": "notch"}]
@@ -26,8 +25,8 @@ class Recorded:
         self.values = (rng.normal(0, 30, (n, 10_000, 20)) * np.arange(1, n + 1)[:, None, None]).astype(np.float16)
         self.values[1, :4000] = self.values[1, 6000:] = np.nan
 
-    def recording(self, row: int) -> np.ndarray:
-        return self.values[row]
+    def recording(self, row: int) -> dict[Kind, np.ndarray]:
+        return {"eeg": self.values[row]}
 
     def histograms(self) -> np.ndarray:
         raise AssertionError("EEG has no histograms")
@@ -59,7 +58,7 @@ def test_what_fits_together_makes_finite_images_and_the_rest_is_refused_on_loadi
             pipeline(**parts)
         return
     run = fitted(pipeline(**parts, clip_uv=1024, normalise={"name": "instance"}, resize=[32, 48]))
-    assert input_shape(run) == ImageShape(1, (32, 48))
+    assert run.config.shape == ImageShape(1, (32, 48))
     extremes = torch.zeros(5, 10_000, 20, dtype=torch.float16)
     extremes[1] = torch.nan
     extremes[2] = 65504

@@ -155,7 +155,7 @@ def test_a_model_without_a_resize_takes_ten_minutes_only(tmp_path: Path) -> None
 
 
 def test_an_unknown_augmentation_and_a_device_that_is_not_there_are_named(model: Path, predictor: Predictor) -> None:
-    with pytest.raises(ConfigError, match="none, left_right, found 'up_down'"):
+    with pytest.raises(ConfigError, match="none, left_right, flips, found 'up_down'"):
         predictor.predict(recordings(300), tta="up_down")  # type: ignore[arg-type]
     for device in ("gpu", "cuda:63"):
         with pytest.raises(ConfigError, match=device):

@@ -9,6 +9,7 @@ import torch
 from hms_search.data.batches import Batches, InOrder
 from hms_search.eeg.histogram import count_log_power
 from hms_search.eeg.pipeline import SpectrogramPipeline
+from hms_search.eeg.shapes import Kind
 from hms_search.training.config import TrainingConfig
 from hms_search.training.curriculum import Curriculum
 from hms_search.training.results import Slot
@@ -35,8 +36,8 @@ class MemoryStore:
             x[:, 60 * label : 60 * label + 60] += 6
             self.recordings.append(x)
 
-    def recording(self, row: int) -> np.ndarray:
-        return self.recordings[row]
+    def recording(self, row: int) -> dict[Kind, np.ndarray]:
+        return {"spectrogram": self.recordings[row]}
 
     def histograms(self) -> np.ndarray:
         return np.stack([count_log_power(recording) for recording in self.recordings])
