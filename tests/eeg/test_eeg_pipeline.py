@@ -14,7 +14,7 @@ from hms_search.eeg.shapes import ImageShape, Kind
 CPU = torch.device("cpu")
 FILTERS = [{"name": "band_pass", "phase": "zero"}, {"name": "notch"}]
 MONTAGES = ("deotte", "double_banana", "place15", "tuh20", "average", "electrodes")
-REPRESENTATIONS = ("chain_mel", "log_mel", "psd", "stft", "fft_image", "zoom")
+REPRESENTATIONS = ("chain_mel", "log_mel", "psd", "stft", "fft_image", "zoom", "waveform")
 
 
 class Recorded:

@@ -12,6 +12,7 @@ from hms_search.eeg.mel import ChainMel, LogMel
 from hms_search.eeg.psd import Psd
 from hms_search.eeg.spectrogram import Representation
 from hms_search.eeg.stft import Stft
+from hms_search.eeg.waveform import Waveform
 from hms_search.eeg.zoom import Zoom
 
 SHAPES: dict[Representation, tuple[int, int, int]] = {
@@ -23,6 +24,8 @@ SHAPES: dict[Representation, tuple[int, int, int]] = {
     Stft(): (16, 56, 431),
     FftImage(): (3, 16, 24),
     Zoom(): (48, 64, 852),
+    Waveform(): (16, 1, 10_000),
+    Waveform(length=9600, every=5, centre=True): (16, 1, 1920),
 }
 MEMBERS = [pytest.param(member, id=f"{member.name}-{i}") for i, member in enumerate(SHAPES)]
 
