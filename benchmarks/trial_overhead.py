@@ -147,7 +147,7 @@ def bare_training(config: ExperimentConfig, splits: Sequence[Split]) -> float:
     seconds = 0.0
     for training, validation in splits:
         network = config.model.build(ImageShape(1, config.pipeline.resize)).to(
-            memory_format=memory_format(config.training)
+            memory_format=memory_format(config.training.channels_last)
         )
         optimiser = config.training.optimiser.build(network.parameters())
         started = time.perf_counter()

@@ -27,6 +27,15 @@ TRAININGS: dict[str, dict[str, object]] = {
         "select": "best",
     },
     "momentum": {"optimiser": {"name": "sgd", "lr": 0.05, "momentum": 0.9}, "gradient_clip": 1.0},
+    "accumulation, groups and a moving average": {
+        "accumulate": 2,
+        "ema": {"decay": 0.9},
+        "lr_groups": [{"prefix": "fc.", "factor": 10}],
+        "weight_decay_on": "weights",
+    },
+    "a moving average, best epoch": {"ema": {"decay": 0.5, "warmup": False}, "select": "best"},
+    "mean of the last epochs": {"swa": {"start": 1, "lr": 1e-3}, "scheduler": {"name": "one_cycle"}},
+    "mean of the last epochs, best epoch, bfloat16": {"swa": {"start": 1}, "select": "best", "amp": "bfloat16"},
 }
 
 

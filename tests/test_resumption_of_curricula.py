@@ -28,6 +28,10 @@ TRAININGS: dict[str, dict[str, object]] = {
         "stages": [{"epochs": 1}, {"epochs": 1, "rows": "low", "lr": 1e-4}, {"epochs": 1}],
         "scheduler": {"name": "plateau", "patience": 0},
     },
+    "a pre-training with an optimiser of its own": {
+        "stages": [STAGES[0], {"fresh_optimiser": True}],
+        "ema": {"decay": 0.9},
+    },
     "balanced and fading weights": {"sampler": "balanced", "weights": {"name": "ranges"}, "select": "best"},
     "noisy student": {"noisy_student": {"oof": "TEACHERS", "probability": 0.5}, "label_smoothing": 0.1},
     "all of it": {

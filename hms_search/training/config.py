@@ -5,7 +5,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from hms_search.component import Component
+from hms_search.training.averaging import Ema, Swa
 from hms_search.training.optim import AdamW, Optimiser
+from hms_search.training.parameter_groups import LrGroup
 from hms_search.training.schedulers import Cosine, Scheduler, warmup_epochs
 from hms_search.training.soft import NoisyStudent, PseudoLabels
 from hms_search.training.stages import Span, Stage, spans_of
@@ -18,9 +20,17 @@ class TrainingConfig(Component):
     Attributes
     ----------
     epochs, batch_size
-        Passes over the training rows in all stages together, and rows per step.
+        Passes over the training rows in all stages together, and rows that the network sees at a time.
+    accumulate
+        Batches per optimiser step; the last step of an epoch has those that are left. Loss, gradient clip and schedule
+        are those of one batch of all their rows, memory and batch normalisation those of a single one.
     optimiser, scheduler
         See :mod:`hms_search.training.optim` and :mod:`hms_search.training.schedulers`.
+    lr_groups
+        Parameters, by the beginning of their names, whose rate is a multiple of the schedule's: ``{prefix: image.,
+        factor: 0.1}``.
+    weight_decay_on
+        ``all``: every parameter, as in the baseline. ``weights``: not biases and normalisation layers.
     stages
         Rows and schedules that change on the way, see :mod:`hms_search.training.stages`; none: one stage, all rows.
     sampler
@@ -34,6 +44,9 @@ class TrainingConfig(Component):
         See :mod:`hms_search.training.soft`.
     gradient_clip
         Largest norm of the gradient of all parameters together, or null.
+    ema, swa
+        An average of the weights, which is validated and kept in their place; see
+        :mod:`hms_search.training.averaging`.
     amp
         Mixed precision: ``auto`` is bfloat16 (float16 where the GPU lacks it) on CUDA and off on a CPU.
     channels_last
@@ -47,8 +60,11 @@ class TrainingConfig(Component):
 
     epochs: int = Field(2, ge=1)
     batch_size: int = Field(16, ge=1)
+    accumulate: int = Field(1, ge=1)
     optimiser: Optimiser = AdamW()
     scheduler: Scheduler = Cosine()
+    lr_groups: tuple[LrGroup, ...] = ()
+    weight_decay_on: Literal["all", "weights"] = "all"
     stages: tuple[Stage, ...] = ()
     sampler: Literal["none", "balanced"] = "none"
     weights: RowWeights = Unweighted()
@@ -56,6 +72,8 @@ class TrainingConfig(Component):
     noisy_student: NoisyStudent | None = None
     pseudo_labels: PseudoLabels | None = None
     gradient_clip: float | None = Field(None, gt=0)
+    ema: Ema | None = None
+    swa: Swa | None = None
     amp: Literal["auto", "off", "bfloat16", "float16"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
     select: Literal["last", "best"] = "last"
@@ -71,6 +89,22 @@ class TrainingConfig(Component):
                 shared += span.epochs
         if shared:
             _check_warmup(self.scheduler, shared, "")
+        return self
+
+    @model_validator(mode="after")
+    def _averages_one_way(self) -> Self:
+        if self.ema is not None and self.swa is not None:
+            raise ValueError("ema and swa both average the weights; expected one of them, found both; set one to null")
+        if self.swa is not None and self.swa.start >= self.epochs:
+            raise ValueError(f"swa.start must be below epochs, found {self.swa.start} with epochs {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_a_prefix_once(self) -> Self:
+        prefixes = [group.prefix for group in self.lr_groups]
+        twice = sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1})
+        if twice:
+            raise ValueError(f"lr_groups: each prefix once, found {', '.join(twice)} again; remove all but one")
         return self
 
     @property

@@ -1,7 +1,7 @@
-"""Optimisers. ``build`` turns a configuration into a PyTorch optimiser over all parameters of a model."""
+"""Optimisers. ``build`` turns a configuration into a PyTorch optimiser over parameters, or groups of them."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import nn, optim
@@ -11,12 +11,14 @@ from hms_search.component import Component
 Beta = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Annotated[float, Field(gt=0)]
 WeightDecay = Annotated[float, Field(ge=0)]
+Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 
 
 class AdamW(Component):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019); the defaults are the baseline notebook's.
 
-    Weight decay acts on every parameter, biases and normalisation layers included, as in the baseline.
+    Weight decay acts on biases and normalisation layers, too, as in the baseline, unless ``training.weight_decay_on``
+    says otherwise.
     """
 
     name: Literal["adamw"] = "adamw"
@@ -24,7 +26,7 @@ class AdamW(Component):
     betas: tuple[Beta, Beta] = (0.5, 0.999)
     weight_decay: WeightDecay = 0.01
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+    def build(self, parameters: Parameters) -> optim.Optimizer:
         """Return the optimiser."""
         return optim.AdamW(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
 
@@ -37,7 +39,7 @@ class Adam(Component):
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     weight_decay: WeightDecay = 0.0
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+    def build(self, parameters: Parameters) -> optim.Optimizer:
         """Return the optimiser."""
         return optim.Adam(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
 
@@ -57,7 +59,7 @@ class SGD(Component):
             raise ValueError("nesterov needs a momentum above 0, found momentum 0; set one or nesterov: false")
         return self
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+    def build(self, parameters: Parameters) -> optim.Optimizer:
         """Return the optimiser."""
         return optim.SGD(
             parameters, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay

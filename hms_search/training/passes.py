@@ -1,18 +1,18 @@
 """One pass over batches: learning from them, or predicting them."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
 from hms_search.data.batches import Batches
 from hms_search.errors import TrainingError
+from hms_search.training.accumulation import n_steps, parts
+from hms_search.training.learner import Learner
 from hms_search.training.losses import divergence
 from hms_search.training.precision import Precision
-from hms_search.training.stages import StagedSchedule
 
 DIVERGED = 10 * math.log(6)
 """A mean loss above this is no longer training: ten times the loss of calling all six classes equally likely."""
@@ -21,35 +21,31 @@ _BATCHES_BETWEEN_CHECKS = 20
 _REMEDY = "lower training.optimiser.lr, or set training.gradient_clip or training.scheduler.warmup_epochs"
 
 
-@dataclass(frozen=True)
-class Learner:
-    """A network and what changes its weights."""
-
-    model: nn.Module
-    optimiser: optim.Optimizer
-    schedule: StagedSchedule
-    precision: Precision
-    gradient_clip: float | None
-
-
 def train_epoch(learner: Learner, batches: Batches, epoch: int) -> tuple[float, float]:
-    """Return the mean training loss over the rows of an epoch, and the learning rate of its last batch.
+    """Return the mean training loss over the rows of an epoch, and the learning rate of its last step.
 
     The loss of a row is its KL times its weight, against the target it is trained on, which may be smoothed or
     predicted; of a network with several heads it is the weighted sum of theirs. It is taken while the network changes,
-    at the row's own batch. The loss of a batch is the sum over its rows, divided by their number. Raises TrainingError
+    at the row's own batch. The loss of a step is the sum over its rows, divided by their number. Raises TrainingError
     where it diverges.
     """
     learner.model.train()
     total = torch.zeros((), dtype=torch.float64, device=batches.device)
     seen, lr = 0, math.nan
     portion = batches.draw.portion(epoch)
-    for number, batch in enumerate(batches.over(portion)):
-        lr = learner.schedule.set(epoch, number, batches.count(portion))
+    steps = n_steps(batches, portion, learner.accumulate)
+    for number, part in enumerate(parts(batches, portion, learner.accumulate)):
+        batch = part.batch
+        if part.first:
+            lr = learner.schedule.set(epoch, part.step, steps)
+            learner.optimiser.zero_grad(set_to_none=True)
         with learner.precision.autocast:
             output = learner.model(batch.x)
         loss = (batch.weight * divergence(output, batch.target)).mean()
-        learner.precision.step(loss, learner.optimiser, learner.model.parameters(), gradient_clip=learner.gradient_clip)
+        learner.precision.backward(part.share * loss)
+        if part.last:
+            learner.precision.step(learner.optimiser, learner.model.parameters(), gradient_clip=learner.gradient_clip)
+            learner.average.step_taken()
         total += loss.detach() * len(batch.rows)
         seen += len(batch.rows)
         if number % _BATCHES_BETWEEN_CHECKS == 0:  # each look at the value makes a GPU wait

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn, optim
 
 from hms_search.errors import ConfigError
-from hms_search.training.config import TrainingConfig
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -24,17 +23,14 @@ class Precision:
         self.autocast = torch.autocast(device.type, dtype=_DTYPES.get(amp, torch.bfloat16), enabled=amp != "off")
         self._scaler = torch.amp.GradScaler(device.type, enabled=amp == "float16")
 
-    def step(
-        self,
-        loss: Tensor,
-        optimiser: optim.Optimizer,
-        parameters: Iterable[nn.Parameter],
-        *,
-        gradient_clip: float | None,
-    ) -> None:
-        """Back-propagate, clip the gradient's norm if asked to, and update the parameters."""
-        optimiser.zero_grad(set_to_none=True)
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a loss to the parameters' gradients."""
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    def step(
+        self, optimiser: optim.Optimizer, parameters: Iterable[nn.Parameter], *, gradient_clip: float | None
+    ) -> None:
+        """Clip the gradient's norm if asked to, and update the parameters."""
         if gradient_clip is not None:
             self._scaler.unscale_(optimiser)
             nn.utils.clip_grad_norm_(parameters, gradient_clip)
@@ -52,6 +48,20 @@ class Precision:
             self._scaler.load_state_dict(state)
 
 
-def memory_format(config: TrainingConfig) -> torch.memory_format:
-    """Return the memory format of the network's weights."""
-    return torch.contiguous_format if config.channels_last is False else torch.channels_last
+class UnderPrecision(nn.Module):
+    """A network that runs in a precision wherever it is called."""
+
+    def __init__(self, network: nn.Module, precision: Precision) -> None:
+        super().__init__()
+        self.network = network
+        self._precision = precision
+
+    def forward(self, x: Any) -> Any:
+        """Return the network's output."""
+        with self._precision.autocast:
+            return self.network(x)
+
+
+def memory_format(channels_last: bool | Literal["auto"]) -> torch.memory_format:
+    """Return the memory format of a network's weights."""
+    return torch.contiguous_format if channels_last is False else torch.channels_last

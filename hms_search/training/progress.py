@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hms_search.data.batches import Batches
-from hms_search.training.passes import Learner
+from hms_search.training.learner import Learner
 from hms_search.training.results import Epoch, FoldResult
 
 
@@ -37,6 +37,7 @@ class FoldProgress:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "selected": None if self.selected is None else _selected_state(self.selected),
             "model": learner.model.state_dict(),
+            "average": learner.average.state(),
             "optimiser": learner.optimiser.state_dict(),
             "scaler": learner.precision.state(),
             "random": _random_state(train),
@@ -46,6 +47,7 @@ class FoldProgress:
     def restored(cls, state: Mapping[str, Any], learner: Learner, train: Batches) -> "FoldProgress":
         """Put learner and random numbers where ``state`` left them and return the progress until then."""
         learner.model.load_state_dict(state["model"])
+        learner.average.restore(state["average"])
         learner.optimiser.load_state_dict(state["optimiser"])
         learner.precision.restore(state["scaler"])
         epochs = [Epoch(**epoch) for epoch in state["epochs"]]

@@ -145,23 +145,27 @@ Scheduler = Annotated[Cosine | Plateau | OneCycle | Step | Constant, Field(discr
 
 
 class Schedule:
-    """Sets an optimiser's learning rate before every batch of a run of ``epochs``; to start from ``lr`` if given."""
+    """Sets an optimiser's learning rate before every step of a run of ``epochs``; to start from ``lr`` if given.
+
+    A parameter group with an ``lr_scale`` has so many times the rate.
+    """
 
     def __init__(
         self, scheduler: Scheduler, optimiser: optim.Optimizer, *, epochs: int, lr: float | None = None
     ) -> None:
         self._scheduler = scheduler
         self._optimiser = optimiser
-        self._base = [float(group["lr"]) if lr is None else lr for group in optimiser.param_groups]
+        self._base = float(optimiser.defaults["lr"]) if lr is None else lr
         self._epochs = epochs
         self._monitored: tuple[float, ...] = ()
 
-    def set(self, epoch: int, batch: int, batches: int) -> float:
-        """Set the rates for a batch, one of the epoch's ``batches``, and return the first parameter group's."""
-        moment = Moment(epoch, self._epochs, batch, batches, warmup_epochs(self._scheduler), monitored=self._monitored)
-        for group, base in zip(self._optimiser.param_groups, self._base, strict=True):
-            group["lr"] = self._scheduler.lr(base, moment)
-        return float(self._optimiser.param_groups[0]["lr"])
+    def set(self, epoch: int, step: int, steps: int) -> float:
+        """Set the rates for a step, one of the epoch's ``steps``, and return the rate of what is not scaled."""
+        moment = Moment(epoch, self._epochs, step, steps, warmup_epochs(self._scheduler), monitored=self._monitored)
+        rate = self._scheduler.lr(self._base, moment)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * group.get("lr_scale", 1.0)
+        return rate
 
     def epoch_ended(self, *, train: float, validation: float) -> None:
         """Take note of an epoch's losses; only a plateau schedule looks at them, at the one it monitors."""

@@ -1,7 +1,7 @@
 """Stages: training on some rows first and on others later, as one run of epochs numbered throughout.
 
-``[{epochs: 2, lr: 1.0e-5, scheduler: {name: constant}}, {rows: high}]`` is the 15th place's way, ``[{epochs: 32},
-{rows: high}]`` the 4th's. The network and the optimiser's moments go on from stage to stage.
+``[{epochs: 2, rows: low, lr: 1.0e-5, scheduler: {name: constant}}, {rows: high, fresh_optimiser: true}]`` is the 15th
+place's way, ``[{epochs: 32}, {rows: high}]`` the 4th's. The network goes on from stage to stage.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from pydantic import Field
 from torch import optim
 
 from hms_search.component import Component
-from hms_search.training.schedulers import Schedule, Scheduler
+from hms_search.training.averaging import Swa
+from hms_search.training.schedulers import Constant, Schedule, Scheduler
 from hms_search.training.weights import RowWeights
 
 
@@ -32,6 +33,9 @@ class Stage(Component):
         training's. The stages without either share training's schedule, which runs over their epochs together.
     weights
         The stage's own weights of rows; training's where null.
+    fresh_optimiser
+        Whether the optimiser's moments and steps count from the stage's beginning, as in a training of its own, or go
+        on from the stage before.
     """
 
     epochs: int | None = Field(None, ge=1)
@@ -40,6 +44,7 @@ class Stage(Component):
     lr: float | None = Field(None, gt=0)
     scheduler: Scheduler | None = None
     weights: RowWeights | None = None
+    fresh_optimiser: bool = False
 
     @property
     def has_own_schedule(self) -> bool:
@@ -82,10 +87,20 @@ def spans_of(stages: Sequence[Stage], epochs: int) -> tuple[Span, ...]:
     return tuple(Span(*span) for span in zip(stages, firsts, lengths, strict=True))
 
 
-class StagedSchedule:
-    """Sets an optimiser's learning rate before every batch, by the schedule of the epoch's stage."""
+def begins_afresh(spans: Sequence[Span], epoch: int) -> bool:
+    """Return whether a stage with a fresh optimiser begins with an epoch."""
+    return any(span.first == epoch and span.stage.fresh_optimiser for span in spans)
 
-    def __init__(self, spans: Sequence[Span], scheduler: Scheduler, optimiser: optim.Optimizer) -> None:
+
+class StagedSchedule:
+    """Sets an optimiser's learning rate before every step, by the schedule of the epoch's stage.
+
+    A constant rate of ``swa`` takes the schedules' place from its first epoch on.
+    """
+
+    def __init__(
+        self, spans: Sequence[Span], scheduler: Scheduler, optimiser: optim.Optimizer, *, swa: Swa | None = None
+    ) -> None:
         shared = Schedule(
             scheduler, optimiser, epochs=sum(span.epochs for span in spans if not span.stage.has_own_schedule)
         )
@@ -99,11 +114,15 @@ class StagedSchedule:
             else:
                 self._places += [(shared, behind + epoch) for epoch in range(span.epochs)]
                 behind += span.epochs
+        if swa is not None and swa.lr is not None:
+            left = len(self._places) - swa.start
+            constant = Schedule(Constant(), optimiser, epochs=left, lr=swa.lr)
+            self._places[swa.start :] = [(constant, epoch) for epoch in range(left)]
 
-    def set(self, epoch: int, batch: int, batches: int) -> float:
-        """Set the rates for a batch, one of the epoch's ``batches``, and return the first parameter group's."""
+    def set(self, epoch: int, step: int, steps: int) -> float:
+        """Set the rates for a step, one of the epoch's ``steps``, and return the rate of what is not scaled."""
         schedule, own_epoch = self._places[epoch]
-        return schedule.set(own_epoch, batch, batches)
+        return schedule.set(own_epoch, step, steps)
 
     def epoch_ended(self, epoch: int, *, train: float, validation: float) -> None:
         """Take note of an epoch's losses, for the schedule that it ran under."""

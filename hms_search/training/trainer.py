@@ -12,12 +12,12 @@ from hms_search.eeg.shapes import ImageShape
 from hms_search.errors import TrainingError
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
+from hms_search.training.learner import Learner
 from hms_search.training.metrics import scores
-from hms_search.training.passes import Learner, predict, train_epoch
-from hms_search.training.precision import Precision, memory_format
+from hms_search.training.passes import predict, train_epoch
 from hms_search.training.progress import FoldProgress, Selected
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
-from hms_search.training.stages import StagedSchedule
+from hms_search.training.stages import begins_afresh
 
 
 def fit(
@@ -69,7 +69,7 @@ def _fit(
     on_epoch: Callable[[Epoch], None],
     checkpoint: Checkpoint | None,
 ) -> FoldResult:
-    learner = _learner(model, train, config)
+    learner = Learner.of(model, config, train.device)
     state = checkpoint.load() if checkpoint is not None else None
     progress = FoldProgress() if state is None else FoldProgress.restored(state, learner, train)
     for epoch in progress.epochs:
@@ -82,8 +82,7 @@ def _fit(
     selected = progress.selected
     if selected is None:
         raise ValueError(f"expected at least one epoch, found {config.epochs}")
-    if selected.weights is not None:
-        model.load_state_dict(selected.weights)
+    model.load_state_dict(selected.weights or learner.average.network.state_dict())
     return FoldResult(
         fold=slot.fold,
         value=selected.epoch.value,
@@ -109,8 +108,11 @@ def _epoch(
     """Train and validate one epoch, and take it into the progress."""
     started = perf_counter()
     store = validation.store
+    if begins_afresh(config.spans, number):
+        learner.optimiser.state.clear()
     train_loss, lr = train_epoch(learner, train, number)
-    rows, probabilities = predict(learner.model, validation, learner.precision)
+    learner.average.epoch_ended(number, train, learner.precision)
+    rows, probabilities = predict(learner.average.network, validation, learner.precision)
     metrics = scores(store.targets[rows], probabilities, store.high[rows])
     epoch = Epoch(
         fold=slot.fold,
@@ -126,17 +128,9 @@ def _epoch(
     progress.epochs.append(epoch)
     learner.schedule.epoch_ended(number, train=train_loss, validation=epoch.value)
     if config.select == "last" or progress.selected is None or epoch.value < progress.selected.epoch.value:
-        weights = _copy_of_weights(learner.model) if config.select == "best" else None
+        weights = _copy_of_weights(learner.average.network) if config.select == "best" else None
         progress.selected = Selected(epoch, rows, probabilities, weights)
     return epoch
-
-
-def _learner(model: nn.Module, train: Batches, config: TrainingConfig) -> Learner:
-    model.to(device=train.device)
-    model.to(memory_format=memory_format(config))
-    optimiser = config.optimiser.build(model.parameters())
-    schedule = StagedSchedule(config.spans, config.scheduler, optimiser)
-    return Learner(model, optimiser, schedule, Precision(config.amp, train.device), config.gradient_clip)
 
 
 def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -12,13 +12,17 @@ from hms_search.training.weights import LinearVotes, LogVotes
 
 EVERYTHING = """
 epochs: 16
+accumulate: 2
 optimiser: {name: adamw, lr: 1.0e-4}
+lr_groups: [{prefix: image., factor: 0.1}, {prefix: classifier, factor: 10}]
+weight_decay_on: weights
 stages:
   - {epochs: 2, rows: low, lr: 1.0e-5, scheduler: {name: constant}, weights: {name: linear, divisor: 20}}
-  - {rows: high, min_votes: 12}
+  - {rows: high, min_votes: 12, fresh_optimiser: true}
 sampler: balanced
 weights: {name: votes}
 label_smoothing: 0.05
+ema: {decay: 0.99, warmup: false}
 noisy_student: {oof: mlruns/teachers/effnet, probability: 0.15}
 pseudo_labels: {oof: mlruns/models/x/oof.parquet, weight: 0.9, optimistic: true}
 """
@@ -47,6 +51,13 @@ def test_every_option_is_read_from_yaml_and_survives_the_way_back() -> None:
         ("rows: low", "rows: few", "'all', 'high' or 'low'"),
         ("rows: low", "row: low", "did you mean 'rows'?"),
         ("{epochs: 2, rows: low", "{epochs: 17, rows: low", "found 17 and one open with epochs 16"),
+        ("accumulate: 2", "accumulate: 0", "greater than or equal to 1"),
+        ("weight_decay_on: weights", "weight_decay_on: biases", "'all' or 'weights'"),
+        ("factor: 10", "factor: 0", "greater than 0"),
+        ("prefix: image.", "prefix: classifier", "found classifier again"),
+        ("decay: 0.99", "decay: 1", "less than 1"),
+        ("ema: {decay: 0.99, warmup: false}", "swa: {start: 16}", "must be below epochs, found 16 with epochs 16"),
+        ("ema: {decay: 0.99", "swa: {start: 12}\nema: {decay: 0.99", "expected one of them, found both"),
         ("sampler: balanced", "sampler: balance", "'none' or 'balanced'"),
         ("label_smoothing: 0.05", "label_smoothing: 1.0", "less than 1"),
         ("probability: 0.15", "probability: 0", "greater than 0"),

@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hms_search.training.config import TrainingConfig
+from hms_search.training.results import Slot
 from hms_search.training.schedulers import Constant, Cosine, OneCycle, Plateau, Schedule
-from hms_search.training.stages import Stage, StagedSchedule, spans_of
+from hms_search.training.stages import Stage, StagedSchedule, begins_afresh, spans_of
+from hms_search.training.trainer import fit
 
 BASE = 0.01
 
@@ -63,6 +65,7 @@ def test_stages_that_do_not_add_up_are_refused(stages, found):
 
 
 @given(first=st.integers(1, 5), second=st.integers(1, 5))
+@settings(deadline=None)  # the first optimiser of a process takes PyTorch two seconds
 def test_stages_without_a_schedule_of_their_own_share_trainings(first, second):
     staged = TrainingConfig(epochs=first + second, stages=(Stage(epochs=first), Stage(rows="high")))
     assert rates(staged) == plain(Cosine(), first + second)
@@ -116,3 +119,36 @@ def test_a_stage_chooses_by_stratum_and_by_votes():
     }
     for (rows, least), expected in chosen.items():
         assert np.flatnonzero(Stage(rows=rows, min_votes=least).contains(votes, high)).tolist() == expected
+
+
+def test_a_constant_rate_of_swa_takes_the_stages_place():
+    config = TrainingConfig.model_validate(
+        {"epochs": 6, "stages": [{"epochs": 2, "lr": 1e-5}, {}], "swa": {"start": 3, "lr": 0.5}}
+    )
+    schedule = StagedSchedule(config.spans, config.scheduler, optimiser(), swa=config.swa)
+    seen = [schedule.set(epoch, 0, 1) for epoch in range(6)]
+    assert seen == [*plain(Cosine(), 2, lr=1e-5), plain(Cosine(), 4)[0], 0.5, 0.5, 0.5]
+
+
+def test_an_optimiser_begins_afresh_where_its_stage_says_so():
+    spans = TrainingConfig.model_validate(
+        {"epochs": 6, "stages": [{"epochs": 2}, {"epochs": 1, "fresh_optimiser": True}, {"fresh_optimiser": False}]}
+    ).spans
+    assert [begins_afresh(spans, epoch) for epoch in range(6)] == [False, False, True, False, False, False]
+
+
+def test_a_stage_with_a_fresh_optimiser_is_a_training_of_its_own(store, batches):
+    def trained(model, **options):
+        config = TrainingConfig.model_validate({"scheduler": {"name": "constant"}, **options})
+        return fit(model, batches(store, np.arange(36)), batches(store, np.arange(36, 48)), config, slot=Slot(0)).value
+
+    def network():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1024, 6))
+
+    one_by_one = network()
+    trained(one_by_one, epochs=2)
+    expected = trained(one_by_one, epochs=1)
+    stages = [{"epochs": 2}, {"epochs": 1, "fresh_optimiser": True}]
+    assert trained(network(), epochs=3, stages=stages) == expected
+    assert trained(network(), epochs=3) != expected
