@@ -1,16 +1,18 @@
 """Averages of a network's weights on its way, which generalise better than the weights where it ends."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from hms_search.component import Component
 from hms_search.data.batches import Batches
 from hms_search.eeg.pipelines import Inputs
 from hms_search.training.precision import Precision, UnderPrecision
+
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Ema(Component):
@@ -75,8 +77,7 @@ class Average:
     def step_taken(self) -> None:
         """Take note of an optimiser step."""
         if self._averaged is not None and isinstance(self._options, Ema):
-            decay = self._options.decay_after(int(self._averaged.n_averaged))
-            self._averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            self._averaged.multi_avg_fn = _moving(self._options.decay_after(int(self._averaged.n_averaged)))
             self._averaged.update_parameters(self._model)
 
     def epoch_ended(self, epoch: int, train: Batches, precision: Precision) -> None:
@@ -94,6 +95,19 @@ class Average:
         """Take up a state that :meth:`state` returned."""
         if self._averaged is not None:
             self._averaged.load_state_dict(state)
+
+
+def _moving(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
+    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    def update(averaged: _Tensors, current: _Tensors, n_averaged: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            move(averaged, current, n_averaged)
+        else:  # counts and indices: PyTorch's average of them, cut off to whole numbers, would turn a 7 into a 6
+            for mine, theirs in zip(averaged, current, strict=True):
+                mine.copy_(theirs)
+
+    return update
 
 
 def _inputs(train: Batches, epoch: int) -> Iterator[Inputs]:

@@ -136,6 +136,28 @@ def test_the_entries_of_a_list_are_searched_by_their_place() -> None:
     assert "no such path in base" in fault("parameters.training.optimiser.betas.2={type: float, low: 0.4, high: 0.5}")
 
 
+def test_averages_accumulation_and_rates_of_groups_are_searched() -> None:
+    written = document()
+    for setting in (
+        "base.training.ema={decay: 0.99}",
+        "base.training.lr_groups=[{prefix: fc., factor: 10}]",
+        "parameters.training.ema.decay={type: float, low: 0.9, high: 0.999}",
+        "parameters.training.accumulate={type: int, low: 1, high: 4}",
+        "parameters.training.lr_groups.0.factor={type: float, low: 1, high: 100, log: true}",
+        "parameters.training.weight_decay_on={type: categorical, choices: [all, weights]}",
+        "parameters.training.swa={type: categorical, choices: {none: null}}",
+    ):
+        written = written.with_setting(setting)
+    space = SearchSpace.from_document(written)
+    values = {"training.ema.decay": 0.9, "training.accumulate": 4, "training.lr_groups.0.factor": 2.5}
+    suggested = space.config(values).training
+    assert suggested.ema is not None
+    assert (suggested.ema.decay, suggested.accumulate, suggested.lr_groups[0].factor) == (0.9, 4, 2.5)
+    either = "parameters.training.swa={type: categorical, choices: {none: null, mean: {start: 1}}}"
+    with pytest.raises(ConfigError, match=r"choice 'mean': .*ema and swa both average the weights"):
+        SearchSpace.from_document(written.with_setting(either))
+
+
 @pytest.mark.parametrize(
     ("path", "parameter"),
     [

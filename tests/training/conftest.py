@@ -15,6 +15,7 @@ from hms_search.training.curriculum import Curriculum
 from hms_search.training.results import Slot
 
 PLAIN = TrainingConfig()
+CPU = torch.device("cpu")
 
 
 class MemoryStore:
@@ -60,11 +61,12 @@ def batches() -> Callable[..., Batches]:
         resize: tuple[int, int] = (32, 32),
         config: TrainingConfig = PLAIN,
         batch_size: int = 8,
+        device: torch.device = CPU,
     ) -> Batches:
         pipeline = SpectrogramPipeline(resize=resize).fit(np.zeros(0, dtype=np.int64))
         draw = (
             InOrder(rows, store.targets) if seed is None else Curriculum(config, store, rows, slot=Slot(0, seed=seed))
         )
-        return Batches(store, draw, pipeline, batch_size=batch_size, device=torch.device("cpu"))
+        return Batches(store, draw, pipeline, batch_size=batch_size, device=device)
 
     return make

@@ -63,6 +63,18 @@ def test_the_moving_average_follows_its_formula_step_by_step_with_batch_normalis
     assert not torch.allclose(expected["5.weight"], seen[-1]["5.weight"])
 
 
+def test_whole_numbers_among_the_buffers_are_taken_over_and_not_averaged():
+    model = network()
+    model.register_buffer("indices", torch.arange(100))
+    learner = Learner.of(model, config(ema={"decay": 0.99, "warmup": False}), torch.device("cpu"))
+    for _ in range(5):
+        model[1].num_batches_tracked += 1
+        learner.average.step_taken()
+    averaged = learner.average.network.state_dict()
+    assert torch.equal(averaged["indices"], torch.arange(100))
+    assert averaged["1.num_batches_tracked"] == 5
+
+
 def test_a_warm_up_forgets_early_weights_and_ends_at_the_decay():
     slow = Ema(decay=0.999)
     decays = [slow.decay_after(steps) for steps in range(1, 20_000)]
@@ -125,6 +137,20 @@ def test_an_average_learns_in_bfloat16_too(store, batches):
     for average in ({"ema": {"decay": 0.5}}, {"swa": {"start": 2}}):
         _, result = trained(store, batches, config(**average, amp="bfloat16", accumulate=2, epochs=6))
         assert result.value < result.epochs[0].value
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("amp", ["off", "bfloat16", "float16"])
+@pytest.mark.parametrize("average", [{"ema": {"decay": 0.5}}, {"swa": {"start": 4}}])
+def test_an_average_of_accumulated_and_clipped_steps_learns_on_a_gpu(store, batches, amp, average):
+    cuda = torch.device("cuda")
+    training = config(**average, amp=amp, accumulate=2, gradient_clip=1.0, epochs=8, optimiser={"name": "adamw"})
+    train, validation = batches(store, TRAIN, seed=1, device=cuda), batches(store, VALIDATION, device=cuda)
+    model = network()
+    result = fit(model, train, validation, training, slot=Slot(0, seed=1))
+    assert result.value < 0.9 * result.epochs[0].value
+    np.testing.assert_allclose(probabilities(model.cpu(), store, batches), result.probabilities, atol=0.02)
 
 
 def test_a_network_without_batch_normalisation_is_averaged_without_another_pass(store, batches):
