@@ -1,8 +1,7 @@
 """One small image network for every slice of a spectrogram, and attention over the slices (15th place)."""
 
-from typing import Literal, Self
+from typing import Literal
 
-import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from hms_search.component import Component, Field
 from hms_search.data.labels import CLASSES
 from hms_search.eeg.shapes import ImageShape, InputShape
 from hms_search.models.backbone import feature_network
+from hms_search.models.pooling import AttentionScores
 from hms_search.models.timm_image import TimmImage
 
 
@@ -23,22 +23,19 @@ class AttentionSpectrogram(Component):
     Attributes
     ----------
     image
-        The network of one channel that turns a slice into a feature vector.
+        The network of one channel that turns a slice into a feature vector; its dropout comes before the attention.
     hidden
         Width of the attention's hidden layer.
-    dropout
-        Probability of dropping a slice's feature, before the attention.
     attention_dropout
         Probability of dropping a slice's weight.
     """
 
     name: Literal["attention_spectrogram"] = "attention_spectrogram"
-    image: TimmImage = TimmImage(backbone="hgnetv2_b2.ssld_stage2_ft_in1k")
+    image: TimmImage = TimmImage(backbone="hgnetv2_b2.ssld_stage2_ft_in1k", dropout=0.5)
     hidden: int = Field(2048, ge=1)
-    dropout: float = Field(0.5, ge=0, lt=1)
     attention_dropout: float = Field(0.5, ge=0, lt=1)
 
-    def architecture(self) -> Self:
+    def architecture(self) -> "AttentionSpectrogram":
         """Return the same network with random weights: what to build before trained weights are loaded."""
         return self.model_copy(update={"image": self.image.architecture()})
 
@@ -59,8 +56,8 @@ class _Network(nn.Module):
         super().__init__()
         self.backbone = feature_network(config.image, shape)
         self.num_features: int = self.backbone.num_features  # type: ignore[assignment]
-        self.dropout = nn.Dropout(config.dropout)
-        self.score = nn.Sequential(nn.Linear(self.num_features, config.hidden), nn.Tanh(), nn.Linear(config.hidden, 1))
+        self.dropout = nn.Dropout(config.image.dropout)
+        self.scores = AttentionScores(self.num_features, config.hidden)
         self.attention_dropout = nn.Dropout(config.attention_dropout)
         self.classifier = nn.Linear(self.num_features, classes)
 
@@ -71,18 +68,16 @@ class _Network(nn.Module):
     def features(self, x: Float[Tensor, "batch slice height width"]) -> Float[Tensor, "batch feature"]:
         """Return the weighted sum of the slices' features."""
         slices = self._slices(x)
-        weights = self.attention_dropout(rearrange(self._weights(slices), "batch slice -> batch slice 1"))
+        weights = self.attention_dropout(rearrange(self.scores(slices), "batch slice -> batch slice 1"))
         features: Tensor = (weights * slices).sum(dim=1)
         return features
 
     def attention(self, x: Float[Tensor, "batch slice height width"]) -> Float[Tensor, "batch slice"]:
         """Return the weight of each slice, for looking at; the weights of an image sum to 1."""
-        return self._weights(self._slices(x))
+        weights: Tensor = self.scores(self._slices(x))
+        return weights
 
     def _slices(self, x: Float[Tensor, "batch slice height width"]) -> Float[Tensor, "batch slice feature"]:
         each = self.backbone(rearrange(x, "batch slice height width -> (batch slice) 1 height width"))
         slices: Tensor = self.dropout(rearrange(each, "(batch slice) feature -> batch slice feature", slice=x.shape[1]))
         return slices
-
-    def _weights(self, slices: Float[Tensor, "batch slice feature"]) -> Float[Tensor, "batch slice"]:
-        return torch.softmax(rearrange(self.score(slices), "batch slice 1 -> batch slice"), dim=1)

@@ -13,14 +13,12 @@ def feature_network(image: TimmImage, shape: ImageShape) -> nn.Module:
     ``[batch, channel, height, width] -> [batch, num_features]``, pooled as the configuration says; ``num_features`` is
     an attribute.
     """
-    return _Features(image.build(shape))
+    return _Features(image.model_copy(update={"dropout": 0.0}).build(shape, classes=0))
 
 
 class _Features(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        network.reset_classifier(0)  # type: ignore[operator]
-        network.drop_rate = 0.0  # type: ignore[assignment]
         self.network = network
         self.num_features: int = network.head_hidden_size  # type: ignore[assignment]
 

@@ -3,21 +3,28 @@
 import logging
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import timm
+import torch
 from torch import nn
 
 from hms_search.component import Component, Field, field_validator, model_validator
 from hms_search.data.labels import CLASSES
 from hms_search.eeg.shapes import ImageShape, InputShape
 from hms_search.errors import CheckpointError, ConfigError
-from hms_search.models.weights import imagenet_file, load_weights
+from hms_search.models.alterations import checkpoint_stages, set_stem_stride
+from hms_search.models.pooling import Average, Pooling, set_pooling
+from hms_search.models.weights import imagenet_file, load_weights, read_weights
 
 logger = logging.getLogger(__name__)
 
 ONE_CHANNEL = ImageShape()
+Stride = Annotated[int, Field(ge=1)]
+_WORDS = ("none", "imagenet", "auto")
 _SUFFIX = ".safetensors"
+_SOME_SIZE = (64, 64)
+"""Of an image that only shows how many channels are pooled."""
 _FIELDS = {"drop_path_rate": "drop_path", "drop_rate": "dropout", "in_chans": "number of input channels"}
 _REMEDIES = {
     "drop_path": "set model.drop_path: 0, or choose a residual network",
@@ -40,6 +47,14 @@ class TimmImage(Component):
         Probability of dropping a feature before the classifier (timm's ``drop_rate``).
     drop_path
         Probability of skipping the deepest residual block (timm's ``drop_path_rate``: stochastic depth).
+    pooling
+        How the last feature maps become a vector: ``average``, ``gem`` or ``attention``.
+    stem_stride
+        Stride of the first convolution down and across the image, in place of the network's own. The 15th place looks
+        at its WaveNet images with (1, 2).
+    checkpointing
+        Whether stages are computed again for the gradient, which saves memory and costs a third more time. The running
+        statistics of batch norm then take every batch twice.
     """
 
     name: Literal["timm"] = "timm"
@@ -47,6 +62,9 @@ class TimmImage(Component):
     weights: str = "none"
     dropout: float = Field(0.0, ge=0, lt=1)
     drop_path: float = Field(0.0, ge=0, lt=1)
+    pooling: Pooling = Average()
+    stem_stride: tuple[Stride, Stride] | None = None
+    checkpointing: bool = False
 
     @field_validator("backbone")
     @classmethod
@@ -63,9 +81,9 @@ class TimmImage(Component):
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Self:
-        if self.weights not in {"none", "imagenet", "auto"} and not self.weights.endswith(_SUFFIX):
+        if self.weights not in _WORDS and not self.weights.endswith(_SUFFIX):
             raise ValueError(
-                f"weights must be none, imagenet, auto or the path of a .safetensors file, found {self.weights!r}"
+                f"weights must be {', '.join(_WORDS)} or the path of a .safetensors file, found {self.weights!r}"
             )
         if self.weights == "imagenet" and not timm.is_model_pretrained(self.backbone):
             raise ValueError(f"timm has no pretrained weights for {self.backbone}; write weights: none, or a file")
@@ -76,16 +94,15 @@ class TimmImage(Component):
         return self.model_copy(update={"weights": "none"})
 
     def best_weights(self) -> str:
-        """Return what ``auto`` stands for: ``imagenet`` where they can be had, else ``none``; logged."""
-        if not timm.is_model_pretrained(self.backbone):
-            logger.info("timm has no pretrained weights for %s: weights none", self.backbone)
-            return "none"
+        """Return what ``auto`` stands for: ``imagenet`` where they can be had, else ``package``, else ``none``; logged.
+
+        ImageNet weights are downloaded to the local cache.
+        """
         try:
-            file = imagenet_file(self.backbone)
+            logger.info("weights auto becomes imagenet: %s", imagenet_file(self.backbone))
         except CheckpointError as error:
             logger.info("weights auto becomes none: %s", error)
             return "none"
-        logger.info("weights auto becomes imagenet: %s", file)
         return "imagenet"
 
     def check(self, shape: InputShape) -> None:
@@ -94,13 +111,27 @@ class TimmImage(Component):
             raise ValueError(f"model {self.name} looks at one image, found {' and '.join(shape)} apart; join them")
 
     def build(self, shape: InputShape = ONE_CHANNEL, *, classes: int = len(CLASSES)) -> nn.Module:
-        """Return the network, ``[batch, channels, height, width] -> [batch, classes]`` logits.
+        """Return the network, ``[batch, channels, height, width] -> [batch, classes]`` logits; 0 classes: features.
 
         Random weights are drawn from PyTorch's global generator. Networks of a fixed size (many transformers) need the
         height and width of their input. Raises ConfigError where the backbone lacks an option or the input does not
         suit it, CheckpointError where weights cannot be had.
         """
         assert isinstance(shape, ImageShape)  # see check
+        if self.weights == "auto":
+            raise ConfigError("model.weights: auto must be settled before a network is built")
+        network = self._created(shape, classes)
+        if self.stem_stride is not None:
+            set_stem_stride(network, self.stem_stride)
+        if self.checkpointing:
+            checkpoint_stages(network)
+        set_pooling(network, self.pooling, torch.zeros(1, shape.channels, *(shape.size or _SOME_SIZE)))
+        if self.weights.endswith(_SUFFIX):
+            load_weights(network, read_weights(Path(self.weights)), Path(self.weights))
+        return network
+
+    def _created(self, shape: ImageShape, classes: int) -> nn.Module:
+        """Return what timm makes of the name and the options it knows."""
         options: dict[str, Any] = {"in_chans": shape.channels, "num_classes": classes, "drop_rate": self.dropout}
         if self.drop_path > 0:
             options["drop_path_rate"] = self.drop_path
@@ -109,8 +140,6 @@ class TimmImage(Component):
             if shape.size is None:
                 raise ConfigError(f"{self.backbone} needs images of one size, found none; set pipeline.resize")
             options["img_size"] = shape.size
-        if self.weights == "auto":
-            raise ConfigError("model.weights: auto must be settled before a network is built")
         if self.weights == "imagenet":
             options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(imagenet_file(self.backbone))}}
         try:
@@ -120,6 +149,4 @@ class TimmImage(Component):
             if not fields:
                 raise
             raise ConfigError(f"{self.backbone} has no {fields[0]}: {_REMEDIES[fields[0]]}") from None
-        if self.weights.endswith(_SUFFIX):
-            load_weights(network, Path(self.weights))
         return network

@@ -1,6 +1,7 @@
-"""Where a network's first weights come from: timm's ImageNet weights, or a file of our own."""
+"""Where a network's first weights come from: timm's ImageNet weights, or a file of our own; and how they are loaded."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from hms_search.data.atomic import replacing
 from hms_search.errors import CheckpointError
+from hms_search.models.pooling import pooling_layers
 
 logger = logging.getLogger(__name__)
 
@@ -35,31 +37,36 @@ def imagenet_file(backbone: str) -> Path:
     raise CheckpointError(f"timm has no pretrained weights for {backbone}; write model.weights: none, or a file")
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Load a .safetensors file into a timm network.
-
-    A first convolution over three channels is made one over the network's own number of them, as timm does; a
-    classifier of other classes is left as it was initialised, and logged. Raises CheckpointError listing what else does
-    not fit.
-    """
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a .safetensors file; raises CheckpointError where it cannot be read."""
     try:
-        weights = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"model.weights: cannot read {path}: {error}; expected a .safetensors file") from None
-    own = network.state_dict()
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:
+    """Give a timm network the weights that were read from a file.
+
+    A first convolution over three channels is made one over the network's own number of them, as timm does; a
+    classifier of other classes, or a pooling that the file does not know, is left as it was initialised, and logged.
+    Raises CheckpointError listing what else does not fit.
+    """
+    own, weights = network.state_dict(), dict(weights)
     for layer in _layers(network, "first_conv"):
         key = f"{layer}.weight"
         if key in weights and key in own and weights[key].shape[1] == 3 != own[key].shape[1]:
             weights[key] = adapt_input_conv(own[key].shape[1], weights[key]).to(own[key].dtype)
-    for layer in _layers(network, "classifier"):
-        keys = [key for key in own if key.startswith(f"{layer}.")]
-        if any(key not in weights or weights[key].shape != own[key].shape for key in keys):
-            logger.info("%s: its classifier is of other classes than ours; %s starts from random weights", path, layer)
-            weights |= {key: own[key] for key in keys}
+    for layer in (*_layers(network, "classifier"), *pooling_layers(network)):
+        ours, theirs = _shapes(own, layer), _shapes(weights, layer)
+        if ours != theirs:
+            logger.info("%s: its %s is another than ours, which starts from random weights", origin, layer)
+            kept = {key: value for key, value in weights.items() if key not in theirs}
+            weights = kept | {key: own[key] for key in ours}
     faults = _faults(own, weights)
     if faults:
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
-        raise CheckpointError(f"model.weights: {path} does not fit the network: {shown}; use the file of this backbone")
+        raise CheckpointError(f"model.weights: {origin} does not fit the network: {shown}; use one of this backbone")
     network.load_state_dict(weights)
 
 
@@ -79,6 +86,10 @@ def _faults(own: dict[str, Tensor], weights: dict[str, Tensor]) -> list[str]:
         if key in weights and own[key].shape != weights[key].shape
     ]
     return faults
+
+
+def _shapes(weights: Mapping[str, Tensor], layer: str) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in weights.items() if key.startswith(f"{layer}.")}
 
 
 def _layers(network: nn.Module, role: str) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from hms_search.eeg.pipeline import ClipLog, InputPipeline, SpectrogramPipeline
 from hms_search.ensemble.blends import Blend, LinearBlend, StackingBlend, WeightedBlend
 from hms_search.inference.model_folder import ModelCard, NetworkFile
 from hms_search.inference.sources import BUNDLED, PACKAGE, source_files
-from hms_search.models import Model
+from hms_search.models import Model, TimmImage
+from hms_search.models.pooling import Gem
 
 NEEDED: dict[type[Component], dict[str, Any]] = {
     WeightedBlend: {"weights": [0.25, 0.75], "space": "logits"},
@@ -64,7 +65,8 @@ def members(union: Any) -> Iterator[type[Component]]:
 
 def components() -> Iterator[tuple[Component, dict[str, Any]]]:
     """Every component that a trained model is described by, and a field to change in a copy."""
-    models = [Model_.model_validate({"dropout": 0.25}) for Model_ in members(Model)]
+    models: list[Component] = [member() for member in members(Model)]
+    models.append(TimmImage(dropout=0.25, pooling=Gem(p=4, trainable=False), stem_stride=(1, 2)))
     pipelines = []
     for normalise in members(Normalise):
         config = SpectrogramPipeline(normalise=normalise(), clip_log=ClipLog(low=-3), resize=(32, 48))
@@ -76,7 +78,7 @@ def components() -> Iterator[tuple[Component, dict[str, Any]]]:
         yield pipeline.config.normalise, {}
         yield pipeline.config.clip_log, {"low": -4.5}
     for model in models:
-        yield model, {"dropout": 0.5}
+        yield model, {"name": "timm"}
     networks = tuple(
         NetworkFile(file=f"networks/{number}", model=model, pipeline=pipeline, fold=number, seed=1)
         for number, pipeline in enumerate(pipelines)
