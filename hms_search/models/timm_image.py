@@ -14,6 +14,7 @@ from hms_search.data.labels import CLASSES
 from hms_search.eeg.shapes import ImageShape, InputShape
 from hms_search.errors import CheckpointError, ConfigError
 from hms_search.models.alterations import checkpoint_stages, set_stem_stride
+from hms_search.models.packaged import PACKAGED, package_file, package_weights
 from hms_search.models.pooling import Average, Pooling, set_pooling
 from hms_search.models.weights import imagenet_file, load_weights, read_weights
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 ONE_CHANNEL = ImageShape()
 Stride = Annotated[int, Field(ge=1)]
-_WORDS = ("none", "imagenet", "auto")
+_WORDS = ("none", "imagenet", "package", "auto")
 _SUFFIX = ".safetensors"
 _SOME_SIZE = (64, 64)
 """Of an image that only shows how many channels are pooled."""
@@ -41,8 +42,9 @@ class TimmImage(Component):
     backbone
         A name of ``timm.list_models()``, with a pretrained tag if wanted: ``efficientnet_b1.ft_in1k``.
     weights
-        ``none``: random. ``imagenet``: timm's, from the Hugging Face hub or its cache. ``auto``: ``imagenet`` where it
-        can be had, else ``none``; settled once for a study. Else the path of a .safetensors file.
+        ``none``: random. ``imagenet``: timm's, from the Hugging Face hub or its cache. ``package``: those of an
+        installed package, for tf_efficientnet_lite0 to 2. ``auto``: ``imagenet`` where it can be had, else ``package``,
+        else ``none``; settled once for a study. Else the path of a .safetensors file.
     dropout
         Probability of dropping a feature before the classifier (timm's ``drop_rate``).
     drop_path
@@ -87,6 +89,11 @@ class TimmImage(Component):
             )
         if self.weights == "imagenet" and not timm.is_model_pretrained(self.backbone):
             raise ValueError(f"timm has no pretrained weights for {self.backbone}; write weights: none, or a file")
+        if self.weights == "package" and self.backbone.partition(".")[0] not in PACKAGED:
+            raise ValueError(
+                f"no package has weights of {self.backbone}; one has those of {', '.join(PACKAGED)}; "
+                "choose one of them, or write weights: imagenet or none"
+            )
         return self
 
     def architecture(self) -> Self:
@@ -98,12 +105,16 @@ class TimmImage(Component):
 
         ImageNet weights are downloaded to the local cache.
         """
-        try:
-            logger.info("weights auto becomes imagenet: %s", imagenet_file(self.backbone))
-        except CheckpointError as error:
-            logger.info("weights auto becomes none: %s", error)
-            return "none"
-        return "imagenet"
+        reasons = []
+        for word, find in (("imagenet", imagenet_file), ("package", package_file)):
+            try:
+                logger.info("weights auto becomes %s: %s", word, find(self.backbone))
+            except CheckpointError as error:
+                reasons.append(str(error))
+            else:
+                return word
+        logger.info("weights auto becomes none: %s", "; ".join(reasons))
+        return "none"
 
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the network can look at inputs of a shape."""
@@ -126,7 +137,10 @@ class TimmImage(Component):
         if self.checkpointing:
             checkpoint_stages(network)
         set_pooling(network, self.pooling, torch.zeros(1, shape.channels, *(shape.size or _SOME_SIZE)))
-        if self.weights.endswith(_SUFFIX):
+        if self.weights == "package":
+            weights = package_weights(self.backbone, network.state_dict())
+            load_weights(network, weights, package_file(self.backbone))
+        elif self.weights.endswith(_SUFFIX):
             load_weights(network, read_weights(Path(self.weights)), Path(self.weights))
         return network
 

@@ -37,7 +37,7 @@ def test_a_misspelt_backbone_is_refused_with_its_neighbours() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": "weights.pt"}, "none, imagenet, auto or the path of a .safetensors file"),
+        ({"weights": "weights.pt"}, "none, imagenet, package, auto or the path of a .safetensors file"),
         ({"backbone": "resnet10t.c3_in1k", "weights": "imagenet", "dropout": 1.0}, "less than 1"),
         ({"drop_path": -0.1}, "greater than or equal to 0"),
         ({"backbone": "vgg11", "pretrained": True}, "Extra inputs"),
