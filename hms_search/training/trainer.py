@@ -152,5 +152,5 @@ def _out_of_memory(train: Batches, config: TrainingConfig) -> str:
     what = " and ".join(f"{name} of {size}" for name, size in sizes.items())
     return (
         f"out of memory on {train.device} with training.batch_size {config.batch_size} and {what}; "
-        "lower training.batch_size or pipeline.resize"
+        "lower training.batch_size (training.accumulate then keeps the rows of a step) or pipeline.resize"
     )
