@@ -9,6 +9,9 @@ from hms_search.augment import Augmentation, ImageAugmentation, Images, Recordin
 from hms_search.eeg.pipelines import Inputs
 from hms_search.eeg.shapes import KINDS, Kind
 
+_N_DIMS = 3
+"""Of recordings [batch, time, column]; baked images of EEG have one more."""
+
 
 @dataclass(frozen=True)
 class Augmenter:
@@ -19,11 +22,12 @@ class Augmenter:
     def recordings(
         self, recordings: dict[Kind, Tensor], target: Tensor, weight: Tensor, generator: torch.Generator
     ) -> tuple[dict[Kind, Tensor], Tensor, Tensor]:
-        """Return recordings as float32, targets and weights, changed."""
-        eeg, log_power = (recordings[kind].float() if kind in recordings else None for kind in KINDS)
-        changed = augment_recordings(Recordings(eeg, log_power, target, weight), self.augmentations, generator)
-        found = zip(KINDS, (changed.eeg, changed.log_power), strict=True)
-        return {kind: x for kind, x in found if x is not None}, changed.target, changed.weight
+        """Return recordings as float32, targets and weights, changed; baked images stay as they are."""
+        raw = {kind: x.float() for kind, x in recordings.items() if x.ndim == _N_DIMS}
+        batch = Recordings(raw.get("eeg"), raw.get("spectrogram"), target, weight)
+        changed = augment_recordings(batch, self.augmentations, generator)
+        found = {kind: x for kind, x in zip(KINDS, (changed.eeg, changed.log_power), strict=True) if x is not None}
+        return {**recordings, **found}, changed.target, changed.weight
 
     def images(
         self, x: Inputs, target: Tensor, weight: Tensor, generator: torch.Generator

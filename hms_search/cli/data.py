@@ -29,19 +29,24 @@ def prepare(
     root: RootArgument,
     out: Annotated[Path | None, typer.Option(help="The Store's folder; default: under mlruns/stores.")] = None,
     workers: WorkersOption = None,
+    bake: Annotated[
+        Path | None, typer.Option(help="A study's YAML file: also compute its EEG representation, once for all trials.")
+    ] = None,
 ) -> None:
     """Write the Store that training reads; a second call after a kill goes on where the first stopped."""
     from hms_search.cli.data_views import print_prepared
     from hms_search.cli.progress import StepProgress
     from hms_search.data.prepare import prepare as prepare_store
-    from hms_search.search.session import Places
+    from hms_search.search.session import Places, open_store
+    from hms_search.search.study import read_study
 
     store = out if out is not None else Places().store(root)
     with StepProgress(Console(stderr=True)) as progress:
         report = prepare_store(
             root, store, workers=workers, on_progress=lambda step: progress(f"preparing {root}", step)
         )
-    print_prepared(report)
+        baked = None if bake is None else open_store(read_study(bake, ("data.baked=true",)), store, progress=progress)
+    print_prepared(report, baked)
 
 
 @data_app.command()

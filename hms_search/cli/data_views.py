@@ -15,6 +15,7 @@ from hms_search.data.check import CheckReport
 from hms_search.data.fitting import fit_pipeline
 from hms_search.data.hms import ELECTRODES, REGIONS, Kind, kind_of, middle_of, read_eeg, read_spectrogram, to_microvolts
 from hms_search.data.prepare import PrepareReport
+from hms_search.data.store import Store
 from hms_search.data.synthetic import SyntheticReport
 from hms_search.document import Document, parse_yaml, read_yaml
 from hms_search.eeg.both_pipeline import BothPipeline, FittedBothPipeline
@@ -39,8 +40,8 @@ def print_findings(report: CheckReport) -> int:
     return 2 if counts["error"] else 0
 
 
-def print_prepared(report: PrepareReport) -> None:
-    """Print what is in a Store and what was refused."""
+def print_prepared(report: PrepareReport, samples: Store | None = None) -> None:
+    """Print what is in a Store and what was refused; and what is baked of some samples."""
     console = Console(highlight=False, soft_wrap=True)
     kinds = ", ".join(f"{count} {kind} recordings" for kind, count in report.n_recordings.items())
     state = "was already fresh" if report.was_fresh else f"written in {duration(report.seconds)}"
@@ -51,6 +52,11 @@ def print_prepared(report: PrepareReport) -> None:
         console.print(f"rejected {rejection.kind} {rejection.id}: {rejection.reason}", style="yellow", markup=False)
     if len(report.rejected) > _SHOWN:
         console.print(f"{len(report.rejected) - _SHOWN} more in {report.store / 'rejected.csv'}", style="yellow")
+    if samples is not None and samples.baked is not None:
+        what = samples.baked
+        console.print(
+            f"baked: {len(samples)} images {what.shape} of {what.representation.name} on montage {what.montage.name}"
+        )
 
 
 def print_synthetic(report: SyntheticReport, folder: Path) -> None:

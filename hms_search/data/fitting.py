@@ -65,9 +65,9 @@ def _moments(
     """Return mean and population standard deviation of the rows' images, as the sums of two passes in one."""
     count, total, squares = 0, 0.0, 0.0
     for first in range(0, len(rows), _AT_A_TIME):
-        recordings = np.stack([store.recording(row)["eeg"] for row in rows[first : first + _AT_A_TIME].tolist()])
+        eeg = np.stack([store.recording(row)["eeg"] for row in rows[first : first + _AT_A_TIME].tolist()])
         with torch.inference_mode():
-            images = fitted.unnormalised(torch.from_numpy(recordings).to(device)).double()
+            images = fitted.unnormalised({"eeg": torch.from_numpy(eeg).to(device)}).double()
         count += images.numel()
         total += float(images.sum())
         squares += float(images.square().sum())

@@ -25,7 +25,7 @@ from hms_search.errors import DataError
 
 FORMAT = 1
 """Raised whenever the files of a Store change meaning, so that older Stores are prepared anew."""
-MANIFEST, REJECTED, HISTOGRAMS = "store.json", "rejected.csv", "histograms"
+MANIFEST, REJECTED, HISTOGRAMS, BAKED = "store.json", "rejected.csv", "histograms", "baked"
 
 
 @dataclass(frozen=True)

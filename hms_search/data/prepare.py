@@ -17,7 +17,16 @@ import pandas as pd
 from hms_search.component import fingerprint_of
 from hms_search.data.atomic import TEMPORARY
 from hms_search.data.hms import FOLDERS, KINDS, Kind, read_table, recording_path
-from hms_search.data.index import FORMAT, HISTOGRAMS, MANIFEST, Rejection, read_manifest, read_rejected, write_tables
+from hms_search.data.index import (
+    BAKED,
+    FORMAT,
+    HISTOGRAMS,
+    MANIFEST,
+    Rejection,
+    read_manifest,
+    read_rejected,
+    write_tables,
+)
 from hms_search.data.pool import Pool, default_workers
 from hms_search.data.progress import Progress, ignore
 from hms_search.data.shards import SHARDS, Shard, ShardTask, read_shard, shard_size, write_shard
@@ -151,7 +160,8 @@ def _writing(out: Path) -> Iterator[None]:
                     f"another process is preparing {out}: wait for it to end, or give another folder"
                 ) from None
             (out / MANIFEST).unlink(missing_ok=True)
-            shutil.rmtree(out / HISTOGRAMS, ignore_errors=True)
+            for derived in (HISTOGRAMS, BAKED):
+                shutil.rmtree(out / derived, ignore_errors=True)
             for leftover in (out / SHARDS).glob(f".*{TEMPORARY}"):
                 leftover.unlink(missing_ok=True)
             yield

@@ -16,12 +16,14 @@ from jaxtyping import Bool, Float, Float16, Int
 from hms_search.component import fingerprint_of
 from hms_search.data.atomic import write_array
 from hms_search.data.hms import EEG_WINDOW, KINDS, SPECTROGRAM_WINDOW, Kind
-from hms_search.data.index import HISTOGRAMS, read_manifest
+from hms_search.data.index import BAKED, HISTOGRAMS, read_manifest
 from hms_search.data.labels import VOTE_COLUMNS, targets_of
 from hms_search.data.recordings import Recordings
 from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.data.selection import groups_of, select
+from hms_search.eeg.eeg_pipeline import EegPipeline
 from hms_search.eeg.histogram import N_COUNTS, count_log_power
+from hms_search.eeg.pipeline import PIPELINE_VERSION
 from hms_search.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ class Store:
         first window of each EEG where the sampling says ``one_per_eeg``; else a group per sample, and all of them.
     left_out
         Number of rows of ``train.csv`` that reach no sample, by reason.
+    baked
+        The pipeline whose images are read in place of EEG, if any.
     """
 
     path: Path
@@ -62,16 +66,26 @@ class Store:
     groups: Int[np.ndarray, " samples"]
     scored: Bool[np.ndarray, " samples"]
     left_out: dict[str, int]
+    baked: EegPipeline | None
+    _images: Float16[np.ndarray, "samples channel height width"] | None
     _recordings: Recordings
     _numbers: dict[Kind, Int[np.ndarray, " samples"]]
     _starts: dict[Kind, Int[np.ndarray, " samples"]]
 
     @classmethod
-    def open(cls, path: Path, sampling: Sampling, *, kinds: tuple[Kind, ...] = ("spectrogram",)) -> "Store":
+    def open(
+        cls,
+        path: Path,
+        sampling: Sampling,
+        *,
+        kinds: tuple[Kind, ...] = ("spectrogram",),
+        baked: EegPipeline | None = None,
+    ) -> "Store":
         """Return the samples that ``sampling`` makes of a prepared folder.
 
-        Every sample has a recording of each of ``kinds``; rows without one are left out and counted. Raises DataError
-        where there is no Store, or no sample in it.
+        Every sample has a recording of each of ``kinds``; rows without one are left out and counted. With ``baked``,
+        EEG is read as the images that :func:`hms_search.data.baked.bake` made. Raises DataError where there is no
+        Store, no sample in it, or no such images.
         """
         manifest = read_manifest(path)
         if manifest is None:
@@ -90,11 +104,15 @@ class Store:
             n_votes=votes.sum(axis=1), stratum=np.where(lines["high"], "high", "low"), consensus=votes.argmax(axis=1)
         )
         groups, scored = groups_of(sampling, lines)
+        fingerprint = fingerprint_of([manifest["content"], sampling.to_dict(), "+".join(kinds)])
+        images = None if baked is None else _images(baked_file(path, fingerprint, baked))
+        if baked is not None:
+            fingerprint = fingerprint_of([fingerprint, baked.to_dict()])
         return cls(
             path=path,
             sampling=sampling,
             kinds=kinds,
-            fingerprint=fingerprint_of([manifest["content"], sampling.to_dict(), "+".join(kinds)]),
+            fingerprint=fingerprint,
             samples=samples,
             votes=votes,
             targets=targets_of(votes),
@@ -103,6 +121,8 @@ class Store:
             groups=groups,
             scored=scored,
             left_out=left_out,
+            baked=baked,
+            _images=images,
             _recordings=recordings,
             _numbers={kind: lines[kind].to_numpy() for kind in KINDS},
             _starts={kind: lines[f"{kind}_start"].to_numpy() for kind in KINDS},
@@ -119,8 +139,8 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, sampling={self.sampling.name!r}, kinds={self.kinds!r}, samples={len(self)})"
 
-    def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, Sampling, tuple[Kind, ...]]]:
-        return _reopen, (self.path, self.sampling, self.kinds)
+    def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, Sampling, tuple[Kind, ...], EegPipeline | None]]:
+        return _reopen, (self.path, self.sampling, self.kinds, self.baked)
 
     def spectrogram(self, row: int) -> Float16[np.ndarray, "time 400"]:
         """Return a sample's natural-log power, -inf where the power is 0 and NaN where it is missing or off the file.
@@ -135,8 +155,9 @@ class Store:
         return self._window("eeg", row, EEG_WINDOW)
 
     def recording(self, row: int) -> dict[Kind, np.ndarray]:
-        """Return a sample's spectrogram, EEG, or both: what the Store was opened for."""
-        return {kind: self.spectrogram(row) if kind == "spectrogram" else self.eeg(row) for kind in self.kinds}
+        """Return a sample's spectrogram, EEG or its baked image, or both: what the Store was opened for."""
+        read = {"spectrogram": self.spectrogram, "eeg": self.eeg if self._images is None else self._images.__getitem__}
+        return {kind: read[kind](row) for kind in self.kinds}
 
     def histograms(self) -> Int[np.ndarray, "samples counts"]:
         """Return :func:`count_log_power` of every sample's spectrogram, uint32.
@@ -174,5 +195,20 @@ class Store:
         return self._recordings.window(kind, number, int(self._starts[kind][row]), length)
 
 
-def _reopen(path: Path, sampling: Sampling, kinds: tuple[Kind, ...]) -> Store:
-    return Store.open(path, sampling, kinds=kinds)
+def baked_file(store: Path, fingerprint: str, part: EegPipeline) -> Path:
+    """Return where the baked images of a Store's samples lie."""
+    return store / BAKED / f"{fingerprint_of([fingerprint, part.to_dict(), PIPELINE_VERSION])}.npy"
+
+
+def _images(file: Path) -> np.ndarray:
+    try:
+        images: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"no baked images in {file} ({error}); write them by hms-search data prepare --bake STUDY"
+        ) from None
+    return images
+
+
+def _reopen(path: Path, sampling: Sampling, kinds: tuple[Kind, ...], baked: EegPipeline | None) -> Store:
+    return Store.open(path, sampling, kinds=kinds, baked=baked)

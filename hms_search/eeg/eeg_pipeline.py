@@ -29,6 +29,8 @@ from hms_search.eeg.spectrogram import Representation
 
 _N_TIMES = 10_000
 """Samples of a 50 s window at 200 Hz."""
+_N_DIMS = 3
+"""Of microvolts [batch, time, 20]; baked images have one more."""
 
 
 class EegPipeline(Component):
@@ -86,6 +88,10 @@ class EegPipeline(Component):
         channels, height, width = _planes_of_silence(self.montage, self.representation, self.layout).shape[1:]
         return ImageShape(channels, self.resize or (height, width))
 
+    def represented(self) -> "EegPipeline":
+        """Return the pipeline up to the normalisation: what is the same for every normalisation and size."""
+        return self.model_copy(update={"normalise": Unnormalised(), "resize": None, "antialias": True})
+
     def fit(self, sections: Sequence[Sections], moments: Moments | None = None) -> "FittedEegPipeline":
         """Return the pipeline with its filters' coefficients and, for ``datawide``, the statistics of training rows.
 
@@ -106,8 +112,9 @@ class FittedEegPipeline(Component):
     count: int | None = None
 
     def inputs(self, recordings: Mapping[Kind, Tensor]) -> Float[Tensor, "batch channel height width"]:
-        """Return :meth:`forward` of the EEG among recordings."""
-        return self.forward(recordings["eeg"])
+        """Return the images of the EEG among recordings: :meth:`forward`, or the last steps for baked images."""
+        eeg = recordings["eeg"]
+        return self.forward(eeg) if eeg.ndim == _N_DIMS else self._resized(self._normalised(eeg.float()))
 
     def forward(self, eeg: Float[Tensor, "batch time 20"]) -> Float[Tensor, "batch channel height width"]:
         """Return the images of recordings, float32, on the device of the input.
@@ -118,8 +125,11 @@ class FittedEegPipeline(Component):
             image = x
         return image
 
-    def unnormalised(self, eeg: Float[Tensor, "batch time 20"]) -> Float[Tensor, "batch channel height width"]:
-        """Return the images as they are before normalising."""
+    def unnormalised(self, recordings: Mapping[Kind, Tensor]) -> Float[Tensor, "batch channel height width"]:
+        """Return the images of the EEG among recordings as they are before normalising."""
+        eeg = recordings["eeg"]
+        if eeg.ndim != _N_DIMS:
+            return eeg.float()
         return next(x for name, x in self._transform(eeg) if name == "layout")
 
     def steps(self, eeg: Float[Tensor, "batch time 20"]) -> Iterator[tuple[str, Tensor]]:

@@ -36,7 +36,7 @@ class Waveform(Component):
                 raise ValueError(f"waveform needs {self.length} samples, found {x.shape[2]}")
             start = (x.shape[2] - self.length) // 2
             x = x[:, :, start : start + self.length]
-        x = x[:, :, :: self.every].float()
+        x = x[:, :, :: self.every].float().contiguous()
         if self.centre:
             x = x - x.mean(dim=2, keepdim=True)
-        return rearrange(x, "batch derivation sample -> batch derivation 1 sample").contiguous()
+        return rearrange(x, "batch derivation sample -> batch derivation 1 sample")

@@ -6,7 +6,7 @@ from hms_search.data.store import Store
 from hms_search.errors import StudyError
 from hms_search.search.events import Event
 from hms_search.search.recorded import RecordedStudy
-from hms_search.search.session import Places, ReportProgress, prepared_data
+from hms_search.search.session import Places, ReportProgress, open_store, prepared_data
 
 
 def open_samples(
@@ -23,7 +23,7 @@ def open_samples(
     """
     sources = study.config.data if data is None else study.config.data.model_copy(update={"root": data})
     path = prepared_data(sources, places, progress=progress, notify=notify)
-    return Store.open(path, sources.sampling, kinds=study.config.space.base.pipeline.kinds)
+    return open_store(study.config, path, progress=progress)
 
 
 def check_same(store: Store, study: RecordedStudy) -> None:

@@ -258,7 +258,7 @@ class Coordinator:
         if now != settled:
             self._study.set_user_attr(WEIGHTS_KEY, now)
         for backbone in [new for new in now if new not in settled and now[new] == "none"]:
-            why = f"no ImageNet weights of {backbone} can be had (neither the hub nor its cache has them)"
+            why = f"no ImageNet weights of {backbone} can be had (neither hub, cache nor an installed package has them)"
             remedy = "the study trains from random weights; give model.weights a .safetensors file for better"
             self._notify(Notice(f"{why}: {remedy}", warning=True))
         return config.model_copy(update={"model": resolve_weights(config.model, now)})

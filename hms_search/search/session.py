@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hms_search.component import fingerprint_of
+from hms_search.data.baked import bake, baked_part
 from hms_search.data.folds import FoldPlan, plan_folds
 from hms_search.data.prepare import is_fresh, prepare
 from hms_search.data.progress import Progress
@@ -15,6 +16,7 @@ from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.document import dump_yaml
 from hms_search.errors import DataError, StudyError
+from hms_search.models.device import device_of
 from hms_search.provenance import code_tags
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice
@@ -101,6 +103,22 @@ def prepared_data(
     return store
 
 
+def open_store(config: StudyConfig, path: Path, *, progress: ReportProgress) -> Store:
+    """Return the samples of a study's prepared data, their representation baked first where the study asks for it."""
+    pipeline = config.space.base.pipeline
+    store = Store.open(path, config.data.sampling, kinds=pipeline.kinds)
+    part = baked_part(pipeline) if config.data.baked else None
+    if part is None:
+        return store
+    bake(
+        store,
+        part,
+        device=device_of(config.device),
+        on_progress=lambda step: progress("baking the EEG's representation", step),
+    )
+    return Store.open(path, config.data.sampling, kinds=pipeline.kinds, baked=part)
+
+
 def data_root(data: DataConfig, places: Places, *, progress: ReportProgress) -> Path:
     """Return the folder with a study's recordings, a synthetic one written first where it is missing."""
     if data.root is None:
@@ -129,7 +147,7 @@ def run_study(
     """
     with only_session(places.lock(config.name), config.name), ExitStack() as stack:
         store_path = prepared_data(config.data, places, progress=progress, notify=notify)
-        store = Store.open(store_path, config.data.sampling, kinds=config.space.base.pipeline.kinds)
+        store = open_store(config, store_path, progress=progress)
         plan = plan_folds(config.folds, store)
         contract = contract_of(config, data=store.fingerprint, folds=plan.fingerprint)
         storage = open_storage(places.storage)
@@ -147,7 +165,7 @@ def run_study(
         coordinator.recover()
         n_workers = min(config.workers, coordinator.remaining())
         if n_workers:
-            workers = start_workers(n_workers, _worker_settings(config, places, store_path, plan, parent_id))
+            workers = start_workers(n_workers, _worker_settings(config, places, store, plan, parent_id))
         for worker in workers:
             stack.callback(worker.close)
         coordinator.run(workers)
@@ -157,13 +175,11 @@ def run_study(
 
 
 def _worker_settings(
-    config: StudyConfig, places: Places, store_path: Path, plan: FoldPlan, parent_id: str
+    config: StudyConfig, places: Places, store: Store, plan: FoldPlan, parent_id: str
 ) -> WorkerSettings:
     return WorkerSettings(
         study=config.name,
-        store_path=store_path,
-        sampling=config.data.sampling,
-        kinds=config.space.base.pipeline.kinds,
+        store=store,
         folds=config.folds,
         folds_fingerprint=plan.fingerprint,
         objective=config.objective,

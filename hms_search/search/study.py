@@ -3,16 +3,17 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import optuna
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hms_search.component import Component, fingerprint_of
 from hms_search.data.folds import Folds, GroupedFolds
 from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
+from hms_search.search.baking import check_baked
 from hms_search.search.experimental import knowingly
 from hms_search.search.pruners import Median, Pruner
 from hms_search.search.samplers import Sampler, Tpe
@@ -33,12 +34,14 @@ class SyntheticData(Component):
 class DataConfig(Component):
     """Where the recordings are and which windows of them are samples.
 
-    ``root`` is a folder in the Kaggle layout, or ``synthetic``; ``--data`` on the command line goes before it.
+    ``root`` is a folder in the Kaggle layout, or ``synthetic``; ``--data`` on the command line goes before it. With
+    ``baked``, the EEG's representation is computed once and read by all trials (:mod:`hms_search.data.baked`).
     """
 
     root: str | None = None
     sampling: Sampling = SpectrogramSampling()
     synthetic: SyntheticData = SyntheticData()
+    baked: bool = False
 
 
 class PromotionConfig(Component):
@@ -69,6 +72,12 @@ class StudyConfig(Component):
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+
+    @model_validator(mode="after")
+    def _one_representation_is_baked(self) -> Self:
+        if self.data.baked:
+            check_baked(self.space)
+        return self
 
 
 def read_study(path: Path, settings: tuple[str, ...] = ()) -> StudyConfig:

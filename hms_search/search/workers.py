@@ -14,9 +14,7 @@ from typing import Literal
 import torch
 
 from hms_search.data.folds import Folds, plan_folds
-from hms_search.data.sampling import Sampling
 from hms_search.data.store import Store
-from hms_search.eeg.shapes import Kind
 from hms_search.errors import HmsSearchError, StudyError
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
 from hms_search.tracking import open_tracker
@@ -29,9 +27,7 @@ class WorkerSettings:
     """What a worker needs to open the same data, folds and tracking store as its coordinator."""
 
     study: str
-    store_path: Path
-    sampling: Sampling
-    kinds: tuple[Kind, ...]
+    store: Store
     folds: Folds
     folds_fingerprint: str
     objective: Literal["all", "high", "low"]
@@ -196,15 +192,14 @@ def _run(job: Job, context: TrialContext, connection: Connection) -> TrialEnded:
 
 
 def _open(settings: WorkerSettings) -> TrialContext:
-    store = Store.open(settings.store_path, settings.sampling, kinds=settings.kinds)
-    plan = plan_folds(settings.folds, store)
+    plan = plan_folds(settings.folds, settings.store)
     if plan.fingerprint != settings.folds_fingerprint:
         raise StudyError(
             f"the worker's folds ({plan.fingerprint}) are not the coordinator's ({settings.folds_fingerprint}): "
             "the Store changed underneath; start the study again"
         )
     return TrialContext(
-        store=store,
+        store=settings.store,
         plan=plan,
         tracker=open_tracker(settings.tracking_uri, settings.artifacts, study=settings.study),
         parent_id=settings.parent_id,
