@@ -1,118 +1,256 @@
-"""Draw a real recording through every EEG representation: ``python docs/make_pictures.py FOLDER [EEG_ID]``.
+"""Draw real recordings as the networks see them: ``python docs/make_pictures.py FOLDER``.
 
-FOLDER has ``train.csv`` and ``train_eegs``. One picture per representation, as a network gets it, with axes in seconds
-and Hz and the labelled ten seconds between two lines; and the EEG itself in the double banana at clinical scale.
-Written to ``docs/pictures``.
+FOLDER has ``train.csv``, ``train_eegs`` and ``train_spectrograms``. One page per representation: for each of the six
+classes the recording that the experts agree on most, its labelled ten seconds in the double banana beside the planes
+that a pipeline makes of the whole recording. Written to ``docs/pictures``.
 """
 
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from drawing import FILTERED, LABELLED_S, Limits, draw_statistics, draw_strips, draw_time, draw_traces
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from PIL import Image
 
-from hms_search.data.hms import middle_of, read_microvolts
+from hms_search.data.hms import FREQUENCIES_HZ, middle_of, read_log_power, read_microvolts
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.eeg.eeg_pipeline import EegPipeline
 from hms_search.eeg.filter_design import sections_of
-from hms_search.eeg.montage import derive
+from hms_search.eeg.pipeline import SpectrogramPipeline
 
 PICTURES = Path(__file__).parent / "pictures"
-CREDIT = "EEG: bdsp-core/IIIC-SPaRCNet (ODC-By 1.0), Jing et al., Neurology 2023"
-LABELLED_S = (20, 30)
-FILTERED = {"clip_uv": 1024, "filters": [{"name": "band_pass", "low_hz": 0.5, "high_hz": 40.0, "phase": "zero"}]}
+CREDIT = "EEG and votes: bdsp-core/IIIC-SPaRCNet and IIIC-IRR (ODC-By 1.0), Jing et al., Neurology 2023"
+CLASSES = {"seizure": "Seizure", "lpd": "LPD", "gpd": "GPD", "lrda": "LRDA", "grda": "GRDA", "other": "Other"}
 CHAINS = ("left lateral", "left parasagittal", "right lateral", "right parasagittal")
-REPRESENTATIONS: dict[str, tuple[dict[str, object], float, str]] = {
-    # name: pipeline, highest frequency in Hz, unit of the colours
-    "chain_mel": ({"montage": {"name": "deotte"}}, 20, "(dB + 40) / 40"),
-    "psd": ({"montage": {"name": "deotte"}, "representation": {"name": "psd", "high_hz": 30}}, 30, "ln density"),
-    "log_mel": ({"montage": {"name": "double_banana_16"}}, 20, "(dB + 40) / 40"),
-    "stft": ({"scale_uv": 32, "montage": {"name": "place15"}}, 40, "scaled ln power"),
-    "zoom": (
-        {"montage": {"name": "interleaved16"}, "representation": {"name": "zoom", "contrasts": False}},
-        30,
-        "scaled dB",
-    ),
-    "fft_image": ({"montage": {"name": "tuh20"}}, 24, "log10 magnitude"),
-}
+CLEAREST = (900000021, 900000019, 900000038)
+"""Of recordings with equal votes, those that show their class best: another "Other" is mains hum alone."""
+REGIONS = ("left lateral", "right lateral", "left parasagittal", "right parasagittal")
 
 
-def draw_eeg(eeg: torch.Tensor, title: str) -> Figure:
-    """Return 15 s of the double banana, 10 µV a millimetre by eye, time downwards labelled in seconds."""
-    pipeline = EegPipeline.model_validate({"source": "eeg", **FILTERED, "montage": {"name": "double_banana"}})
-    fitted = pipeline.fit([sections_of(one) for one in pipeline.filters])
-    filtered = next(x for name, x in fitted.steps(eeg) if name == "band_pass")
-    shown = derive(filtered, pipeline.montage.matrix())[0, :, 3500:6500].numpy()
-    figure = Figure(figsize=(11, 7), dpi=72, layout="tight")
-    axes = figure.add_subplot()
-    spacing_uv = 150.0
-    for row, signal in enumerate(shown):
-        axes.plot(np.arange(len(signal)) / 200 + 17.5, signal - row * spacing_uv, color="black", linewidth=0.6)
-    axes.set_yticks([-row * spacing_uv for row in range(len(shown))], pipeline.montage.derivations, fontsize=8)
-    axes.plot([32.2, 32.2], [-17 * spacing_uv, -17 * spacing_uv + 200], color="tab:red", linewidth=2)
-    axes.text(32.0, -17 * spacing_uv + 100, "200 µV", color="tab:red", ha="right", fontsize=8)
-    axes.axvspan(*LABELLED_S, color="tab:blue", alpha=0.06)
-    axes.set(xlim=(17.5, 32.5), xlabel="time (s); the labelled ten seconds are shaded", title=title)
+@dataclass(frozen=True)
+class Shown:
+    """A recording: its class and votes, EEG in microvolts, and ten-minute spectrogram where there is one."""
+
+    title: str
+    eeg: torch.Tensor
+    log_power: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A representation: what it makes of a recording, how that is drawn, and what the axes mean."""
+
+    title: str
+    planes: Callable[[Shown], np.ndarray]
+    draw: Callable[[Axes, np.ndarray, Limits], AxesImage]
+    unit: str
+    along: str = "time (s)"
+    row_inches: float = 3.1
+
+
+def eeg_page(
+    title: str,
+    unit: str,
+    parts: Mapping[str, object],
+    *,
+    high_hz: float,
+    chains: bool = False,
+    row_inches: float = 3.1,
+) -> Page:
+    """Return the page of a representation with a time axis, its planes one below the other."""
+    config = EegPipeline.model_validate({**FILTERED, "layout": {"name": "channels"}, **parts})
+    labels = CHAINS if chains else config.montage.derivations
+
+    def draw(axes: Axes, planes: np.ndarray, limits: Limits) -> AxesImage:
+        picture = draw_strips(axes, planes, limits, labels=labels, hz=(0, high_hz), last_s=50)
+        draw_time(axes, range(0, 51, 5), [str(second) for second in range(0, 51, 5)], LABELLED_S)
+        return picture
+
+    return Page(title, partial(planes_of_eeg, config), draw, unit, row_inches=row_inches)
+
+
+def zoom_page() -> Page:
+    """Return the page of the 3rd place's close-up: between 20 and 30 s a second is eight times as wide."""
+    parts = {"montage": {"name": "interleaved16"}, "representation": {"name": "zoom", "contrasts": False}}
+    config = EegPipeline.model_validate({**FILTERED, "layout": {"name": "channels"}, "scale_uv": 32, **parts})
+
+    def column(second: float) -> float:
+        if LABELLED_S[0] <= second <= LABELLED_S[1]:
+            return 125 + (second - 19) / 0.02  # the close-up starts at 19 s, a column is 4 samples
+        return second / 0.16 + (0 if second < LABELLED_S[0] else 726 - 187)
+
+    def draw(axes: Axes, planes: np.ndarray, limits: Limits) -> AxesImage:
+        labels, last = config.montage.derivations, planes.shape[2]
+        picture = draw_strips(axes, planes, limits, labels=labels, hz=(0.53, 30), last_s=last)
+        seconds = (0, 5, 10, 15, *range(20, 31), 35, 40, 45, 50)
+        labelled = (column(LABELLED_S[0]), column(LABELLED_S[1]))
+        draw_time(axes, [column(second) for second in seconds], [str(second) for second in seconds], labelled)
+        return picture
+
+    title = "zoom: mel spectrograms of 16 derivations, the middle 12 s drawn finer (3rd place)"
+    return Page(title, partial(planes_of_eeg, config), draw, "dB / 50 + 1", row_inches=3.6)
+
+
+def fft_image_page() -> Page:
+    """Return the page of the hackathon's image, which has no time axis."""
+    parts = {"montage": {"name": "tuh20"}, "representation": {"name": "fft_image"}, "layout": {"name": "channels"}}
+    config = EegPipeline.model_validate({**FILTERED, **parts})
+    title = "fft_image: magnitude over 1 s windows, 20 derivations (hackathon)"
+    draw = partial(draw_statistics, labels=config.montage.derivations)
+    return Page(title, partial(planes_of_eeg, config), draw, "log10 of magnitude (µV)", "frequency (Hz)", 3.4)
+
+
+def spectrogram_page() -> Page:
+    """Return the page of the files' ten-minute spectrogram, clipped as in Deotte's starter and normalised."""
+    config = SpectrogramPipeline.model_validate({"clip_log": {"low": -4, "high": 8}, "resize": None})
+
+    def planes(shown: Shown) -> np.ndarray:
+        assert shown.log_power is not None
+        image = config.fit(np.zeros(0, dtype=np.int64)).forward(shown.log_power)
+        return image.reshape(4, 100, -1).numpy()
+
+    def draw(axes: Axes, planes: np.ndarray, limits: Limits) -> AxesImage:
+        hz = (FREQUENCIES_HZ[0], FREQUENCIES_HZ[-1])
+        picture = draw_strips(axes, planes, limits, labels=REGIONS, hz=hz, last_s=600)
+        minutes = range(11)
+        draw_time(axes, [60.0 * minute for minute in minutes], [str(minute) for minute in minutes], (295, 305))
+        return picture
+
+    title = "spectrogram: the ten minutes about the labelled seconds, of the four regions"
+    return Page(title, planes, draw, "ln power, standardised", "time (min)")
+
+
+def pages() -> dict[str, Page]:
+    """Return every page by the name of its picture."""
+    deotte, decibels = {"montage": {"name": "deotte"}}, "(dB below the derivation's maximum + 40) / 40"
+    psd = {"name": "psd", "low_hz": 0.5, "high_hz": 30}
+    return {
+        "chain_mel": eeg_page(
+            "chain_mel: mel spectrograms, mean over the four derivations of each chain (Deotte)",
+            decibels,
+            deotte,
+            high_hz=20,
+            chains=True,
+        ),
+        "psd": eeg_page(
+            "psd: SciPy's power spectral density, mean over each chain (Radboud), up to 30 Hz",
+            "ln of density (µV²)",
+            {**deotte, "representation": psd},
+            high_hz=30,
+            chains=True,
+        ),
+        "log_mel": eeg_page(
+            "log_mel: a mel spectrogram of each derivation (98th place)",
+            decibels,
+            {"montage": {"name": "double_banana"}, "representation": {"name": "log_mel"}},
+            high_hz=20,
+            row_inches=3.6,
+        ),
+        "stft": eeg_page(
+            "stft: short-time Fourier transform of 24 derivations (15th place, variant A)",
+            "(ln(1 + power) - 7.5) / 7.5, signals in units of 32 µV",
+            {"scale_uv": 32, "montage": {"name": "place15"}, "representation": {"name": "stft"}},
+            high_hz=40,
+            row_inches=3.9,
+        ),
+        "zoom": zoom_page(),
+        "fft_image": fft_image_page(),
+        "spectrogram": spectrogram_page(),
+    }
+
+
+def planes_of_eeg(config: EegPipeline, shown: Shown) -> np.ndarray:
+    """Return the planes that a pipeline makes of a recording."""
+    return config.fit([sections_of(one) for one in config.filters]).forward(shown.eeg)[0].numpy()
+
+
+def read(root: Path, row: "pd.Series[float]", class_name: str) -> Shown:
+    """Return the recordings of a line of the table."""
+    eeg_id, votes = int(row["eeg_id"]), row[list(VOTE_COLUMNS)].astype(int)
+    said = ", ".join(f"{CLASSES[str(name).removesuffix('_vote')]} {count}" for name, count in votes.items() if count)
+    eeg = torch.from_numpy(middle_of(read_microvolts(root / "train_eegs" / f"{eeg_id}.parquet")))[None]
+    log_power = None
+    if pd.notna(row["spectrogram_id"]):
+        path = root / "train_spectrograms" / f"{int(row['spectrogram_id'])}.parquet"
+        log_power = torch.from_numpy(read_log_power(path))[None]
+    return Shown(f"{CLASSES[class_name]}   (EEG {eeg_id}; votes: {said})", eeg, log_power)
+
+
+def most_agreed(root: Path, table: pd.DataFrame) -> list[Shown]:
+    """Return for each class the recording with the largest share of votes for it; of equals the one with more votes."""
+    votes = table[list(VOTE_COLUMNS)]
+    chosen = []
+    for name in CLASSES:
+        ranked = table.assign(
+            share=votes[f"{name}_vote"] / votes.sum(axis=1),
+            votes=votes.sum(axis=1),
+            clear=table["eeg_id"].isin(CLEAREST),
+        ).sort_values(["share", "votes", "clear", "eeg_id"], ascending=[False, False, False, True])
+        chosen.append(read(root, ranked.iloc[0], name))
+    return chosen
+
+
+def draw_eeg(recordings: list[Shown]) -> Figure:
+    """Return 15 s of each recording in the double banana, about as wide as a page at the bedside."""
+    figure = Figure(figsize=(14, 15), dpi=72, layout="constrained")
+    for axes, shown in zip(figure.subplots(3, 2).ravel(), recordings, strict=True):
+        draw_traces(axes, shown.eeg, (17.5, 32.5))
+        axes.set_title(shown.title, loc="left", fontsize=9, fontweight="bold")
+        axes.set_xlabel("time (s)", fontsize=8)
+        axes.axvspan(*LABELLED_S, color="tab:green", alpha=0.08)
+    figure.suptitle("Double banana, 0.5-40 Hz, 100 µV between traces, negative up; the labelled 10 s shaded")
     return figure
 
 
-def draw_planes(name: str, eeg: torch.Tensor, title: str) -> Figure:
-    """Return a panel per plane of a representation: frequency upwards, time to the right."""
-    changes, high_hz, unit = REPRESENTATIONS[name]
-    chosen = {"representation": {"name": name}, "layout": {"name": "channels"}, **changes}
-    pipeline = EegPipeline.model_validate({"source": "eeg", **FILTERED, **chosen})
-    planes = pipeline.fit([sections_of(one) for one in pipeline.filters]).forward(eeg)[0].numpy()
-    labels = CHAINS if len(planes) == 4 else pipeline.montage.derivations
-    if name == "fft_image":
-        labels = ("mean", "25th percentile", "75th percentile")
-    columns = {3: 3, 4: 1}.get(len(planes), 4)
-    rows = -(-len(planes) // columns)
-    height = {1: 2.2 * rows, 3: 4.5}.get(columns, 1.6 * rows)
-    figure = Figure(figsize=(11, height), dpi=72, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, plane, label in zip(panels, planes, labels, strict=False):
-        picture = _panel(axes, name, plane, high_hz, pipeline.montage.derivations)
-        axes.set_title(label, fontsize=8)
-    figure.colorbar(picture, ax=panels.tolist(), label=unit)
-    figure.suptitle(title)
-    along = {"fft_image": "frequency (Hz)", "zoom": "column; between the steep steps the middle 12 s, drawn finer"}
-    figure.supxlabel(along.get(name, "time (s)"))
-    figure.supylabel("derivation" if name == "fft_image" else "frequency (Hz)")
+def draw_page(page: Page, recordings: list[Shown]) -> Figure:
+    """Return a row for each recording: its labelled ten seconds, and its planes; colours mean the same in all rows."""
+    planes = [page.planes(shown) for shown in recordings]
+    low, high = np.percentile(np.concatenate([each.ravel() for each in planes]), [1, 99.5])
+    figure = Figure(figsize=(12, len(recordings) * page.row_inches + 0.8), dpi=72, layout="constrained")
+    grid = figure.subplots(len(recordings), 2, width_ratios=(1, 1.3))
+    for (left, right), shown, each in zip(grid, recordings, planes, strict=True):
+        draw_traces(left, shown.eeg, LABELLED_S)
+        left.set_title(shown.title, loc="left", fontsize=9, fontweight="bold")
+        picture = page.draw(right, each, (float(low), float(high)))
+    grid[-1, 0].set_xlabel("time (s); double banana, 0.5-40 Hz, 100 µV between traces, negative up", fontsize=8)
+    grid[-1, 1].set_xlabel(page.along, fontsize=8)
+    bar = figure.colorbar(picture, ax=grid[:, 1].tolist(), shrink=0.3, aspect=40)
+    bar.set_label(page.unit, fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    figure.suptitle(page.title)
     return figure
 
 
-def _panel(axes: Axes, name: str, plane: np.ndarray, high_hz: float, derivations: tuple[str, ...]) -> object:
-    if name == "fft_image":
-        axes.set_yticks(range(len(derivations)), derivations, fontsize=6)
-        return axes.imshow(
-            plane, aspect="auto", extent=(0.5, high_hz + 0.5, len(derivations) - 0.5, -0.5), cmap="viridis"
-        )
-    if name == "zoom":  # the close-up is not to scale: its columns are finer
-        return axes.imshow(plane, aspect="auto", origin="lower", extent=(0, plane.shape[1], 0, high_hz))
-    for edge in LABELLED_S:
-        axes.axvline(edge, color="white", linewidth=0.8)
-    return axes.imshow(plane, aspect="auto", origin="lower", extent=(0, 50, 0, high_hz))
+def save(name: str, figure: Figure) -> None:
+    """Write a figure as a PNG of 96 colours, a third of the size of one of all."""
+    figure.supxlabel(CREDIT, x=0.998, ha="right", fontsize=8, color="grey")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    path = PICTURES / f"{name}.png"
+    image.quantize(96, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path, f"{path.stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
     """Draw all pictures."""
     root = Path(sys.argv[1])
     table = pd.read_csv(root / "train.csv")
-    eeg_id = int(sys.argv[2]) if len(sys.argv) > 2 else int(table["eeg_id"].iloc[0])
-    votes = table.loc[table["eeg_id"] == eeg_id, list(VOTE_COLUMNS)].sum()
-    said = ", ".join(f"{name.removesuffix('_vote')} {count}" for name, count in votes.items() if count)
-    eeg = torch.from_numpy(middle_of(read_microvolts(root / "train_eegs" / f"{eeg_id}.parquet")))[None]
+    whole = most_agreed(root, table[table["eeg_seconds"] >= 50])
+    with_spectrogram = most_agreed(root, table[table["spectrogram_id"].notna()])
     PICTURES.mkdir(exist_ok=True)
-    figures = {"double_banana": draw_eeg(eeg, f"double banana, 0.5-40 Hz; votes: {said}")}
-    figures |= {name: draw_planes(name, eeg, f"{name}; votes: {said}") for name in REPRESENTATIONS}
-    for name, figure in figures.items():
-        figure.text(0.995, 0.002, CREDIT, ha="right", fontsize=6, color="grey")
-        FigureCanvasAgg(figure).print_png(PICTURES / f"{name}.png")
-        print(PICTURES / f"{name}.png")
+    save("double_banana", draw_eeg(whole))
+    for name, page in pages().items():
+        save(name, draw_page(page, with_spectrogram if name == "spectrogram" else whole))
 
 
 if __name__ == "__main__":
