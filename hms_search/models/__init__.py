@@ -5,7 +5,7 @@ from typing import Annotated
 from hms_search.component import Field
 from hms_search.models.attention_spectrogram import AttentionSpectrogram
 from hms_search.models.multimodal import Multimodal
-from hms_search.models.pretrained import resolve_weights, settled_weights
+from hms_search.models.pretrained import architecture, resolve_weights, settled_weights
 from hms_search.models.stft_image import StftImage
 from hms_search.models.timm_image import TimmImage
 from hms_search.models.wavenet import WaveNet
@@ -21,6 +21,7 @@ __all__ = [
     "StftImage",
     "TimmImage",
     "WaveNet",
+    "architecture",
     "resolve_weights",
     "save_weights",
     "settled_weights",

@@ -35,10 +35,6 @@ class AttentionSpectrogram(Component):
     hidden: int = Field(2048, ge=1)
     attention_dropout: float = Field(0.5, ge=0, lt=1)
 
-    def architecture(self) -> "AttentionSpectrogram":
-        """Return the same network with random weights: what to build before trained weights are loaded."""
-        return self.model_copy(update={"image": self.image.architecture()})
-
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the input is one image of at least two slices."""
         if not isinstance(shape, ImageShape) or shape.channels < 2:

@@ -40,11 +40,6 @@ class Multimodal(Component):
     attention_spectrogram: AttentionSpectrogram = AttentionSpectrogram()
     loss_weights: tuple[Weight, Weight, Weight, Weight] = (0.79, 0.06, 0.06, 0.09)
 
-    def architecture(self) -> "Multimodal":
-        """Return the same network with random weights: what to build before trained weights are loaded."""
-        branches = ("wavenet", "stft_image", "attention_spectrogram")
-        return self.model_copy(update={branch: getattr(self, branch).architecture() for branch in branches})
-
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless EEG and spectrogram come apart and suit their branches."""
         eeg, spectrogram = self._shapes(shape)

@@ -32,6 +32,11 @@ def resolve_weights(model: Whole, settled: Mapping[str, str]) -> Whole:
     return with_images(model, resolved)
 
 
+def architecture(model: Whole) -> Whole:
+    """Return the model without first weights: what to build before trained weights are loaded."""
+    return with_images(model, lambda image: image.model_copy(update={"weights": "none"}))
+
+
 def with_images(model: Whole, change: Callable[[TimmImage], TimmImage]) -> Whole:
     """Return a model with its timm networks changed, however deep they lie in it."""
     if isinstance(model, TimmImage):

@@ -43,10 +43,6 @@ class StftImage(Component):
     columns: int = Field(2, ge=1)
     image: TimmImage = TimmImage(backbone="hgnetv2_b4.ssld_stage2_ft_in1k", drop_path=0.2, dropout=0.5)
 
-    def architecture(self) -> "StftImage":
-        """Return the same network with random weights: what to build before trained weights are loaded."""
-        return self.model_copy(update={"image": self.image.architecture()})
-
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the input is signals whose spectrograms make an image."""
         signals, times = signals_of(self.name, shape)

@@ -96,10 +96,6 @@ class TimmImage(Component):
             )
         return self
 
-    def architecture(self) -> Self:
-        """Return the same network with random weights: what to build before trained weights are loaded."""
-        return self.model_copy(update={"weights": "none"})
-
     def best_weights(self) -> str:
         """Return what ``auto`` stands for: ``imagenet`` where they can be had, else ``package``, else ``none``; logged.
 

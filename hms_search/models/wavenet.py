@@ -48,10 +48,6 @@ class WaveNet(Component):
     image: TimmImage | None = TimmImage(backbone="tf_efficientnetv2_s.in21k_ft_in1k", drop_path=0.2, dropout=0.1)
     checkpointing: bool = False
 
-    def architecture(self) -> "WaveNet":
-        """Return the same network with random weights: what to build before trained weights are loaded."""
-        return self.model_copy(update={"image": self.image and self.image.architecture()})
-
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the input is signals that fit the groups and the downsampling."""
         signals, times = signals_of(self.name, shape)

@@ -4,6 +4,7 @@ from typing import Any
 
 from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig
+from hms_search.models import architecture
 from hms_search.search.recorded import RecordedStudy, RecordedTrial
 
 
@@ -37,9 +38,7 @@ def design(config: ExperimentConfig) -> Any:
     Another backbone, representation, image size or normalisation is another design; another learning rate, dropout or
     clip bound is not: models that differ only there make the same mistakes, and an ensemble gains little from them.
     """
-    content = config.to_dict()
-    content["model"].pop("weights", None)
-    return _without_reals({"pipeline": content["pipeline"], "model": content["model"]})
+    return _without_reals({"pipeline": config.pipeline.to_dict(), "model": architecture(config.model).to_dict()})
 
 
 def _completed(study: RecordedStudy) -> list[RecordedTrial]:

@@ -17,6 +17,7 @@ from hms_search.document import dump_yaml
 from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment, weights_file
 from hms_search.inference.model_folder import NETWORKS, OOF, ModelCard, ModelFolder, NetworkFile, open_model, write_card
+from hms_search.models import architecture
 from hms_search.training.metrics import STRATA, Stratum, in_stratum, kl, pooled_scores
 from hms_search.training.predictions import predictions_of
 from hms_search.training.results import Epoch
@@ -156,7 +157,7 @@ def _take_network(
     shutil.copyfile(weights_file(_out_dir(work, seed), fold), folder / file)
     return NetworkFile(
         file=file,
-        model=recipe.config.model.architecture(),
+        model=architecture(recipe.config.model),
         pipeline=result.pipelines[position],
         fold=fold,
         seed=seed,

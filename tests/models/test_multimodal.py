@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from hms_search.eeg.shapes import ImageShape, InputShape
-from hms_search.models import AttentionSpectrogram, Multimodal, StftImage, TimmImage, WaveNet
+from hms_search.models import AttentionSpectrogram, Multimodal, StftImage, TimmImage, WaveNet, architecture
 from hms_search.models.heads import Heads
 from hms_search.models.wave_blocks import Improved
 
@@ -74,4 +74,4 @@ def test_the_architecture_has_no_pretrained_weights_anywhere() -> None:
         stft_image=SMALL.stft_image.model_copy(update={"image": trained}),
         attention_spectrogram=SMALL.attention_spectrogram.model_copy(update={"image": trained}),
     )
-    assert model.architecture() == SMALL
+    assert architecture(model) == SMALL

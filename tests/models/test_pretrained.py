@@ -2,8 +2,7 @@ import pytest
 
 from hms_search.component import Component
 from hms_search.errors import CheckpointError
-from hms_search.models import AttentionSpectrogram, TimmImage, resolve_weights, settled_weights
-from hms_search.models.pretrained import with_images
+from hms_search.models import AttentionSpectrogram, TimmImage, architecture, resolve_weights, settled_weights
 
 
 class Pair(Component):
@@ -50,10 +49,9 @@ def test_settled_weights_reach_every_network_that_left_them_open_and_nothing_els
     assert resolve_weights(pair("auto"), settled) == pair("none")
     assert resolve_weights(pair("imagenet"), settled) == pair("imagenet")
     assert resolve_weights(pair("auto"), {}) == pair("auto")
-    alone = Pair(left=AttentionSpectrogram())
-    assert with_images(alone, TimmImage.architecture) == alone
 
 
 def test_an_architecture_has_no_first_weights_however_deep_they_lie() -> None:
-    assert pair("imagenet").left.architecture() == pair("none").left
-    assert with_images(pair("imagenet"), TimmImage.architecture) == pair("none")
+    assert architecture(pair("imagenet")) == pair("none")
+    alone = Pair(left=AttentionSpectrogram())
+    assert architecture(alone) == alone
