@@ -15,6 +15,7 @@ from hms_search.data.atomic import replacing_folder
 from hms_search.errors import CheckpointError
 from hms_search.inference.model_folder import MANIFEST, ModelFolder, open_model, write_manifest
 from hms_search.inference.sources import BUNDLED, PACKAGE, source_files
+from hms_search.models import Braindecode
 
 CODE, VENDOR, PREDICT, README = "code", "vendor", "predict.py", "README.md"
 _OWN = (CODE, VENDOR, PREDICT, README)
@@ -26,9 +27,10 @@ def export_bundle(model: ModelFolder, target: Path) -> None:
     Raises
     ------
     CheckpointError
-        Where the folder holds anything else or cannot be written, or the code would need a library that a bundle
-        cannot rely on.
+        Where the folder holds anything else or cannot be written, or the code or a network would need a library that
+        a bundle cannot rely on.
     """
+    _check_networks(model)
     _check_target(model, target)
     sources = source_files()
     try:
@@ -57,6 +59,16 @@ def copy_model(folder: Path, target: Path) -> None:
 def is_bundle(path: Path) -> bool:
     """Return whether a folder is a bundle, by its names alone."""
     return all((path / name).exists() for name in (MANIFEST, *_OWN))
+
+
+def _check_networks(model: ModelFolder) -> None:
+    for member in model.members:
+        _check_networks(member)
+    if any(isinstance(network.model, Braindecode) for network in model.card.networks):
+        raise CheckpointError(
+            f"cannot export {model.path}: its networks need the package braindecode, which Kaggle's notebooks lack; "
+            "choose another model, or an ensemble without it"
+        )
 
 
 def _check_target(model: ModelFolder, target: Path) -> None:

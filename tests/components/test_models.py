@@ -11,7 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from hms_search.eeg.shapes import ImageShape, InputShape, Kind
-from hms_search.models import AttentionSpectrogram, Model, Multimodal, StftImage, TimmImage, WaveNet
+from hms_search.models import (
+    AttentionSpectrogram,
+    Braindecode,
+    EegCnn,
+    EegGru,
+    EfficientNet1d,
+    Model,
+    Multimodal,
+    StftImage,
+    TimmImage,
+    WaveNet,
+)
 from hms_search.models.heads import Heads
 from hms_search.models.wave_blocks import Improved, Starter
 from hms_search.training.losses import kl_divergence
@@ -40,6 +51,14 @@ MODELS: list[tuple[Model, InputShape]] = [
         ),
         {"eeg": SIGNALS, "spectrogram": SLICES},
     ),
+    (EegCnn(dropout=0.2), ImageShape(3, (20, 24))),
+    (EegCnn(channels=(8, 16), kernel=5), IMAGE),
+    (EfficientNet1d(dropout=0.2, drop_path=0.1), SIGNALS),
+    (EfficientNet1d(chains=2, across=1, width=0.25, depth=1.0), SIGNALS),
+    (EegGru(channels=(8, 16), hidden=16, layers=2, dropout=0.2), SIGNALS),
+    (EegGru(pool="mean", stride=2), SIGNALS),
+    (Braindecode(), SIGNALS),
+    (Braindecode(network="shallow_fbcsp", kernel=13, dropout=0.1), SIGNALS),
 ]
 
 every_model = pytest.mark.parametrize(
@@ -154,7 +173,7 @@ def test_hooks_fire_on_every_convolution_and_see_the_gradient_of_the_last(model:
         module.register_forward_hook(keep)
     network(drawn(shape, 1))
     assert set(ran) == set(convolutions)
-    last = next(module for module in reversed(ran) if maps[module].shape[-1] > 1 or module is ran[0])
+    last = next(module for module in reversed(ran) if maps[module].shape[2:].numel() > 1 or module is ran[0])
     last.register_full_backward_hook(lambda at, _, out: slopes.update({at: out[0]}))
     network(drawn(shape, 1))[0, 2].backward()
     assert slopes[last].shape == maps[last].shape

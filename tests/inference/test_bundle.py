@@ -15,17 +15,18 @@ import pytest
 import torch
 from command_line import CommandLine
 from slim_environment import Environment, slim_environment
-from small_models import PRIOR, write_ensemble, write_model
+from small_models import PRIOR, fitted, write_ensemble, write_model
 
 from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.data.synthetic import write_synthetic
 from hms_search.ensemble.blends import FittedBlend, StackingBlend
 from hms_search.errors import CheckpointError
 from hms_search.inference.bundle import export_bundle, is_bundle
-from hms_search.inference.model_folder import open_model, write_manifest
+from hms_search.inference.model_folder import ModelCard, ModelFolder, NetworkFile, open_model, write_manifest
 from hms_search.inference.predictor import Predictor
 from hms_search.inference.sources import source_files
 from hms_search.inference.submission import predict_folder
+from hms_search.models import Braindecode
 
 NORMALISATIONS = ("instance", "datawide", "robust", "none")
 
@@ -233,6 +234,17 @@ def test_code_that_needs_another_library_is_not_bundled() -> None:
         source_files(["hms_search.tracking.registry"])
     with pytest.raises(CheckpointError, match=r"cannot bundle hms_search\.nowhere"):
         source_files(["hms_search.nowhere"])
+
+
+def test_a_network_of_an_optional_package_is_not_exported_nor_an_ensemble_with_it(tmp_path: Path) -> None:
+    network = NetworkFile(file="a.safetensors", model=Braindecode(), pipeline=fitted(0), fold=0, seed=0)
+    card = ModelCard(name="eegnet", kind="model", prior=PRIOR, scores={}, origin={}, networks=(network,))
+    member = ModelFolder(tmp_path / "eegnet", card)
+    whole = ModelFolder(tmp_path / "both", card.model_copy(update={"networks": ()}), (member,))
+    for model in (member, whole):
+        with pytest.raises(CheckpointError, match=r"cannot export .*eegnet: its networks need the package braindecode"):
+            export_bundle(model, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_the_command_exports_a_folder_and_refuses_a_damaged_one(
