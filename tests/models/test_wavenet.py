@@ -101,6 +101,7 @@ def test_the_channels_of_24_signals_are_an_image_of_2000_rows(blocks: Improved, 
     assert network.features(x).shape == (2, 1280)
     assert network(x).shape == (2, 6)
     assert set(seen) == {(2, 1, 2000, width)}
+    assert network.head.backbone.network.conv_stem.stride == (1, 2)
 
 
 def test_the_last_two_channels_of_all_signals_lie_at_the_right_of_the_image() -> None:
