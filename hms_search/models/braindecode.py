@@ -35,10 +35,6 @@ class Braindecode(Component):
     kernel: int | None = Field(None, ge=1)
     dropout: float | None = Field(None, ge=0, lt=1)
 
-    def architecture(self) -> "Braindecode":
-        """Return the network itself: it has no pretrained weights."""
-        return self
-
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the input is signals that survive the network's pooling."""
         _, times = signals_of(self.name, shape)

@@ -44,10 +44,6 @@ class EegCnn(Component):
             raise ValueError(f"kernel must be odd, found {kernel}")
         return kernel
 
-    def architecture(self) -> "EegCnn":
-        """Return the network itself: it has no pretrained weights."""
-        return self
-
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the input is one image of a fixed size that survives the pooling."""
         if not isinstance(shape, ImageShape) or shape.size is None:

@@ -43,10 +43,6 @@ class EegGru(Component):
     pool: Literal["mean", "attention"] = "attention"
     dropout: float = Field(0.0, ge=0, lt=1)
 
-    def architecture(self) -> "EegGru":
-        """Return the network itself: it has no pretrained weights."""
-        return self
-
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the input is signals."""
         signals_of(self.name, shape)

@@ -37,7 +37,7 @@ class EfficientNet1d(Component):
     Neighbouring rows are mixed by the depthwise kernels: the solution's augmentation by the chains' order would
     do nothing otherwise; how far its own kernels reach is not in the source, nor is the network's size.
 
-    It saw every fifth sample, 1920 of them: ``pipeline.resize: [16, 2000]`` without antialias takes every fifth.
+    It saw 1920 samples: ``representation: {name: waveform, length: 9600, every: 5, centre: true}``.
 
     Attributes
     ----------
@@ -61,10 +61,6 @@ class EfficientNet1d(Component):
     p: float = Field(3.0, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     drop_path: float = Field(0.0, ge=0, lt=1)
-
-    def architecture(self) -> "EfficientNet1d":
-        """Return the network itself: it has no pretrained weights."""
-        return self
 
     def check(self, shape: InputShape) -> None:
         """Raise ValueError unless the input is signals that the chains share out evenly."""
