@@ -1,6 +1,7 @@
 """The pipeline of EEG as a whole: any combination makes finite images, the same for a recording whatever the batch."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from pydantic import ValidationError
 
 from hms_search.data.fitting import fit_pipeline
 from hms_search.eeg.eeg_pipeline import EegPipeline, FittedEegPipeline
+from hms_search.eeg.montage import Bipolar
 from hms_search.eeg.shapes import ImageShape, Kind
 
 CPU = torch.device("cpu")
 FILTERS = [{"name": "band_pass", "phase": "zero"}, {"name": "notch"}]
-MONTAGES = ("deotte", "double_banana", "place15", "tuh20", "average", "electrodes")
+MONTAGES = (*get_args(Bipolar.model_fields["name"].annotation), "average", "electrodes")
 REPRESENTATIONS = ("chain_mel", "log_mel", "psd", "stft", "fft_image", "zoom", "waveform")
 
 
@@ -82,7 +84,7 @@ def test_datawide_statistics_are_those_of_the_training_rows_images() -> None:
     rows = np.array([0, 2, 3])
     run = fit_pipeline(config, recorded, rows, device=CPU)
     assert isinstance(run, FittedEegPipeline)
-    images = run.unnormalised(torch.from_numpy(recorded.values[rows])).double()
+    images = run.unnormalised({"eeg": torch.from_numpy(recorded.values[rows])}).double()
     assert run.mean == pytest.approx(float(images.mean()), rel=1e-6)
     assert run.std == pytest.approx(float(images.std(correction=0)), rel=1e-6)
     normal = run.forward(torch.from_numpy(recorded.values[rows]))
