@@ -24,6 +24,7 @@ from hms_search.models import (
     WaveNet,
 )
 from hms_search.models.heads import Heads
+from hms_search.models.pooling import Attention, Gem
 from hms_search.models.wave_blocks import Improved, Starter
 from hms_search.training.losses import kl_divergence
 
@@ -38,6 +39,8 @@ MODELS: list[tuple[Model, InputShape]] = [
     (TimmImage(backbone="resnet18", dropout=0.2, drop_path=0.1), IMAGE),
     (TimmImage(backbone="efficientnet_b0", dropout=0.2, drop_path=0.1), IMAGE),
     (TimmImage(backbone="mobilenetv3_small_050"), ImageShape(3, (64, 32))),
+    (TimmImage(backbone="test_efficientnet", pooling=Gem(), stem_stride=(1, 2), checkpointing=True), IMAGE),
+    (TimmImage(backbone="test_resnet", pooling=Attention(hidden=8)), IMAGE),
     (AttentionSpectrogram(image=TINY, hidden=16), SLICES),
     (WAVENET, SIGNALS),
     (WaveNet(blocks=Starter(filters=(4, 6), depths=(4, 2)), group=8, image=None, checkpointing=True), SIGNALS),
