@@ -55,7 +55,7 @@ class TimmImage(Component):
         Stride of the first convolution down and across the image, in place of the network's own. The 15th place looks
         at its WaveNet images with (1, 2).
     checkpointing
-        Whether stages are computed again for the gradient, which saves memory and costs a third more time. The running
+        Whether stages are computed again for the gradient, which saves memory and costs one more pass. The running
         statistics of batch norm then take every batch twice.
     """
 
