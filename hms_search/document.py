@@ -48,12 +48,18 @@ class Document:
         dotted, equals, text = setting.partition("=")
         if not equals or not dotted.strip():
             raise ConfigError(f"--set expects path=value, found {setting!r}; for example --set trials=40")
-        keys = _keys_of(self.content, dotted.strip())
-        return replace(
-            self,
-            content=_put(self.content, keys, parse_yaml(text, source=f"--set {dotted}").content, dotted),
-            places={**self.places, tuple(keys): f"--set {dotted}"},
-        )
+        value = parse_yaml(text, source=f"--set {dotted}").content
+        return self.with_value(dotted.strip(), value, place=f"--set {dotted}")
+
+    def with_value(self, dotted: str, value: Any, *, place: str) -> "Document":
+        """Return this document with a value at a dotted path; errors in it will name ``place``."""
+        keys = _keys_of(self.content, dotted)
+        content = _put(self.content, keys, value, place)
+        return replace(self, content=content, places={**self.places, tuple(keys): place})
+
+    def popped(self, key: str) -> tuple["Document", Any]:
+        """Return this document without a top-level key, and the key's value, None where there is none."""
+        return replace(self, content={k: v for k, v in self.content.items() if k != key}), self.content.get(key)
 
 
 def read_yaml(path: Path) -> Document:
@@ -133,13 +139,13 @@ def _keys_of(content: Any, dotted: str) -> list[str]:
     return keys
 
 
-def _put(content: Any, keys: list[str], value: Any, dotted: str) -> Any:
+def _put(content: Any, keys: list[str], value: Any, place: str) -> Any:
     if not keys:
         return value
     if content is None:
         content = {}
     if not isinstance(content, dict):
         raise ConfigError(
-            f"--set {dotted}: {keys[0]!r} lies inside {content!r}, which has no keys; set the whole of it"
+            f"{place}: {keys[0]!r} lies inside {content!r}, which has no keys; set the whole of it"
         )
-    return {**content, keys[0]: _put(content.get(keys[0]), keys[1:], value, dotted)}
+    return {**content, keys[0]: _put(content.get(keys[0]), keys[1:], value, place)}

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -115,9 +115,9 @@ def predict(
     data: Annotated[Path, typer.Option(help="Folder with test.csv, or else train.csv.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("submission.csv"),
     tta: Annotated[
-        Literal["none", "left_right", "flips"],
-        typer.Option(help="left_right: the mean with the mirrored head; flips: the mean over four heads."),
-    ] = "none",
+        Literal["own", "none", "left_right", "flips"],
+        typer.Option(help="own: the model's; left_right: the mean with the mirrored head; flips: over four heads."),
+    ] = "own",
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings at a time.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Fail where a recording cannot be read.")] = False,
@@ -215,7 +215,13 @@ def ensemble(
 
 @app.command()
 def promote(
-    study: Annotated[str, typer.Argument(help="The study's name.", show_default=False)],
+    study: Annotated[str | None, typer.Argument(help="The study's name.", show_default=False)] = None,
+    system: Annotated[
+        str | None, typer.Option(help="Rebuild a published ensemble: a file, or a name in studies/systems.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="With --system: path=value in every member's study.")
+    ] = None,
     trial: Annotated[int | None, typer.Option(help="Promote this trial; goes before --top.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the best distinct designs.")] = 1,
     folds: Annotated[int | None, typer.Option(min=2, help="Folds of the final model; default: the study's, 5.")] = None,
@@ -227,15 +233,24 @@ def promote(
     storage: StorageOption = None,
     tracking_uri: TrackingOption = None,
 ) -> None:
-    """Train the best trials' final models, register them, and crown one that is better beyond chance."""
-    from hms_search.cli.promote import promote_command
+    """Train the best trials' final models, register them, and crown one that is better beyond chance.
+
+    hms-search promote STUDY --top 3
+
+    hms-search promote --system place15 --data ROOT
+    """
+    from hms_search.cli.promote import promote_command, promoted_study, system_command
     from hms_search.promotion.promote import PromotionRequest
+    from hms_search.promotion.system import SystemRequest
     from hms_search.search.session import Places
 
-    request = PromotionRequest(
-        study, trial=trial, top=top, data=data, n_folds=folds, epochs=epochs, seeds=seeds, model_name=name, force=force
-    )
-    promote_command(request, Places(storage_url=storage, tracking=tracking_uri))
+    places = Places(storage_url=storage, tracking=tracking_uri)
+    size = {"n_folds": folds, "epochs": epochs, "seeds": seeds}
+    shared: dict[str, Any] = {"data": data, **size, "model_name": name, "force": force}
+    if system is not None:
+        system_command(SystemRequest(system, settings=tuple(settings or ()), **shared), places)
+    else:
+        promote_command(PromotionRequest(promoted_study(study), trial=trial, top=top, **shared), places)
 
 
 @app.command()
@@ -309,7 +324,7 @@ def validate(
 
 @app.command()
 def schema(
-    kind: Annotated[Literal["study", "space"], typer.Argument(help="Which kind of YAML file.")] = "study",
+    kind: Annotated[Literal["study", "space", "system"], typer.Argument(help="Which kind of YAML file.")] = "study",
 ) -> None:
     """Print the JSON schema of a kind of YAML file, for an editor's completion."""
     from hms_search.cli.validate import schema_of

@@ -48,8 +48,9 @@ def predict_command(model: Path, root: Path, out: Path, *, tta: Tta, batch_size:
         errors.print("these recordings got the model's prior, the mean of its training votes:", style="yellow")
         errors.print(_listed(submission.unreadable), markup=False)
     priors = f", {len(submission.unreadable)} of them the prior" if submission.unreadable else ""
+    heads = predictor.card.tta if tta == "own" else tta
     Console(highlight=False, soft_wrap=True).print(
-        f"{out}: {len(submission.eeg_ids)} rows{priors}, by {_described(predictor.card)}, TTA {tta}", markup=False
+        f"{out}: {len(submission.eeg_ids)} rows{priors}, by {_described(predictor.card)}, TTA {heads}", markup=False
     )
     return SOME_UNREADABLE if submission.unreadable else 0
 

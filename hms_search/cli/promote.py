@@ -7,10 +7,12 @@ from rich.table import Table
 
 from hms_search.cli.progress import StepProgress
 from hms_search.compare import Difference
+from hms_search.errors import ConfigError
 from hms_search.inference.model_folder import ModelCard
 from hms_search.promotion.gate import Gate
 from hms_search.promotion.promote import Promoted, PromotionRequest, promote
 from hms_search.promotion.register import Standing
+from hms_search.promotion.system import SystemRequest, rebuild
 from hms_search.promotion.train import objective_of, seed_values
 from hms_search.search.events import Event, Notice
 from hms_search.search.session import Places
@@ -32,6 +34,28 @@ def promote_command(request: PromotionRequest, places: Places) -> None:
     for one in promoted:
         print_standing(one.model.card.name, one.standing, request.model_name, console)
     _say_next(promoted, console)
+
+
+def system_command(request: SystemRequest, places: Places) -> None:
+    """Rebuild a system, and print its members' and its own scores, its gate, and what is champion now."""
+    console = Console(highlight=False)
+    with StepProgress(console) as progress:
+        rebuilt = rebuild(request, places, notify=lambda event: print_notice(event, console), progress=progress)
+    cards = [one.card for one in (*rebuilt.members, rebuilt.ensemble.model)]
+    console.print(f"out-of-fold scores of system {rebuilt.system.name}, KL divergence, lower is better; "
+                  "interval: 95 % bootstrap over patients", soft_wrap=not console.is_terminal)  # fmt: skip
+    console.print(scores_table(cards))
+    print_gate(rebuilt.ensemble.standing.gate, console)
+    name = rebuilt.ensemble.model.card.name
+    print_standing(name, rebuilt.ensemble.standing, request.model_name, console)
+    console.print(f"to use it: hms-search predict {name} --data ROOT -o submission.csv", markup=False)
+
+
+def promoted_study(name: str | None) -> str:
+    """Return the study's name; raises ConfigError where neither study nor system was named."""
+    if name is None:
+        raise ConfigError("nothing to promote: give a study's name (see hms-search ls), or --system NAME")
+    return name
 
 
 def scores_table(cards: Sequence[ModelCard]) -> Table:

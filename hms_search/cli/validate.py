@@ -7,6 +7,7 @@ from rich.console import Console
 
 from hms_search.document import read_yaml
 from hms_search.errors import ConfigError
+from hms_search.promotion.system import System, checked_system
 from hms_search.search.space import SearchSpace
 from hms_search.search.study import StudyConfig, read_study
 
@@ -23,15 +24,17 @@ def validate_command(files: list[Path]) -> int:
     return 2 if failed else 0
 
 
-def schema_of(kind: Literal["study", "space"]) -> dict[str, Any]:
+def schema_of(kind: Literal["study", "space", "system"]) -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of a kind of YAML file.
 
-    In a study's file ``space`` may also be the path of a space's file.
+    In a study's file ``space`` may also be the path of a space's file, which ``settings`` change.
     """
-    schema = (StudyConfig if kind == "study" else SearchSpace).model_json_schema()
+    models = {"study": StudyConfig, "space": SearchSpace, "system": System}
+    schema = models[kind].model_json_schema()
     if kind == "study":
-        inline = schema["properties"]["space"]
-        schema["properties"]["space"] = {"anyOf": [{"type": "string", "description": "a space's YAML file"}, inline]}
+        properties = schema["properties"]
+        properties["space"] = {"anyOf": [{"type": "string", "description": "a space's YAML file"}, properties["space"]]}
+        properties["settings"] = {"type": "object", "description": "path: value, put into the study and its space"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"hms-search {kind}", **schema}
 
 
@@ -40,5 +43,8 @@ def _verdict(file: Path) -> str:
     if isinstance(document.content, dict) and "base" in document.content:
         space = SearchSpace.from_document(document)
         return f"a valid search space with {len(space.parameters)} parameters"
+    if isinstance(document.content, dict) and "members" in document.content:
+        system = checked_system(str(file))
+        return f"a valid system of {len(system.members)} members"
     study = read_study(file)
     return f"a valid study of {study.trials} trials over {len(study.space.parameters)} parameters"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,8 +36,10 @@ class Store:
 
     Attributes
     ----------
+    kinds, having
+        The kinds of recording that are read of a sample, and those that every sample has.
     fingerprint
-        12 hex digits of the content, the sampling and the kinds; the same for a copied folder.
+        12 hex digits of the content, the sampling and the kinds that every sample has; the same for a copied folder.
     samples
         One line per sample: ``sample_id, eeg_id, spectrogram_id, patient_id, n_votes, stratum, consensus``. ``n_votes``
         is the sum over the rows behind the sample; ``stratum`` is "high" when one of these rows alone has at least 10
@@ -57,6 +60,7 @@ class Store:
     path: Path
     sampling: Sampling
     kinds: tuple[Kind, ...]
+    having: tuple[Kind, ...]
     fingerprint: str
     samples: pd.DataFrame
     votes: Int[np.ndarray, "samples 6"]
@@ -79,32 +83,35 @@ class Store:
         sampling: Sampling,
         *,
         kinds: tuple[Kind, ...] = ("spectrogram",),
+        having: tuple[Kind, ...] = (),
         baked: EegPipeline | None = None,
     ) -> "Store":
         """Return the samples that ``sampling`` makes of a prepared folder.
 
-        Every sample has a recording of each of ``kinds``; rows without one are left out and counted. With ``baked``,
-        EEG is read as the images that :func:`hms_search.data.baked.bake` made. Raises DataError where there is no
-        Store, no sample in it, or no such images.
+        Every sample has a recording of each of ``kinds``, which are read, and of ``having``, which are not; rows
+        without one are left out and counted. With ``baked``, EEG is read as the images that
+        :func:`hms_search.data.baked.bake` made. Raises DataError where there is no Store, no sample in it, or no such
+        images.
         """
         manifest = read_manifest(path)
         if manifest is None:
             raise DataError(f"no Store in {path}, or one of another version: prepare the data folder first")
         recordings = Recordings(path, pd.read_parquet(path / "recordings.parquet"))
-        lines, left_out = select(sampling, kinds, pd.read_parquet(path / "index.parquet"), recordings.lengths)
+        needed = tuple(kind for kind in KINDS if kind in {*kinds, *having})
+        lines, left_out = select(sampling, needed, pd.read_parquet(path / "index.parquet"), recordings.lengths)
         if manifest["rejected_rows"]:
             left_out = {"refused while preparing": manifest["rejected_rows"], **left_out}
         if lines.empty:
             why = "; ".join(f"{reason}: {number}" for reason, number in left_out.items())
             raise DataError(
-                f"{path}: no sample with sampling {sampling.name} and {' and '.join(kinds)}; rows left out: {why}"
+                f"{path}: no sample with sampling {sampling.name} and {' and '.join(needed)}; rows left out: {why}"
             )
         votes = lines[list(VOTE_COLUMNS)].to_numpy(dtype=np.int64)
         samples = lines[["sample_id", "eeg_id", "spectrogram_id", "patient_id"]].assign(
             n_votes=votes.sum(axis=1), stratum=np.where(lines["high"], "high", "low"), consensus=votes.argmax(axis=1)
         )
         groups, scored = groups_of(sampling, lines)
-        fingerprint = fingerprint_of([manifest["content"], sampling.to_dict(), "+".join(kinds)])
+        fingerprint = fingerprint_of([manifest["content"], sampling.to_dict(), "+".join(needed)])
         images = None if baked is None else _images(baked_file(path, fingerprint, baked))
         if baked is not None:
             fingerprint = fingerprint_of([fingerprint, baked.to_dict()])
@@ -112,6 +119,7 @@ class Store:
             path=path,
             sampling=sampling,
             kinds=kinds,
+            having=needed,
             fingerprint=fingerprint,
             samples=samples,
             votes=votes,
@@ -139,8 +147,8 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, sampling={self.sampling.name!r}, kinds={self.kinds!r}, samples={len(self)})"
 
-    def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, Sampling, tuple[Kind, ...], EegPipeline | None]]:
-        return _reopen, (self.path, self.sampling, self.kinds, self.baked)
+    def __reduce__(self) -> tuple[Callable[..., "Store"], tuple[Path, Sampling, dict[str, Any]]]:
+        return _reopen, (self.path, self.sampling, {"kinds": self.kinds, "having": self.having, "baked": self.baked})
 
     def spectrogram(self, row: int) -> Float16[np.ndarray, "time 400"]:
         """Return a sample's natural-log power, -inf where the power is 0 and NaN where it is missing or off the file.
@@ -210,5 +218,5 @@ def _images(file: Path) -> np.ndarray:
     return images
 
 
-def _reopen(path: Path, sampling: Sampling, kinds: tuple[Kind, ...], baked: EegPipeline | None) -> Store:
-    return Store.open(path, sampling, kinds=kinds, baked=baked)
+def _reopen(path: Path, sampling: Sampling, options: dict[str, Any]) -> Store:
+    return Store.open(path, sampling, **options)

@@ -34,6 +34,11 @@ CARD, MANIFEST, OOF, MEMBERS, NETWORKS = "model.json", "manifest.json", "oof.par
 BLEND = "blend.safetensors"
 
 
+Heads = Literal["none", "left_right", "flips"]
+"""Over which heads predictions are averaged: the one that was recorded; also its mirror image; or four: as it is, left
+and right exchanged, front and back exchanged (a spectrogram stays as it is), and both (15th place)."""
+
+
 class NetworkFile(Component):
     """One trained network: its weights' file, what to build before they are loaded, and the fitted input pipeline."""
 
@@ -56,6 +61,8 @@ class ModelCard(Component):
         Mean target of the training rows, in the class order: what is predicted for a recording nobody can read.
     scores
         Out-of-fold metrics by name, with their interval; see :func:`hms_search.training.metrics.scores`.
+    tta
+        The test-time augmentation it was made to be used with; its scores are without.
     origin
         Where the model comes from: study, trial, run, fingerprints, seeds, versions, commit.
     """
@@ -68,6 +75,7 @@ class ModelCard(Component):
     networks: tuple[NetworkFile, ...] = ()
     members: tuple[str, ...] = ()
     blend: Blend | None = None
+    tta: Heads = "none"
     format: int = FORMAT
     pipeline_version: int = PIPELINE_VERSION
 

@@ -17,12 +17,11 @@ from hms_search.eeg.mirror import flipped
 from hms_search.eeg.montage import Flip
 from hms_search.eeg.pipelines import FittedPipeline, Inputs
 from hms_search.errors import ConfigError, DataError
-from hms_search.inference.model_folder import ModelFolder, load_blend, load_network, open_model
+from hms_search.inference.model_folder import Heads, ModelFolder, load_blend, load_network, open_model
 from hms_search.models.device import device_of
 
-Tta = Literal["none", "left_right", "flips"]
-"""Test-time augmentation: none; the mean with the recording of the mirrored head; or the mean over four heads (15th
-place): as it is, left and right exchanged, front and back exchanged (a spectrogram stays as it is), and both."""
+Tta = Literal["own", "none", "left_right", "flips"]
+"""Test-time augmentation: the model's own, or else."""
 
 Recording = Mapping[Kind, np.ndarray]
 """What is recorded of a patient, rounded to float16 as the Store has it, NaN where it is missing: ``spectrogram``,
@@ -77,7 +76,7 @@ class Predictor:
                 f"{self.card.name} was trained without pipeline.resize and takes windows of 10 minutes only"
             )
 
-    def predict(self, recordings: Sequence[Recording | np.ndarray], *, tta: Tta = "none") -> Prediction:
+    def predict(self, recordings: Sequence[Recording | np.ndarray], *, tta: Tta = "own") -> Prediction:
         """Return the probabilities of recordings, spectrograms of any lengths, in their order.
 
         An array is taken as the one kind of recording that the model looks at. Recordings of one length run together,
@@ -86,6 +85,7 @@ class Predictor:
         """
         if tta not in get_args(Tta):
             raise ConfigError(f"expected tta to be one of {', '.join(get_args(Tta))}, found {tta!r}")
+        heads = self.card.tta if tta == "own" else tta
         named = [self._named(recording) for recording in recordings]
         for recording in named:
             self.check(recording)
@@ -94,7 +94,7 @@ class Predictor:
         for rows in _by_length(named):
             with torch.inference_mode(), cudnn.flags(enabled=True, allow_tf32=False):
                 plain = {kind: self._batch([named[row][kind] for row in rows]) for kind in self.kinds}
-                members[:, rows] = self._parts([_View(head) for head in _heads(plain, tta)])
+                members[:, rows] = self._parts([_View(head) for head in _heads(plain, heads)])
             probabilities[rows] = self._combined(members[:, rows])
         return Prediction(probabilities, members)
 
@@ -143,7 +143,7 @@ class _View:
         return self._images[-1][1]
 
 
-_FLIPS: Mapping[Tta, Sequence[Sequence[Flip]]] = {
+_FLIPS: Mapping[Heads, Sequence[Sequence[Flip]]] = {
     "none": [()],
     "left_right": [(), ("left_right",)],
     "flips": [(), ("left_right",), ("front_back",), ("left_right", "front_back")],
@@ -159,9 +159,9 @@ def _check_shape(kind: Kind, recording: np.ndarray) -> None:
         raise DataError(f"expected {expected}, found the shape {list(recording.shape)}")
 
 
-def _heads(recordings: Mapping[Kind, Tensor], tta: Tta) -> Iterator[Mapping[Kind, Tensor]]:
+def _heads(recordings: Mapping[Kind, Tensor], heads: Heads) -> Iterator[Mapping[Kind, Tensor]]:
     """Yield the recordings of each head that the mean is taken over."""
-    for flips in _FLIPS[tta]:
+    for flips in _FLIPS[heads]:
         head = recordings
         for flip in flips:
             head = flipped(head, flip)

@@ -34,11 +34,11 @@ class VotesModel:
             can read, or its column ``power`` holds the power, 0 or more, NaN for missing values, as an array or nested
             lists ``[time, 400]``, of any length.
         params
-            ``tta``: ``none`` or ``left_right``.
+            ``tta``: ``own`` (the default), ``none``, ``left_right`` or ``flips``.
 
         Raises DataError for a recording that cannot be read or does not fit the model.
         """
-        tta = (params or {}).get("tta", "none")
+        tta = (params or {}).get("tta", "own")
         recordings = list(_recordings(model_input))
         batches = [recordings[first : first + _AT_A_TIME] for first in range(0, len(recordings), _AT_A_TIME)]
         predictions = [self.predictor.predict(batch, tta=tta).probabilities for batch in batches]

@@ -41,7 +41,7 @@ def predict_folder(
     root: Path,
     *,
     batch_size: int = 16,
-    tta: Tta = "none",
+    tta: Tta = "own",
     on_progress: Callable[[Progress], None] = ignore,
 ) -> Submission:
     """Return the predictions of every recording of a folder; see :func:`hms_search.data.unlabelled.open_unlabelled`.

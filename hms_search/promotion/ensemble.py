@@ -16,6 +16,7 @@ from hms_search.inference.bundle import copy_model
 from hms_search.inference.model_folder import (
     MEMBERS,
     OOF,
+    Heads,
     ModelCard,
     ModelFolder,
     is_model,
@@ -40,7 +41,8 @@ _SHARED = ("objective", "data_fingerprint", "folds_fingerprint", "recordings", "
 class EnsembleRequest:
     """What to blend how: ``members`` are references that :func:`hms_search.promotion.models.model_path` knows.
 
-    ``fit_on`` is the stratum whose rows the blend is fitted on; the members' objective if None.
+    ``fit_on`` is the stratum whose rows the blend is fitted on; the members' objective if None. ``tta`` is the
+    test-time augmentation that the ensemble is to be used with.
     """
 
     name: str
@@ -48,6 +50,7 @@ class EnsembleRequest:
     method: Method
     seed: int = 0
     fit_on: Stratum | None = None
+    tta: Heads = "none"
     model_name: str = "hms"
     force: bool = False
 
@@ -115,6 +118,7 @@ def _kept(
             origin={**origin, "run_id": run_id},
             members=tuple(model.card.name for model in models),
             blend=fit.blend.config,
+            tta=request.tta,
         )
         write_card(gathering, card)
     return open_model(target)

@@ -9,13 +9,13 @@ from hms_search.promotion.choose import choose, completed_trial
 from hms_search.promotion.gate import Gate
 from hms_search.promotion.register import Registrar, Standing, keep_gate
 from hms_search.promotion.samples import check_same, open_samples
-from hms_search.promotion.workshop import Workshop
+from hms_search.promotion.workshop import Workshop, design_of
 from hms_search.search.coordinator import derived_seed
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, recorded_study
 from hms_search.search.session import Places, ReportProgress, only_session
 from hms_search.search.storage import existing_storage
-from hms_search.search.study import SYNTHETIC
+from hms_search.search.study import SYNTHETIC, StudyConfig
 from hms_search.tracking import open_tracker
 
 
@@ -69,8 +69,8 @@ def promote(
         notify(Notice(f"only {len(chosen)} completed trials differ in design: {request.top} were asked for"))
     with only_session(places.lock(f"{request.study}.promotion"), request.study):
         workshop = _workshop(request, study, places, notify=notify, progress=progress)
-        baseline = workshop.model(study.baseline)
-        models = {trial.number: workshop.model(trial) for trial in chosen}
+        baseline = workshop.model(design_of(study.config, study.baseline))
+        models = {trial.number: workshop.model(design_of(study.config, trial)) for trial in chosen}
         registrar = Registrar.open(places, request.model_name)
         ranked = sorted(models.items(), key=lambda item: item[1].card.scores[f"kl_{study.config.objective}"])
         promoted = []
@@ -103,11 +103,12 @@ def _workshop(
     n_folds = request.n_folds or config.promotion.n_folds
     folds = config.folds.model_copy(update={"n_folds": n_folds, "use": None})
     plan = plan_folds(folds, store)
-    for text in _remarks(study, plan):
+    for text in remarks(config, plan):
         notify(Notice(text, warning=True))
     tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
     return Workshop(
-        study=study,
+        study=config,
+        contract=study.contract,
         places=places,
         store=store,
         plan=plan,
@@ -119,13 +120,14 @@ def _workshop(
     )
 
 
-def _remarks(study: RecordedStudy, plan: FoldPlan) -> Sequence[str]:
-    remarks = []
-    if study.config.data.root == SYNTHETIC:
-        remarks.append("the recordings are synthetic: the scores say nothing about real EEG")
+def remarks(config: StudyConfig, plan: FoldPlan) -> Sequence[str]:
+    """Return what to know of the scores of a study's final models."""
+    found = []
+    if config.data.root == SYNTHETIC:
+        found.append("the recordings are synthetic: the scores say nothing about real EEG")
     if plan.shared_patients:
-        remarks.append(
+        found.append(
             f"{plan.shared_patients} patients are on both sides of a fold (folds: random): the gate stays shut, since "
             "such scores flatter the model; use folds: {name: grouped}"
         )
-    return remarks
+    return found

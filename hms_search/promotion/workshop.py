@@ -12,19 +12,41 @@ from hms_search.document import Document, dump_yaml
 from hms_search.experiment import ExperimentConfig
 from hms_search.inference.model_folder import CARD, ModelFolder, is_model, open_model
 from hms_search.promotion.train import Recipe, train
-from hms_search.search.recorded import RecordedStudy, RecordedTrial
+from hms_search.search.recorded import RecordedTrial
 from hms_search.search.session import Places, ReportProgress, study_tags
-from hms_search.search.study import SYNTHETIC
+from hms_search.search.study import SYNTHETIC, Contract, StudyConfig
 from hms_search.search.trial import epoch_metrics
 from hms_search.tracking import Run, Tracker
 from hms_search.training.results import Epoch
 
 
+@dataclass(frozen=True)
+class Design:
+    """What becomes a final model: what to call it, its experiment, what was searched of it, and what else is known."""
+
+    label: str
+    config: ExperimentConfig
+    params: Mapping[str, object]
+    tags: Mapping[str, str]
+
+
+def design_of(study: StudyConfig, trial: RecordedTrial) -> Design:
+    """Return the design of a study's trial."""
+    tags = {
+        "trial": str(trial.number),
+        "origin_run_id": trial.row.run_id,
+        "origin_value": str(trial.row.value),
+        "baseline": str(trial.row.baseline).lower(),
+    }
+    return Design(f"{study.name}-trial{trial.number}", trial.config, trial.row.params, tags)
+
+
 @dataclass
 class Workshop:
-    """Trains the final models of a study on the same folds and under the same seeds; see :meth:`model`."""
+    """Trains final models on the samples of a study, on the same folds and under the same seeds; see :meth:`model`."""
 
-    study: RecordedStudy
+    study: StudyConfig
+    contract: Contract
     places: Places
     store: Store
     plan: FoldPlan
@@ -33,15 +55,15 @@ class Workshop:
     tracker: Tracker
     parent_id: str
     progress: ReportProgress
-    _models: dict[int, ModelFolder] = field(default_factory=dict)
+    _models: dict[str, ModelFolder] = field(default_factory=dict)
 
-    def model(self, trial: RecordedTrial) -> ModelFolder:
-        """Return the final model of a trial, trained where it is not there yet."""
-        if trial.number not in self._models:
-            self._models[trial.number] = self._model(trial, self._recipe(trial))
-        return self._models[trial.number]
+    def model(self, design: Design) -> ModelFolder:
+        """Return the final model of a design, trained where it is not there yet."""
+        if design.label not in self._models:
+            self._models[design.label] = self._model(design, self._recipe(design))
+        return self._models[design.label]
 
-    def _model(self, trial: RecordedTrial, recipe: Recipe) -> ModelFolder:
+    def _model(self, design: Design, recipe: Recipe) -> ModelFolder:
         target, work = self.places.models / recipe.name, self.places.unfinished / recipe.name
         if is_model(target):
             shutil.rmtree(work, ignore_errors=True)
@@ -52,11 +74,11 @@ class Workshop:
             return model
         target.parent.mkdir(parents=True, exist_ok=True)
         self.tracker.end_orphans(("identity", recipe.identity), "its session died; the promotion was taken up again")
-        tags = self._tags(trial, recipe)
+        tags = self._tags(design, recipe)
         run = self.tracker.start_run(
             recipe.name,
             parent_id=self.parent_id,
-            params=trial.row.params,
+            params=design.params,
             tags=tags,
             texts={"config.yaml": dump_yaml(recipe.config.to_dict())},
             kind="promotion",
@@ -73,22 +95,19 @@ class Workshop:
         _finish(run, model, watch.first_seed)
         return model
 
-    def _recipe(self, trial: RecordedTrial) -> Recipe:
-        study, config = self.study.config, final_config(trial.config, self.epochs)
-        unnamed = Recipe("", config, self.store, self.plan, self.seeds, study.objective, study.device)
-        return replace(unnamed, name=f"{study.name}-trial{trial.number}-{unnamed.identity[:6]}")
+    def _recipe(self, design: Design) -> Recipe:
+        config = final_config(design.config, self.epochs)
+        unnamed = Recipe("", config, self.store, self.plan, self.seeds, self.study.objective, self.study.device)
+        return replace(unnamed, name=f"{design.label}-{unnamed.identity[:6]}")
 
-    def _tags(self, trial: RecordedTrial, recipe: Recipe) -> Mapping[str, str]:
-        config = self.study.config
+    def _tags(self, design: Design, recipe: Recipe) -> Mapping[str, str]:
+        config = self.study
         return {
-            **study_tags(config, self.study.contract),
+            **study_tags(config, self.contract),
+            **design.tags,
             "folds_fingerprint": self.plan.fingerprint,
             "config_fingerprint": recipe.config.fingerprint(),
             "identity": recipe.identity,
-            "trial": str(trial.number),
-            "origin_run_id": trial.row.run_id,
-            "origin_value": str(trial.row.value),
-            "baseline": str(trial.row.baseline).lower(),
             "n_folds": str(self.plan.n_folds),
             "epochs": str(recipe.config.training.epochs),
             "seed": " ".join(map(str, self.seeds)),

@@ -257,10 +257,8 @@ class Coordinator:
         now = settled_weights(config.model, settled)
         if now != settled:
             self._study.set_user_attr(WEIGHTS_KEY, now)
-        for backbone in [new for new in now if new not in settled and now[new] == "none"]:
-            why = f"no ImageNet weights of {backbone} can be had (neither hub, cache nor an installed package has them)"
-            remedy = "the study trains from random weights; give model.weights a .safetensors file for better"
-            self._notify(Notice(f"{why}: {remedy}", warning=True))
+        for text in missing_weights(settled, now):
+            self._notify(Notice(text, warning=True))
         return config.model_copy(update={"model": resolve_weights(config.model, now)})
 
     def _watch_pruning(self) -> None:
@@ -277,6 +275,16 @@ class Coordinator:
 
     def _alarm(self, text: str) -> None:
         self._notify(Notice(text, warning=True))
+
+
+def missing_weights(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return what to say of backbones whose ``weights: auto`` was newly settled to none."""
+    return [
+        f"no ImageNet weights of {backbone} can be had (neither hub, cache nor an installed package has them): it is "
+        "trained from random weights; give model.weights a .safetensors file for better"
+        for backbone, weights in now.items()
+        if backbone not in before and weights == "none"
+    ]
 
 
 def counts(trial: FrozenTrial) -> bool:

@@ -15,6 +15,7 @@ from hms_search.data.progress import Progress
 from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.document import dump_yaml
+from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError, StudyError
 from hms_search.models.device import device_of
 from hms_search.provenance import code_tags
@@ -103,10 +104,13 @@ def prepared_data(
     return store
 
 
-def open_store(config: StudyConfig, path: Path, *, progress: ReportProgress) -> Store:
-    """Return the samples of a study's prepared data, their representation baked first where the study asks for it."""
+def open_store(config: StudyConfig, path: Path, *, progress: ReportProgress, having: tuple[Kind, ...] = ()) -> Store:
+    """Return the samples of a study's prepared data, their representation baked first where the study asks for it.
+
+    Every sample has recordings of the kinds that the study reads, and of ``having``.
+    """
     pipeline = config.space.base.pipeline
-    store = Store.open(path, config.data.sampling, kinds=pipeline.kinds)
+    store = Store.open(path, config.data.sampling, kinds=pipeline.kinds, having=having)
     part = baked_part(pipeline) if config.data.baked else None
     if part is None:
         return store
@@ -116,7 +120,7 @@ def open_store(config: StudyConfig, path: Path, *, progress: ReportProgress) -> 
         device=device_of(config.device),
         on_progress=lambda step: progress("baking the EEG's representation", step),
     )
-    return Store.open(path, config.data.sampling, kinds=pipeline.kinds, baked=part)
+    return Store.open(path, config.data.sampling, kinds=pipeline.kinds, having=having, baked=part)
 
 
 def data_root(data: DataConfig, places: Places, *, progress: ReportProgress) -> Path:

@@ -83,8 +83,8 @@ class StudyConfig(Component):
 def read_study(path: Path, settings: tuple[str, ...] = ()) -> StudyConfig:
     """Return the study in a YAML file, its space inlined and each ``path=value`` of ``settings`` put in.
 
-    ``space`` is a mapping, or the path of a space's YAML file relative to the study's file. Raises ConfigError
-    naming every fault with file and line.
+    ``space`` is a mapping, or the path of a space's YAML file relative to the study's file. A mapping ``settings`` in
+    the file (path: value) is put in first. Raises ConfigError naming every fault with file and line.
     """
     return study_from_document(study_document(path, settings))
 
@@ -100,6 +100,11 @@ def study_document(path: Path, settings: tuple[str, ...] = ()) -> Document:
         if not file.is_file():
             raise ConfigError(f"{document.place(('space',))}: space: no such file: {file}; give it relative to {path}")
         document = document.mounted("space", read_yaml(file))
+    document, own = document.popped("settings")
+    if own is not None and not isinstance(own, dict):
+        raise ConfigError(f"{document.place(('settings',))}: settings: expected a mapping of path: value, found {own!r}")
+    for dotted, value in (own or {}).items():
+        document = document.with_value(dotted, value, place=document.place(("settings", dotted)))
     for setting in settings:
         document = document.with_setting(setting)
     return document

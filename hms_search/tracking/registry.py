@@ -33,7 +33,7 @@ _SIGNATURE = ModelSignature(
         ]
     ),
     outputs=Schema([ColSpec(DataType.double, name) for name in VOTE_COLUMNS]),
-    params=ParamSchema([ParamSpec("tta", DataType.string, "none")]),
+    params=ParamSchema([ParamSpec("tta", DataType.string, "own")]),
 )
 _EXAMPLE = {"spectrogram_path": ["test_spectrograms/853520.parquet"]}
 

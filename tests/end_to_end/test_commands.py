@@ -62,7 +62,7 @@ def test_data_show_follows_a_file_through_the_pipeline(hms_search: CommandLine, 
     file = shared_data / "iiic" / "train_spectrograms" / "800000025.parquet"
     output = hms_search("data", "show", str(file), "--steps", "--set", "resize=[128, 256]")
     rows = {cells[0]: cells[1:] for line in output.splitlines() if len(cells := _cells(line)) > 4}
-    assert rows["clip"][0] == "300 x 400"
+    assert rows["clip"][0] == "1 x 300 x 400"
     assert [float(rows["clip"][i]) for i in (3, 4)] == [-6.0, pytest.approx(10, abs=5)]
     assert float(rows["normalise"][1]) == pytest.approx(0, abs=1e-4)
     assert float(rows["normalise"][2]) == pytest.approx(1, abs=1e-4)
@@ -99,7 +99,7 @@ def test_an_eeg_file_is_followed_through_its_own_pipeline_and_refused_by_another
 
 
 def test_validate_passes_what_is_shipped_and_lists_the_faults_of_every_file(hms_search: CommandLine) -> None:
-    files = [str(file) for folder in ("studies", "search_spaces") for file in sorted((ROOT / folder).glob("*.yaml"))]
+    files = [str(file) for folder in ("studies", "search_spaces") for file in sorted((ROOT / folder).rglob("*.yaml"))]
     output = hms_search("validate", *files)
     assert output.count("a valid") == len(files)
     (hms_search.folder / "one.yaml").write_text("name: one\nspace: {name: x}\ntrails: 3\n")
@@ -111,7 +111,9 @@ def test_validate_passes_what_is_shipped_and_lists_the_faults_of_every_file(hms_
     assert "two.yaml:2: found duplicate key" in output
 
 
-@pytest.mark.parametrize(("kind", "folder"), [("study", "studies"), ("space", "search_spaces")])
+@pytest.mark.parametrize(
+    ("kind", "folder"), [("study", "studies"), ("space", "search_spaces"), ("system", "studies/systems")]
+)
 def test_the_schema_accepts_what_is_shipped_and_refuses_a_misspelling(
     hms_search: CommandLine, kind: str, folder: str
 ) -> None:

@@ -75,5 +75,5 @@ def test_a_recording_that_cannot_be_used_is_named(
 
 
 def test_an_unknown_augmentation_is_named(model: VotesModel, recordings: list[Path]) -> None:
-    with pytest.raises(ConfigError, match="expected tta to be one of none, left_right, flips, found 'sideways'"):
+    with pytest.raises(ConfigError, match="expected tta to be one of own, none, left_right, flips, found 'sideways'"):
         model.predict(pd.DataFrame({"spectrogram_path": [str(recordings[0])]}), {"tta": "sideways"})

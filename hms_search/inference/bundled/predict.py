@@ -68,7 +68,8 @@ def _options() -> argparse.Namespace:
     task.add_argument("--data", type=Path, help="folder with test.csv and test_spectrograms/")
     task.add_argument("--check", action="store_true", help="only compare every file with its checksum")
     parser.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="the file to write")
-    parser.add_argument("--tta", choices=["none", "left_right"], default="none", help="test-time augmentation")
+    heads = ["own", "none", "left_right", "flips"]
+    parser.add_argument("--tta", choices=heads, default="own", help="test-time augmentation; default: the model's own")
     parser.add_argument("--batch-size", type=int, default=16, help="recordings at a time")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
     parser.add_argument("--strict", action="store_true", help="fail where a recording cannot be read")

@@ -1,0 +1,42 @@
+"""Every shipped study and system, made small, on synthetic recordings: each runs as it stands."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command_line import CommandLine
+from shrunk import shrunk, shrunk_system
+
+from hms_search.promotion.system import read_system
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+SYSTEMS = sorted((ROOT / "studies" / "systems").glob("*.yaml"))
+
+
+def options(settings: list[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES, ids=lambda file: file.stem)
+def test_a_shipped_study_runs(hms_search: CommandLine, study: Path) -> None:
+    output = hms_search("run", str(study), "--data", "recordings", "--trials", "2", *options(shrunk(study)))
+    assert "failed" not in output
+    assert "best" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", SYSTEMS, ids=lambda file: file.stem)
+def test_a_system_is_rebuilt_by_one_command_and_predicts(hms_search: CommandLine, file: Path) -> None:
+    system, path = read_system(str(file))
+    small = options(shrunk_system(system, path))
+    output = hms_search("promote", "--system", str(file), "--data", "recordings", "--folds", "2", *small)
+    name = output.split("predict ")[1].split()[0]
+    assert name.startswith(system.name)
+    for member in system.members:
+        assert f"{system.name}-{member}-" in output
+    predicted = hms_search("predict", name, "--data", "recordings", "-o", "submission.csv")
+    assert f"TTA {system.tta}" in predicted
+    submission = pd.read_csv(hms_search.folder / "submission.csv")
+    assert submission.iloc[:, 1:].sum(axis=1).sub(1).abs().max() < 1e-6
