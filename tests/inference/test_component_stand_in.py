@@ -14,8 +14,9 @@ from hms_search.eeg.pipeline import ClipLog, InputPipeline, SpectrogramPipeline
 from hms_search.ensemble.blends import Blend, LinearBlend, StackingBlend, WeightedBlend
 from hms_search.inference.model_folder import ModelCard, NetworkFile
 from hms_search.inference.sources import BUNDLED, PACKAGE, source_files
-from hms_search.models import Model, TimmImage
+from hms_search.models import Model, TimmImage, WaveNet
 from hms_search.models.pooling import Gem
+from hms_search.models.wave_blocks import Starter
 
 NEEDED: dict[type[Component], dict[str, Any]] = {
     WeightedBlend: {"weights": [0.25, 0.75], "space": "logits"},
@@ -66,6 +67,7 @@ def members(union: Any) -> Iterator[type[Component]]:
 def components() -> Iterator[tuple[Component, dict[str, Any]]]:
     """Every component that a trained model is described by, and a field to change in a copy."""
     models: list[Component] = [member() for member in members(Model)]
+    models.append(WaveNet(blocks=Starter(), image=None))
     models.append(TimmImage(dropout=0.25, pooling=Gem(p=4, trainable=False), stem_stride=(1, 2)))
     pipelines = []
     for normalise in members(Normalise):
