@@ -71,5 +71,5 @@ class Stft(Component):
 
 
 def scaled(power: Float[Tensor, "*planes"]) -> Float[Tensor, "*planes"]:
-    """Return ln(1 + power), clamped and scaled."""
-    return (power.log1p().clamp(max=_HIGHEST) - _MIDDLE) / _MIDDLE
+    """Return ln(1 + power), clamped and scaled; a gradient can go through."""
+    return power.log1p().clamp(max=_HIGHEST).sub_(_MIDDLE).div_(_MIDDLE)
