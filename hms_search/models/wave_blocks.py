@@ -96,13 +96,14 @@ class Starter(Component):
 Blocks = Annotated[Improved | Starter, Field(discriminator="name")]
 """Every kind of blocks; a new one is a class here and its place in this union."""
 
+Gates = tuple[Callable[[Tensor], Tensor], ...]
+
 
 class _ImprovedBlock(nn.Module):
-    def __init__(self, inputs: int, filters: int, depth: int, *, checkpointing: bool = False) -> None:
+    def __init__(self, inputs: int, filters: int, depth: int, *, checkpointing: bool) -> None:
         super().__init__()
-        gates = (torch.sigmoid, torch.tanh, functional.mish)
         self.entry = nn.Conv1d(inputs, filters, 1)
-        self.layers = nn.ModuleList(_Layer(filters, 2**i, gates, checkpointing=checkpointing) for i in range(depth))
+        self.layers = _layers(filters, depth, (torch.sigmoid, torch.tanh, functional.mish), checkpointing=checkpointing)
 
     def forward(self, x: Float[Tensor, "batch inputs time"]) -> Float[Tensor, "batch filters time"]:
         entry: Tensor = self.entry(x)
@@ -113,11 +114,10 @@ class _ImprovedBlock(nn.Module):
 
 
 class _StarterBlock(nn.Module):
-    def __init__(self, inputs: int, filters: int, depth: int, *, checkpointing: bool = False) -> None:
+    def __init__(self, inputs: int, filters: int, depth: int, *, checkpointing: bool) -> None:
         super().__init__()
-        gates = (torch.tanh, torch.sigmoid)
         self.entry = nn.Conv1d(inputs, filters, 1)
-        self.layers = nn.ModuleList(_Layer(filters, 2**i, gates, checkpointing=checkpointing) for i in range(depth))
+        self.layers = _layers(filters, depth, (torch.tanh, torch.sigmoid), checkpointing=checkpointing)
 
     def forward(self, x: Float[Tensor, "batch inputs time"]) -> Float[Tensor, "batch filters time"]:
         x = self.entry(x)
@@ -134,11 +134,9 @@ class _Layer(nn.Module):
     The gates' convolutions are one with their filters in a row: the same sums, a third of the passes over the signal.
     """
 
-    def __init__(
-        self, filters: int, dilation: int, gates: Sequence[Callable[[Tensor], Tensor]], *, checkpointing: bool
-    ) -> None:
+    def __init__(self, filters: int, dilation: int, gates: Gates, *, checkpointing: bool) -> None:
         super().__init__()
-        self._gates, self._checkpointing = tuple(gates), checkpointing
+        self._gates, self._checkpointing = gates, checkpointing
         self.dilated = nn.Conv1d(filters, len(gates) * filters, _KERNEL, padding="same", dilation=dilation)
         self.mixed = nn.Conv1d(filters, filters, 1)
 
@@ -153,6 +151,10 @@ class _Layer(nn.Module):
         opened = [gate(part) for gate, part in zip(self._gates, parts, strict=True)]
         out: Tensor = self.mixed(math.prod(opened[1:], start=opened[0]))
         return out
+
+
+def _layers(filters: int, depth: int, gates: Gates, *, checkpointing: bool) -> nn.ModuleList:
+    return nn.ModuleList(_Layer(filters, 2**i, gates, checkpointing=checkpointing) for i in range(depth))
 
 
 def _stack(
