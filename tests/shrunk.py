@@ -8,20 +8,26 @@ from typing import Any
 from hms_search.promotion.system import System
 from hms_search.search.study import study_document
 
+_BACKBONE = "test_efficientnet"
 _RESIZED = (32, 48)
 _BATCH = 8
 
 
 def shrunk(study: Path, *settings: str) -> list[str]:
-    """Return ``path=value`` settings: the smallest backbones, small images, an epoch of each stage."""
-    base = study_document(study, settings).content["space"]["base"]
+    """Return ``path=value`` settings: the smallest backbones, small images, two folds, an epoch of each stage."""
+    space = study_document(study, settings).content["space"]
+    base = space["base"]
     changes = dict(_changes(base, "space.base"))
+    if "model.backbone" in space["parameters"]:
+        changes["space.parameters.model.backbone.choices"] = [_BACKBONE, "test_resnet"]
     stages = base["training"].get("stages", [])
     if stages:
         changes["space.base.training.stages"] = [{**stages[0], "epochs": 1}, *stages[1:]]
     changes["space.base.training.epochs"] = max(1, len(stages))
-    changes["space.base.training.batch_size"] = _BATCH
+    if "training.batch_size" not in space["parameters"]:
+        changes["space.base.training.batch_size"] = _BATCH
     changes["device"] = "cpu"
+    changes["folds.n_folds"] = 2
     return [f"{path}={json.dumps(value)}" for path, value in changes.items()]
 
 
@@ -36,13 +42,13 @@ def _changes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         return
     name = node.get("name")
     if name == "timm":
-        yield f"{path}.backbone", "test_efficientnet"
+        yield f"{path}.backbone", _BACKBONE
         yield f"{path}.weights", "none"
     if name == "waveform":
-        yield f"{path}.every", 10
+        yield f"{path}.every", 20
     if name == "improved":
         yield f"{path}.layers", 2
-    if node.get("resize"):
+    if node.get("resize") or "planes" in node:
         yield f"{path}.resize", list(_RESIZED)
     for key, value in node.items():
         yield from _changes(value, f"{path}.{key}")

@@ -7,11 +7,20 @@ import pytest
 from command_line import CommandLine
 from shrunk import shrunk, shrunk_system
 
+from hms_search.data.synthetic import write_synthetic
 from hms_search.promotion.system import read_system
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
 SYSTEMS = sorted((ROOT / "studies" / "systems").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of synthetic recordings of four patients."""
+    root = tmp_path_factory.mktemp("few") / "synthetic"
+    write_synthetic(root, n_patients=4, seed=5, workers=1)
+    return str(root)
 
 
 def options(settings: list[str]) -> list[str]:
@@ -20,23 +29,23 @@ def options(settings: list[str]) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES, ids=lambda file: file.stem)
-def test_a_shipped_study_runs(hms_search: CommandLine, study: Path) -> None:
-    output = hms_search("run", str(study), "--data", "recordings", "--trials", "2", *options(shrunk(study)))
+def test_a_shipped_study_runs(hms_search: CommandLine, few: str, study: Path) -> None:
+    output = hms_search("run", str(study), "--data", few, "--trials", "1", *options(shrunk(study)))
     assert "failed" not in output
     assert "best" in output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", SYSTEMS, ids=lambda file: file.stem)
-def test_a_system_is_rebuilt_by_one_command_and_predicts(hms_search: CommandLine, file: Path) -> None:
+def test_a_system_is_rebuilt_by_one_command_and_predicts(hms_search: CommandLine, few: str, file: Path) -> None:
     system, path = read_system(str(file))
     small = options(shrunk_system(system, path))
-    output = hms_search("promote", "--system", str(file), "--data", "recordings", "--folds", "2", *small)
+    output = hms_search("promote", "--system", str(file), "--data", few, "--folds", "2", *small)
     name = output.split("predict ")[1].split()[0]
     assert name.startswith(system.name)
     for member in system.members:
         assert f"{system.name}-{member}-" in output
-    predicted = hms_search("predict", name, "--data", "recordings", "-o", "submission.csv")
+    predicted = hms_search("predict", name, "--data", few, "-o", "submission.csv")
     assert f"TTA {system.tta}" in predicted
     submission = pd.read_csv(hms_search.folder / "submission.csv")
     assert submission.iloc[:, 1:].sum(axis=1).sub(1).abs().max() < 1e-6
