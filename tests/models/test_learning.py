@@ -1,0 +1,164 @@
+"""Every model learns: it fits 24 windows, and of patients it has not seen it says more than the class prior does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hms_search.data.batches import Batches, InOrder
+from hms_search.data.fitting import fit_pipeline
+from hms_search.data.folds import GroupedFolds, plan_folds
+from hms_search.data.prepare import prepare
+from hms_search.data.sampling import EegMiddleSampling
+from hms_search.data.store import Store
+from hms_search.data.synthetic import write_synthetic
+from hms_search.experiment import ExperimentConfig, run_experiment
+from hms_search.models import Model
+from hms_search.training.losses import divergence, kl_divergence
+
+pytestmark = pytest.mark.slow
+
+N_PATIENTS = 64
+CPU = torch.device("cpu")
+
+BAND = {"name": "band_pass", "low_hz": 0.5, "high_hz": 20.0}
+EEG = {"source": "eeg", "clip_uv": 1024, "scale_uv": 32, "filters": [BAND]}
+INSTANCE = {"name": "instance"}
+SIGNALS = {**EEG, "representation": {"name": "waveform", "length": 3000, "every": 5}, "normalise": INSTANCE}
+EIGHT_SIGNALS = {**SIGNALS, "montage": {"name": "wavenet8"}}
+SIXTEEN_SIGNALS = {**SIGNALS, "montage": {"name": "double_banana_16"}}
+MEL = {**EEG, "normalise": INSTANCE, "resize": [64, 64]}
+FFT_IMAGE = {
+    **EEG,
+    "filters": [],
+    "montage": {"name": "tuh20"},
+    "representation": {"name": "fft_image"},
+    "layout": {"name": "channels"},
+    "normalise": INSTANCE,
+}
+SLICES = {
+    "source": "spectrogram",
+    "planes": {"name": "differences"},
+    "layout": {"name": "channels"},
+    "resize": [50, 75],
+}
+
+IMAGE = {"name": "timm", "backbone": "test_resnet"}
+WAVENET = {
+    "name": "wavenet",
+    "blocks": {"name": "improved", "count": 2, "channels": 6, "layers": 3},
+    "group": 4,
+    "image": IMAGE,
+}
+STARTER = {"name": "wavenet", "blocks": {"name": "starter", "filters": [8, 16], "depths": [5, 3]}, "image": None}
+STFT = {"name": "stft_image", "stft": {"n_fft": 64, "win_length": 32, "hop_length": 16}, "image": IMAGE}
+ATTENTION = {"name": "attention_spectrogram", "image": IMAGE, "hidden": 32, "attention_dropout": 0.0}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model as small as its structure allows, the pipeline it is made for, and how it is trained here."""
+
+    model: dict[str, Any]
+    pipeline: dict[str, Any]
+    lr: float = 2e-3
+    steps: int = 60
+    epochs: int = 6
+    smoothing: float = 0.2
+
+    @property
+    def config(self) -> ExperimentConfig:
+        training = {
+            "epochs": self.epochs,
+            "batch_size": 8,
+            "optimiser": {"name": "adamw", "lr": self.lr},
+            "label_smoothing": self.smoothing,
+        }
+        return ExperimentConfig.model_validate({"pipeline": self.pipeline, "model": self.model, "training": training})
+
+
+CASES = {
+    "timm": Case(IMAGE, MEL),
+    "wavenet": Case(WAVENET, EIGHT_SIGNALS),
+    "wavenet starter": Case(STARTER, EIGHT_SIGNALS, lr=1e-2, steps=150),
+    "stft_image": Case(STFT, EIGHT_SIGNALS),
+    "attention_spectrogram": Case(ATTENTION, SLICES),
+    "multimodal": Case(
+        {"name": "multimodal", "wavenet": WAVENET, "stft_image": STFT, "attention_spectrogram": ATTENTION},
+        {"source": "both", "eeg": EIGHT_SIGNALS, "spectrogram": SLICES},
+    ),
+    "eeg_cnn": Case({"name": "eeg_cnn", "channels": [16, 32, 64, 128]}, FFT_IMAGE),
+    "efficientnet1d": Case({"name": "efficientnet1d", "width": 0.25, "depth": 0.25}, SIXTEEN_SIGNALS),
+    "eeg_gru": Case({"name": "eeg_gru", "stride": 3}, SIXTEEN_SIGNALS),
+    "eegnet": Case({"name": "braindecode", "network": "eegnet", "dropout": 0.0}, SIXTEEN_SIGNALS),
+    "shallow_fbcsp": Case(
+        {"name": "braindecode", "network": "shallow_fbcsp", "dropout": 0.0},
+        SIXTEEN_SIGNALS,
+        lr=5e-4,
+        epochs=14,
+        smoothing=0.4,
+    ),
+}
+
+every_case = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("learning")
+    write_synthetic(folder / "data", n_patients=N_PATIENTS, seed=0, workers=2)
+    prepare(folder / "data", folder / "store", workers=2)
+    return folder / "store"
+
+
+def opened(prepared: Path, config: ExperimentConfig) -> Store:
+    return Store.open(prepared, EegMiddleSampling(), kinds=config.pipeline.kinds)
+
+
+def prior_kl(training: np.ndarray, validation: np.ndarray) -> float:
+    """The mean KL of saying of every validated row what the training rows are like on average."""
+    prior = torch.from_numpy(training.mean(axis=0)).log()
+    targets = torch.from_numpy(validation)
+    return kl_divergence(prior.expand(len(targets), -1), targets).mean().item()
+
+
+def test_every_model_of_the_union_learns_here() -> None:
+    assert {type(case.config.model) for case in CASES.values()} == set(get_args(get_args(Model)[0]))
+
+
+@every_case
+def test_a_model_fits_24_windows(case: Case, prepared: Path) -> None:
+    """Scored in evaluation, as it predicts: the running statistics of batch norm must have followed the weights."""
+    config = case.config
+    store = opened(prepared, config)
+    rows = np.linspace(0, len(store) - 1, 24).astype(int)
+    pipeline = fit_pipeline(config.pipeline, store, rows, device=CPU)
+    batches = Batches(store, InOrder(rows, store.targets), pipeline, batch_size=len(rows), device=CPU)
+    (batch,) = batches
+    batches.close()
+    torch.manual_seed(0)
+    network = config.model.build(config.pipeline.shape).to(memory_format=torch.channels_last)
+    steps = torch.optim.AdamW(network.parameters(), lr=2 * case.lr)
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(steps, case.steps)
+    for _ in range(case.steps):
+        loss = divergence(network.train()(batch.x), batch.target).mean()
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+        slower.step()
+    with torch.inference_mode():
+        logits: Tensor = network.eval()(batch.x)
+    assert kl_divergence(logits, batch.target).mean() < 0.05
+
+
+@every_case
+def test_a_model_says_more_of_unseen_patients_than_the_class_prior(case: Case, prepared: Path) -> None:
+    store = opened(prepared, case.config)
+    plan = plan_folds(GroupedFolds(n_folds=3, use=(0,)), store)
+    training, validation = (store.targets[rows] for rows in plan.split(0))
+    result = run_experiment(case.config, store, plan, device="cpu")
+    assert result.value < prior_kl(training, validation) - 0.03
