@@ -39,16 +39,17 @@ class Prediction:
 class Predictor:
     """The networks of a model folder, loaded; open one with :meth:`open`.
 
+    ``networks`` are a model's, each with its input pipeline, ``members`` the predictors of an ensemble's.
     A model's probabilities are the mean of its networks', an ensemble's the blend of its members'. Networks run in
     evaluation mode and float32, as in validation, without the shorter mantissa that CUDA takes for convolutions.
     """
 
     def __init__(self, folder: ModelFolder, device: torch.device) -> None:
         self.card, self.device = folder.card, device
-        self._members = tuple(Predictor(member, device) for member in folder.members)
+        self.members = tuple(Predictor(member, device) for member in folder.members)
         self._blend = None if folder.card.blend is None else load_blend(folder.path, folder.card.blend)
         # channels last: EfficientNet-B1 at 512 x 512 takes 0.6 of the time on a CPU, 0.87 at 128 x 256
-        self._networks = tuple(
+        self.networks = tuple(
             (load_network(folder.path, network).to(device).to(memory_format=torch.channels_last), network.pipeline)
             for network in folder.card.networks
         )
@@ -90,7 +91,7 @@ class Predictor:
         for recording in named:
             self.check(recording)
         probabilities = np.empty((len(recordings), len(CLASSES)))
-        members = np.empty((len(self._members) or len(self._networks), len(recordings), len(CLASSES)))
+        members = np.empty((len(self.members) or len(self.networks), len(recordings), len(CLASSES)))
         for rows in _by_length(named):
             with torch.inference_mode(), cudnn.flags(enabled=True, allow_tf32=False):
                 plain = {kind: self._batch([named[row][kind] for row in rows]) for kind in self.kinds}
@@ -98,12 +99,16 @@ class Predictor:
             probabilities[rows] = self._combined(members[:, rows])
         return Prediction(probabilities, members)
 
+    def tensors(self, recording: Recording) -> dict[Kind, Tensor]:
+        """Return a recording as the pipelines take it: a batch of one on the device of the networks."""
+        return {kind: self._batch([recording[kind]]) for kind in self.kinds}
+
     @property
     def pipelines(self) -> Iterator[FittedPipeline]:
         """The input pipeline of every network, those of members included."""
-        for _, pipeline in self._networks:
+        for _, pipeline in self.networks:
             yield pipeline
-        for member in self._members:
+        for member in self.members:
             yield from member.pipelines
 
     def _named(self, recording: Recording | np.ndarray) -> Recording:
@@ -118,9 +123,9 @@ class Predictor:
         return torch.from_numpy(np.stack(arrays).astype(np.float16, copy=False)).to(self.device)
 
     def _parts(self, views: "Sequence[_View]") -> Float[np.ndarray, "members batch 6"]:
-        if self._members:
-            return np.stack([member._combined(member._parts(views)) for member in self._members])
-        logits = [[network(view.image(pipeline)) for view in views] for network, pipeline in self._networks]
+        if self.members:
+            return np.stack([member._combined(member._parts(views)) for member in self.members])
+        logits = [[network(view.image(pipeline)) for view in views] for network, pipeline in self.networks]
         mean = [torch.stack(of_a_network).double().softmax(dim=2).mean(dim=0) for of_a_network in logits]
         return torch.stack(mean).cpu().numpy()
 
