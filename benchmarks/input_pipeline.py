@@ -24,6 +24,7 @@ import torch
 
 from hms_search.data.fitting import fit_pipeline
 from hms_search.document import read_yaml
+from hms_search.eeg.eeg_pipeline import EegPipeline
 from hms_search.eeg.histogram import count_log_power
 from hms_search.eeg.shapes import ImageShape, Kind
 from hms_search.models import TimmImage
@@ -31,7 +32,27 @@ from hms_search.search.space import SearchSpace
 from hms_search.training.losses import kl_divergence
 
 SPACES = Path(__file__).parents[1] / "search_spaces"
-NAMES = ("effnet_b1", "deotte_mel", "silver98_logmel", "radboud_spectrograms", "signals")
+NAMES = ("effnet_b1", "deotte_mel", "deotte_both", "silver98_logmel", "radboud_spectrograms", "signals")
+OTHERS = {
+    "stft": {"montage": {"name": "place15"}, "representation": {"name": "stft"}, "layout": {"name": "restack"}},
+    "zoom": {
+        "montage": {"name": "interleaved16"},
+        "representation": {"name": "zoom"},
+        "layout": {"name": "stack", "channels": 3},
+    },
+    "fft_image": {
+        "montage": {"name": "tuh20"},
+        "representation": {"name": "fft_image"},
+        "layout": {"name": "channels"},
+        "resize": [240, 288],
+    },
+    "waveform": {
+        "montage": {"name": "double_banana_16"},
+        "representation": {"name": "waveform"},
+        "resize": [160, 1000],
+    },
+}
+"""Pipelines of representations that no shipped space of one image has; sizes are the sources', or what B1 can look at."""
 TARGET = 0.15
 CPU = torch.device("cpu")
 
@@ -67,8 +88,11 @@ def main(arguments: Sequence[str]) -> None:
     print(f"batches of {options.batch}, {options.threads} threads, {options.repeats} repeats, medians")
     print(f"{'pipeline':<22}{'image':>16}{'windows/s':>12}{'step s/window':>15}{'share':>8}")
     worst = 0.0
-    for name in NAMES:
-        config = SearchSpace.from_document(read_yaml(SPACES / f"{name}.yaml")).base.pipeline
+    spaces = {name: SearchSpace.from_document(read_yaml(SPACES / f"{name}.yaml")).base.pipeline for name in NAMES}
+    others = {
+        name: EegPipeline.model_validate({"clip_uv": 1024, "scale_uv": 32, **other}) for name, other in OTHERS.items()
+    }
+    for name, config in (spaces | others).items():
         recorded = Recorded(options.batch)
         pipeline = fit_pipeline(config, recorded, np.arange(options.batch), device=CPU)
         x: dict[Kind, torch.Tensor] = {kind: torch.from_numpy(values) for kind, values in recorded.values.items()}

@@ -50,5 +50,8 @@ def _changes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield f"{path}.layers", 2
     if node.get("resize") or "planes" in node:
         yield f"{path}.resize", list(_RESIZED)
+    if node.get("source") == "both" and node["join"] != "apart":
+        yield f"{path}.resize", list(_RESIZED)  # of the joined image: its halves must keep their sizes
+        return
     for key, value in node.items():
         yield from _changes(value, f"{path}.{key}")
