@@ -52,7 +52,7 @@ OTHERS = {
         "resize": [160, 1000],
     },
 }
-"""Pipelines of representations that no shipped space of one image has; sizes are the sources', or what B1 can look at."""
+"""Representations that no shipped space of one image has, in the sources' sizes or what B1 can look at."""
 TARGET = 0.15
 CPU = torch.device("cpu")
 
