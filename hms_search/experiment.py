@@ -17,17 +17,22 @@ from hms_search.data.batches import Batches, InOrder, Samples
 from hms_search.data.fitting import fit_pipeline
 from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.eeg.pipelines import FittedPipeline, Pipeline
+from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError
 from hms_search.models import Model, save_weights
 from hms_search.models.device import device_of
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
 from hms_search.training.curriculum import Curriculum
-from hms_search.training.metrics import Stratum, in_stratum, pooled_scores
+from hms_search.training.metrics import Stratum, in_stratum
 from hms_search.training.predictions import predictions_of
 from hms_search.training.progress import result_of, result_state
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
+from hms_search.training.tasks import TASKS
 from hms_search.training.trainer import fit
+
+_RECORDED_AS: Mapping[Kind, str] = {"eeg": "eeg", "spectrogram": "log_power", "fft": "fft"}
+"""What augmentations call a kind of recording."""
 
 
 class ExperimentConfig(Component):
@@ -44,7 +49,7 @@ class ExperimentConfig(Component):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         self.model.check(self.pipeline.shape)
-        there = {"image", *("eeg" if kind == "eeg" else "log_power" for kind in self.pipeline.kinds)}
+        there = {"image", *(_RECORDED_AS[kind] for kind in self.pipeline.kinds)}
         idle = [one.name for one in self.augmentations if one.p and not there & set(one.acts_on)]
         mixes = any(isinstance(one, Mixup) and one.p for one in self.augmentations)
         if mixes and isinstance(self.pipeline.shape, Mapping):
@@ -78,11 +83,11 @@ class ExperimentResult:
     Attributes
     ----------
     value
-        Mean over folds of the KL on the objective's stratum.
+        Mean over folds of what the task measures: the KL on the objective's stratum.
     folds
         One result per fold, in the order they ran.
     metrics
-        :func:`hms_search.training.metrics.pooled_scores` of the out-of-fold rows of all folds together.
+        The task's pooled scores (:mod:`hms_search.training.tasks`) of the out-of-fold rows of all folds together.
     rows, probabilities
         Out-of-fold rows of the Store and their class probabilities.
     pipelines
@@ -93,7 +98,7 @@ class ExperimentResult:
     folds: tuple[FoldResult, ...]
     metrics: dict[str, float]
     rows: Int[np.ndarray, " rows"]
-    probabilities: Float[np.ndarray, "rows 6"]
+    probabilities: Float[np.ndarray, "rows classes"]
     pipelines: tuple[FittedPipeline, ...]
     objective: Stratum
     seed: int
@@ -130,10 +135,11 @@ def run_experiment(
     no training row, or a predicted target is missing or would leak; TrainingError where training
     diverges or memory runs out, CheckpointError where ``out_dir`` holds another experiment.
     """
+    task = TASKS[store.task]
     _check_strata(store, plan, objective)
     target_device = device_of(device)
     slots = [
-        Slot(fold=fold, position=position, seed=_fold_seed(seed, fold), objective=objective)
+        Slot(fold=fold, position=position, seed=_fold_seed(seed, fold), objective=objective, task=task)
         for position, fold in enumerate(plan.use)
     ]
     curricula = [_curriculum(config.training, store, plan, slot) for slot in slots]
@@ -152,7 +158,7 @@ def run_experiment(
     return ExperimentResult(
         value=float(np.mean([fold.value for fold in folds])),
         folds=tuple(folds),
-        metrics=pooled_scores(
+        metrics=task.pooled_scores(
             store.targets[rows],
             probabilities,
             store.high[rows],
@@ -195,7 +201,7 @@ class _FoldRun:
         """Return the trained network and its result."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.slot.seed)
-            model = self.config.model.build(self.pipeline.config.shape)
+            model = self.config.model.build(self.pipeline.config.shape, classes=len(self.slot.task.classes))
         size = self.config.training.batch_size
         augmentations = self.config.augmentations
         augment = Augmenter(augmentations) if augmentations else None

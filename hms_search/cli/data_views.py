@@ -19,6 +19,7 @@ from hms_search.data.store import Store
 from hms_search.data.synthetic import SyntheticReport
 from hms_search.document import Document, parse_yaml, read_yaml
 from hms_search.eeg.both_pipeline import BothPipeline, FittedBothPipeline
+from hms_search.eeg.fft_pipeline import FftPipeline, FittedFftPipeline
 from hms_search.eeg.histogram import count_log_power, log_power
 from hms_search.eeg.normalise import Datawide
 from hms_search.eeg.pipelines import Pipeline
@@ -86,7 +87,7 @@ def print_steps(file: Path, space: Path | None, settings: tuple[str, ...]) -> No
     pipeline = _pipeline(space, settings, kind)
     if isinstance(pipeline, BothPipeline):
         pipeline = pipeline.eeg if kind == "eeg" else pipeline.spectrogram
-    if pipeline.kinds != (kind,):
+    if isinstance(pipeline, FftPipeline) or pipeline.kinds != (kind,):
         raise ConfigError(
             f"{file} is an {kind} file, the pipeline's source is {pipeline.source}; give a file of that kind"
         )
@@ -96,7 +97,7 @@ def print_steps(file: Path, space: Path | None, settings: tuple[str, ...]) -> No
     recording = log_power(values) if kind == "spectrogram" else middle_of(to_microvolts(values))
     one = _OneRecording(kind, recording)
     fitted = fit_pipeline(pipeline, one, np.zeros(1, dtype=np.int64), device=torch.device("cpu"))
-    assert not isinstance(fitted, FittedBothPipeline)
+    assert not isinstance(fitted, FittedBothPipeline | FittedFftPipeline)
     rows = fitted.steps(torch.from_numpy(recording)[None])
     console.print(_statistics_table("step", ((name, x[0].float().numpy()) for name, x in rows), shapes=True))
 

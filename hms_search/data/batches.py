@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
+from hms_search.data.labels import TaskName
 from hms_search.eeg.pipelines import FittedPipeline, Inputs, joined
 from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError
@@ -19,15 +20,19 @@ class Samples(Protocol):
     """What training reads of a :class:`hms_search.data.store.Store`."""
 
     @property
+    def task(self) -> TaskName:
+        """What the targets are labels of."""
+
+    @property
     def fingerprint(self) -> str:
         """12 hex digits that name the content."""
 
     @property
-    def targets(self) -> Float[np.ndarray, "samples 6"]:
+    def targets(self) -> Float[np.ndarray, "samples classes"]:
         """Vote distributions."""
 
     @property
-    def votes(self) -> Int[np.ndarray, "samples 6"]:
+    def votes(self) -> Int[np.ndarray, "samples classes"]:
         """Votes of each class."""
 
     @property
@@ -58,7 +63,7 @@ class Portion:
     """Rows of a Store that one pass goes through, in this order, with their targets and their weights in the loss."""
 
     rows: Int[np.ndarray, " rows"]
-    targets: Float[np.ndarray, "rows 6"]
+    targets: Float[np.ndarray, "rows classes"]
     weights: Float[np.ndarray, " rows"]
 
     def __len__(self) -> int:
@@ -85,7 +90,7 @@ class InOrder:
     """The same rows in the same order in each pass, with the votes as targets and equal weights: validation."""
 
     rows: Int[np.ndarray, " rows"]
-    targets: Float[np.ndarray, "samples 6"]
+    targets: Float[np.ndarray, "samples classes"]
     generator: None = None
 
     def portion(self, epoch: int) -> Portion:  # noqa: ARG002 - one signature for every draw
@@ -116,7 +121,7 @@ class Batch:
     """
 
     x: Inputs
-    target: Float[Tensor, "batch 6"]
+    target: Float[Tensor, "batch classes"]
     weight: Float[Tensor, " batch"]
     rows: Int[np.ndarray, " batch"]
 

@@ -8,6 +8,7 @@ from jaxtyping import Int, Integer
 
 from hms_search.eeg.both_pipeline import FittedBothPipeline
 from hms_search.eeg.eeg_pipeline import EegPipeline, FittedEegPipeline, needs_moments
+from hms_search.eeg.fft_pipeline import FftPipeline, FittedFftPipeline
 from hms_search.eeg.filter_design import sections_of
 from hms_search.eeg.histogram import Moments
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
@@ -39,6 +40,8 @@ def fit_pipeline(
         return _fit_spectrogram(pipeline, store, rows)
     if isinstance(pipeline, EegPipeline):
         return _fit_eeg(pipeline, store, rows, device)
+    if isinstance(pipeline, FftPipeline):
+        return FittedFftPipeline(config=pipeline)
     return FittedBothPipeline(
         config=pipeline,
         eeg=_fit_eeg(pipeline.eeg, store, rows, device),

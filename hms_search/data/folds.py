@@ -1,21 +1,21 @@
 """Folds: which samples a fold is validated on.
 
 ``grouped`` keeps all samples of a patient on one side and spreads consensus classes and vote strata evenly; ``random``
-is the public baseline's way, which lets patients leak.
+is the public baseline's way and ``files`` that of the seizure-type papers, which let patients leak.
 """
 
 import logging
 import warnings
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Int
 from pydantic import Field, model_validator
 from sklearn.model_selection import StratifiedGroupKFold
 
 from hms_search.component import Component, fingerprint_of
-from hms_search.data.store import Store
 from hms_search.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,54 @@ class RandomFolds(Component):
         return self
 
 
-Folds = Annotated[GroupedFolds | RandomFolds, Field(discriminator="name")]
+class FileFolds(Component):
+    """Folds by file, each seizure type spread evenly, as published for the TUH corpus; patients leak between the sides.
+
+    The files of a type are cut into contiguous slices in the order of the table (IBM's code: KFold without shuffle
+    inside each type).
+    """
+
+    name: Literal["files"] = "files"
+    n_folds: int = Field(default=5, ge=2, description="Parts the samples are cut into.")
+    use: tuple[int, ...] | None = Field(default=None, description="The folds that are run, in this order; all if null.")
+    seed: int = Field(default=0, ge=0, description="Seed of the patients' folds whose score stands beside.")
+
+    @model_validator(mode="after")
+    def _use_is_in_range(self) -> Self:
+        _check_use(self.use, self.n_folds)
+        return self
+
+
+Folds = Annotated[GroupedFolds | RandomFolds | FileFolds, Field(discriminator="name")]
+
+
+def counterpart(folds: Folds) -> Folds:
+    """Return as many folds at the other level: of patients where these are of files, and the other way round."""
+    other = FileFolds if isinstance(folds, GroupedFolds) else GroupedFolds
+    return other(n_folds=folds.n_folds, use=folds.use, seed=folds.seed)
+
+
+class Foldable(Protocol):
+    """What a plan of folds reads of a :class:`hms_search.data.store.Store`."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """One line per sample with ``sample_id`` and ``consensus``."""
+
+    @property
+    def patients(self) -> Int[np.ndarray, " samples"]:
+        """Patient of each sample."""
+
+    @property
+    def high(self) -> Bool[np.ndarray, " samples"]:
+        """Whether a sample belongs to the HIGH stratum."""
+
+    @property
+    def scored(self) -> Bool[np.ndarray, " samples"]:
+        """Whether a sample may be validated."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +135,12 @@ class FoldPlan:
         )
 
 
-def plan_folds(folds: Folds, store: Store) -> FoldPlan:
+def plan_folds(folds: Folds, store: Foldable) -> FoldPlan:
     """Return the fold of every sample of the Store; the same for the same samples and configuration.
 
-    Raises DataError where there are fewer patients (grouped) or samples (random) than folds.
+    Raises DataError where there are fewer patients (grouped) or samples (random, files) than folds.
     """
-    assignment = _grouped(store, folds) if isinstance(folds, GroupedFolds) else _sliced(len(store), folds)
+    assignment = _assignment(folds, store)
     shared = _shared_patients(assignment, store.patients)
     if shared:
         logger.warning(
@@ -113,7 +160,17 @@ def plan_folds(folds: Folds, store: Store) -> FoldPlan:
     )
 
 
-def _grouped(store: Store, folds: GroupedFolds) -> Int[np.ndarray, " samples"]:
+def _assignment(folds: Folds, store: Foldable) -> Int[np.ndarray, " samples"]:
+    if isinstance(folds, GroupedFolds):
+        return _grouped(store, folds)
+    if len(store) < folds.n_folds:
+        raise DataError(
+            f"n_folds is {folds.n_folds}, but there are only {len(store)} samples; use fewer folds or more data"
+        )
+    return _sliced(len(store), folds) if isinstance(folds, RandomFolds) else _sliced_by_class(store, folds.n_folds)
+
+
+def _grouped(store: Foldable, folds: GroupedFolds) -> Int[np.ndarray, " samples"]:
     n_patients = len(np.unique(store.patients))
     if n_patients < folds.n_folds:
         raise DataError(
@@ -143,14 +200,19 @@ def assign_groups(
 
 
 def _sliced(n_samples: int, folds: RandomFolds) -> Int[np.ndarray, " samples"]:
-    if n_samples < folds.n_folds:
-        raise DataError(
-            f"n_folds is {folds.n_folds}, but there are only {n_samples} samples; use fewer folds or more data"
-        )
     assignment = np.empty(n_samples, dtype=np.int64)
     order = np.random.default_rng(folds.seed).permutation(n_samples)
     for fold, rows in enumerate(np.array_split(order, folds.n_folds)):
         assignment[rows] = fold
+    return assignment
+
+
+def _sliced_by_class(store: Foldable, n_folds: int) -> Int[np.ndarray, " samples"]:
+    assignment = np.empty(len(store), dtype=np.int64)
+    consensus = store.samples["consensus"].to_numpy()
+    for name in np.unique(consensus):
+        for fold, rows in enumerate(np.array_split(np.flatnonzero(consensus == name), n_folds)):
+            assignment[rows] = fold
     return assignment
 
 

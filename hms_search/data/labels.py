@@ -4,11 +4,22 @@ Facts: Kaggle "HMS - Harmful Brain Activity Classification" (rows have 1-7 or 10
 so much between the two populations that a score without its stratum says little.
 """
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Float, Int
 
+TaskName = Literal["hms", "seizure_types"]
+"""What a data set is labelled for; :mod:`hms_search.training.tasks` says what that means."""
+
 CLASSES = ("seizure", "lpd", "gpd", "lrda", "grda", "other")
-"""The canonical class order of every array in this package."""
+"""The canonical class order of every array in this package, where the task is that of the competition."""
+
+SEIZURE_TYPES = ("ABSZ", "CPSZ", "FNSZ", "GNSZ", "SPSZ", "TCSZ", "TNSZ", "MYSZ")
+"""The seizure types of the TUH EEG Seizure Corpus, and their order in every array of that task.
+
+Absence, complex partial, focal non-specific, generalised non-specific, simple partial, tonic-clonic, tonic, myoclonic.
+"""
 
 VOTE_COLUMNS = tuple(f"{name}_vote" for name in CLASSES)
 CONSENSUS_NAMES = ("Seizure", "LPD", "GPD", "LRDA", "GRDA", "Other")

@@ -18,7 +18,7 @@ from hms_search.component import fingerprint_of
 from hms_search.data.atomic import write_array
 from hms_search.data.hms import EEG_WINDOW, KINDS, SPECTROGRAM_WINDOW, Kind
 from hms_search.data.index import BAKED, HISTOGRAMS, read_manifest
-from hms_search.data.labels import VOTE_COLUMNS, targets_of
+from hms_search.data.labels import VOTE_COLUMNS, TaskName, targets_of
 from hms_search.data.recordings import Recordings
 from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.data.selection import groups_of, select
@@ -138,6 +138,11 @@ class Store:
 
     def __len__(self) -> int:
         return len(self.votes)
+
+    @property
+    def task(self) -> TaskName:
+        """The competition's six classes."""
+        return "hms"
 
     @property
     def sample_ids(self) -> Int[np.ndarray, " samples"]:

@@ -13,13 +13,14 @@ from torch import Tensor
 from hms_search.component import Field
 from hms_search.eeg.both_pipeline import BothPipeline, FittedBothPipeline
 from hms_search.eeg.eeg_pipeline import EegPipeline, FittedEegPipeline
+from hms_search.eeg.fft_pipeline import FftPipeline, FittedFftPipeline
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
 from hms_search.eeg.shapes import Kind
 
-Pipeline = Annotated[SpectrogramPipeline | EegPipeline | BothPipeline, Field(discriminator="source")]
+Pipeline = Annotated[SpectrogramPipeline | EegPipeline | BothPipeline | FftPipeline, Field(discriminator="source")]
 """Every pipeline as it is configured; fitting (:mod:`hms_search.data.fitting`) makes it one that runs."""
 
-FittedPipeline = InputPipeline | FittedEegPipeline | FittedBothPipeline
+FittedPipeline = InputPipeline | FittedEegPipeline | FittedBothPipeline | FittedFftPipeline
 """Every pipeline with the statistics it was fitted with, as it is saved with a network."""
 
 Inputs = Tensor | dict[Kind, Tensor]

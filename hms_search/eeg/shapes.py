@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["eeg", "spectrogram"]
-"""What is recorded of a patient: 50 s of EEG, and its ten-minute spectrogram."""
+Kind = Literal["eeg", "spectrogram", "fft"]
+"""What is recorded of a patient: 50 s of EEG, its ten-minute spectrogram; or FFT samples of a seizure."""
 KINDS: tuple[Kind, ...] = ("eeg", "spectrogram")
+"""What the competition has of a recording."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Curriculum:
         order: np.ndarray = torch.randperm(len(rows), generator=self.generator).numpy()
         return order
 
-    def _epoch_targets(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows 6"]:
+    def _epoch_targets(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows classes"]:
         targets: np.ndarray = self._targets[rows]
         student, predicted = self._config.noisy_student, self.predictions.noisy_student
         if student is not None and predicted is not None:
@@ -71,7 +71,7 @@ class Curriculum:
             targets[replaced] = predicted[rows[replaced]]
         return targets
 
-    def _fixed_targets(self) -> Float[np.ndarray, "samples 6"]:
+    def _fixed_targets(self) -> Float[np.ndarray, "samples classes"]:
         targets, labels, predicted = self._store.targets, self._config.pseudo_labels, self.predictions.pseudo_labels
         if labels is None or predicted is None:
             return targets

@@ -14,8 +14,8 @@ from hms_search.training.learner import Learner
 from hms_search.training.losses import divergence
 from hms_search.training.precision import Precision
 
-DIVERGED = 10 * math.log(6)
-"""A mean loss above this is no longer training: ten times the loss of calling all six classes equally likely."""
+DIVERGED = 10
+"""A mean loss above so many times the loss of calling all classes equally likely is no longer training."""
 
 _BATCHES_BETWEEN_CHECKS = 20
 _REMEDY = "lower training.optimiser.lr, or set training.gradient_clip or training.scheduler.warmup_epochs"
@@ -52,9 +52,10 @@ def train_epoch(learner: Learner, batches: Batches, epoch: int) -> tuple[float, 
             _check_finite(total, epoch, lr)
     _check_finite(total, epoch, lr)
     mean = float(total) / seen
-    if mean > DIVERGED:
+    most = DIVERGED * math.log(portion.targets.shape[1])
+    if mean > most:
         raise TrainingError(
-            f"training diverged in epoch {epoch + 1} at lr {lr:.3g}: expected a mean loss below {DIVERGED:.1f}, "
+            f"training diverged in epoch {epoch + 1} at lr {lr:.3g}: expected a mean loss below {most:.1f}, "
             f"found {mean:.3g}; {_REMEDY}"
         )
     return mean, lr
@@ -62,7 +63,7 @@ def train_epoch(learner: Learner, batches: Batches, epoch: int) -> tuple[float, 
 
 def predict(
     model: nn.Module, batches: Batches, precision: Precision
-) -> tuple[Int[np.ndarray, " rows"], Float[np.ndarray, "rows 6"]]:
+) -> tuple[Int[np.ndarray, " rows"], Float[np.ndarray, "rows classes"]]:
     """Return the rows of the batches and their class probabilities, float64.
 
     Raises TrainingError where one is not finite.

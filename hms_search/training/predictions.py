@@ -11,7 +11,7 @@ from hms_search.data.teachers import Pupils, predicted_targets
 from hms_search.training.config import TrainingConfig
 from hms_search.training.soft import NoisyStudent, PseudoLabels
 
-Predicted = Float[np.ndarray, "samples 6"] | None
+Predicted = Float[np.ndarray, "samples classes"] | None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 from hms_search.data.batches import Batches
 from hms_search.training.learner import Learner
 from hms_search.training.results import Epoch, FoldResult
+from hms_search.training.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Selected:
 
     epoch: Epoch
     rows: Int[np.ndarray, " rows"]
-    probabilities: Float[np.ndarray, "rows 6"]
+    probabilities: Float[np.ndarray, "rows classes"]
     weights: dict[str, Tensor] | None
 
 
@@ -44,7 +45,7 @@ class FoldProgress:
         }
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any], learner: Learner, train: Batches) -> "FoldProgress":
+    def restored(cls, state: Mapping[str, Any], learner: Learner, train: Batches, task: Task) -> "FoldProgress":
         """Put learner and random numbers where ``state`` left them and return the progress until then."""
         learner.model.load_state_dict(state["model"])
         learner.average.restore(state["average"])
@@ -52,7 +53,7 @@ class FoldProgress:
         learner.precision.restore(state["scaler"])
         epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         for epoch in epochs:
-            learner.schedule.epoch_ended(epoch.epoch, train=epoch.train_loss, validation=epoch.value)
+            learner.schedule.epoch_ended(epoch.epoch, train=epoch.train_loss, validation=task.as_loss(epoch.value))
         _restore_random(state["random"], train)
         kept = state["selected"]
         return cls(epochs, None if kept is None else _selected(kept, epochs))

@@ -6,25 +6,28 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import HMS, Task
 
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of a fold in its experiment: which fold, as which in line, under which seed, scored on what."""
+    """The place of a fold in its experiment: which fold, as which in line, under which seed, scored on what, how."""
 
     fold: int
     position: int = 0
     seed: int = 0
     objective: Stratum = "all"
+    task: Task = HMS
 
 
 @dataclass(frozen=True)
 class Epoch:
     """One validated epoch, counted from 0.
 
-    ``value`` is the validation KL on the objective's stratum, ``train_loss`` what was minimised: the mean weighted KL
-    against the targets of training (:func:`hms_search.training.passes.train_epoch`), ``lr`` the rate of the epoch's
-    last batch, ``position`` the place of the fold among the folds in use.
+    ``value`` is what the task measures: the validation KL on the objective's stratum, or the weighted F1.
+    ``train_loss`` is what was minimised, the mean weighted KL against the targets of training
+    (:func:`hms_search.training.passes.train_epoch`), ``lr`` the rate of the epoch's last batch, ``position`` the place
+    of the fold among the folds in use.
     """
 
     fold: int
@@ -57,7 +60,7 @@ class FoldResult:
     selected_epoch: int
     optimistic: bool
     rows: Int[np.ndarray, " rows"]
-    probabilities: Float[np.ndarray, "rows 6"]
+    probabilities: Float[np.ndarray, "rows classes"]
     metrics: dict[str, float]
 
 

@@ -13,7 +13,6 @@ from hms_search.errors import TrainingError
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
 from hms_search.training.learner import Learner
-from hms_search.training.metrics import scores
 from hms_search.training.passes import predict, train_epoch
 from hms_search.training.progress import FoldProgress, Selected
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
@@ -71,7 +70,7 @@ def _fit(
 ) -> FoldResult:
     learner = Learner.of(model, config, train.device)
     state = checkpoint.load() if checkpoint is not None else None
-    progress = FoldProgress() if state is None else FoldProgress.restored(state, learner, train)
+    progress = FoldProgress() if state is None else FoldProgress.restored(state, learner, train, slot.task)
     for epoch in progress.epochs:
         on_epoch(epoch)
     for number in range(len(progress.epochs), config.epochs):
@@ -113,21 +112,22 @@ def _epoch(
     train_loss, lr = train_epoch(learner, train, number)
     learner.average.epoch_ended(number, train, learner.precision)
     rows, probabilities = predict(learner.average.network, validation, learner.precision)
-    metrics = scores(store.targets[rows], probabilities, store.high[rows])
+    metrics = slot.task.scores(store.targets[rows], probabilities, store.high[rows])
     epoch = Epoch(
         fold=slot.fold,
         position=slot.position,
         epoch=number,
         epochs=config.epochs,
-        value=metrics[f"kl_{slot.objective}"],
+        value=slot.task.value(metrics, slot.objective),
         train_loss=train_loss,
         metrics=metrics,
         seconds=perf_counter() - started,
         lr=lr,
     )
     progress.epochs.append(epoch)
-    learner.schedule.epoch_ended(number, train=train_loss, validation=epoch.value)
-    if config.select == "last" or progress.selected is None or epoch.value < progress.selected.epoch.value:
+    loss = slot.task.as_loss(epoch.value)
+    learner.schedule.epoch_ended(number, train=train_loss, validation=loss)
+    if config.select == "last" or progress.selected is None or loss < slot.task.as_loss(progress.selected.epoch.value):
         weights = _copy_of_weights(learner.average.network) if config.select == "best" else None
         progress.selected = Selected(epoch, rows, probabilities, weights)
     return epoch
