@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from hms_search.errors import ConfigError
+from hms_search.promotion.system import checked_system, read_system
+
+ROOT = Path(__file__).parents[2]
+STUDY = f"name: base\nspace: {ROOT / 'search_spaces' / 'effnet_b1.yaml'}\n"
+SYSTEM = """\
+name: pair
+members:
+  one: {study: base.yaml}
+  two: {study: base.yaml, settings: {space.base.model.backbone: test_resnet}}
+method: {name: weighted, weights: [0.4, 0.6]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base.yaml").write_text(STUDY)
+    (tmp_path / "pair.yaml").write_text(SYSTEM)
+    return tmp_path
+
+
+def test_a_system_is_read_from_a_file_or_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, path = read_system("pair.yaml")
+    assert path == Path("pair.yaml")
+    assert list(system.members) == ["one", "two"]
+    assert checked_system("pair.yaml") == system
+    monkeypatch.chdir(ROOT)
+    assert {read_system(name)[0].name for name in ("baseline", "radboud", "silver98", "place15")} == {
+        "baseline",
+        "radboud",
+        "silver98",
+        "place15",
+    }
+
+
+def test_an_unknown_name_lists_the_systems_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match=r"no system 'place1': .* holds baseline, place15, radboud, silver98"):
+        read_system("place1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("space.base.model.backbone: test_resnet", "space.base.model.bakbone: x", "unknown key 'bakbone'"),
+        ("  two: {study: base.yaml", "  two: {study: other.yaml", r"no such file: other\.yaml"),
+        ("method:", "metod:", r"pair\.yaml:5: metod: unknown key 'metod'; did you mean 'method'"),
+        ("weights: [0.4, 0.6]", "weights: [-1, 0.6]", r"pair\.yaml:5: method\.weights\.0"),
+    ],
+)
+def test_a_fault_in_a_system_or_in_a_members_study_is_named_before_anything_is_trained(
+    folder: Path, old: str, new: str, message: str
+) -> None:
+    (folder / "pair.yaml").write_text(SYSTEM.replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        checked_system("pair.yaml")
+
+
+def test_the_15th_places_eight_configurations_differ_in_backbone_transform_and_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    system, _ = read_system("place15")
+    assert len(system.members) == 8
+    assert system.tta == "flips"
+    settings = [
+        tuple(sorted((path, str(value)) for path, value in one.settings.items())) for one in system.members.values()
+    ]
+    assert len(set(settings)) == 8
