@@ -81,27 +81,40 @@ def grad_cam(
     there or a network without a convolution.
     """
     chosen = choose(predictor, recording, member=member, kind=kind)
-    branches = branches_of(chosen.model, chosen.network, chosen.kind)
-    recorders = [[Recorder(root) for root in branch.roots] for branch in branches]
-    with torch.enable_grad():
-        logits = _recorded(chosen, [recorder for branch in recorders for recorder in branch])
-        if not 0 <= class_index < logits.shape[1]:
-            raise ConfigError(f"expected class_index to be one of 0 to {logits.shape[1] - 1}, found {class_index}")
-        planes = [recorder.planes for branch in recorders for recorder in branch]
-        maps = iter(activation_maps(logits[0, class_index], planes))
-    size = chosen.image.shape[2], chosen.image.shape[3]
-    placed = [branch.placed([next(maps) for _ in branch.roots], size) for branch in branches]
-    together = scaled(torch.stack([scaled(each) for each in placed]).sum(dim=0))
+    with cudnn.flags(enabled=True, allow_tf32=False):  # as the Predictor runs it
+        places, logits = class_map(
+            chosen.model, chosen.network, chosen.inputs, class_index=class_index, kind=chosen.kind
+        )
     length = len(recording["spectrogram"]) if "spectrogram" in recording else 0
     return Explanation(
-        map=together.cpu().numpy(),
+        map=places.cpu().numpy(),
         image=chosen.image[0].cpu().numpy(),
-        panels=panels_of(chosen.pipeline.config, size, length, chosen.kind),
+        panels=panels_of(chosen.pipeline.config, (places.shape[0], places.shape[1]), length, chosen.kind),
         class_index=class_index,
         class_name=CLASSES[class_index],
         network=chosen.name,
-        probability=float(logits[0].detach().double().softmax(dim=0)[class_index]),
+        probability=float(logits.double().softmax(dim=0)[class_index]),
     )
+
+
+def class_map(
+    model: Model, network: nn.Module, inputs: Inputs, *, class_index: int, kind: Kind | None = None
+) -> tuple[Float[Tensor, "height width"], Float[Tensor, " classes"]]:
+    """Return the map of an evaluated network for one input (a batch of one), and its logits; see :func:`grad_cam`."""
+    branches = branches_of(model, network, kind)
+    recorders = [Recorder(root) for branch in branches for root in branch.roots]
+    with torch.enable_grad(), ExitStack() as stack:
+        for recorder in recorders:
+            stack.enter_context(recorder.recording())
+        logits: Tensor = network(inputs)[0]
+        if not 0 <= class_index < len(logits):
+            raise ConfigError(f"expected class_index to be one of 0 to {len(logits) - 1}, found {class_index}")
+        maps = iter(activation_maps(logits[class_index], [recorder.planes for recorder in recorders]))
+    image = inputs[kind] if isinstance(inputs, dict) and kind else inputs
+    assert isinstance(image, Tensor)  # an image of each kind comes with a kind
+    size = image.shape[2], image.shape[3]
+    placed = [scaled(branch.placed([next(maps) for _ in branch.roots], size)) for branch in branches]
+    return scaled(torch.stack(placed).sum(dim=0)), logits.detach()
 
 
 def choose(predictor: Predictor, recording: Recording, *, member: int, kind: Kind | None) -> Chosen:
@@ -124,13 +137,3 @@ def _numbered(parts: Sequence[T], number: int) -> T:
     if not 0 <= number < len(parts):
         raise ConfigError(f"expected member to be one of 0 to {len(parts) - 1}, found {number}")
     return parts[number]
-
-
-def _recorded(chosen: Chosen, recorders: Sequence[Recorder]) -> Float[Tensor, "1 classes"]:
-    """Return the logits; cuDNN is as in the predictor, so that what is explained is what was predicted."""
-    with ExitStack() as stack:
-        stack.enter_context(cudnn.flags(enabled=True, allow_tf32=False))
-        for recorder in recorders:
-            stack.enter_context(recorder.recording())
-        logits: Tensor = chosen.network(chosen.inputs)
-    return logits

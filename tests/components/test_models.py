@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hms_search.eeg.shapes import ImageShape, InputShape, Kind
+from hms_search.explain.grad_cam import class_map
 from hms_search.models import (
     AttentionSpectrogram,
     Braindecode,
@@ -181,6 +182,20 @@ def test_hooks_fire_on_every_convolution_and_see_the_gradient_of_the_last(model:
     network(drawn(shape, 1))[0, 2].backward()
     assert slopes[last].shape == maps[last].shape
     assert slopes[last].any()
+
+
+@every_model
+def test_a_model_can_be_explained_on_the_places_of_its_input(model: Model, shape: InputShape) -> None:
+    network = built(model, shape).eval()
+    for weight in network.parameters():  # scales that start at 0 hide the branch before them
+        weight.data += 0.1 * (not weight.any())
+    x = first(drawn(shape, 1))
+    for kind, part in {None: shape}.items() if isinstance(shape, ImageShape) else shape.items():
+        maps = [class_map(model, network, x, class_index=i, kind=kind)[0] for i in range(6)]
+        assert {places.shape for places in maps} == {part.size}
+        assert all(places.min() >= 0 and places.max() in (0, 1) for places in maps)
+        different = [places for places in maps if places.any() and not torch.equal(places, maps[0])]
+        assert different, "the map is the same whatever the class"
 
 
 @every_model
