@@ -63,11 +63,27 @@ def planes_of(representation: Representation, montage: Montage) -> Planes:
 def round_ticks(
     values: Float[np.ndarray, " pixel"], unit: str, *, least: float = -np.inf, most: float = np.inf
 ) -> Ticks:
-    """Return ticks at round values of pixels whose centres have rising ``values``, within what they reach over."""
+    """Return ticks at round values of pixels with these ``values`` at their centres, within ``least`` and ``most``.
+
+    Values rise, but where a close-up begins or ends they may fall back: what is shown twice has two ticks.
+    """
     low, high = max(values[0], least), min(values[-1], most)
     step = next((step for step in _STEPS if (high - low) / step <= _MOST_TICKS), _STEPS[-1])
-    shown = np.arange(np.ceil(low / step), np.floor(high / step + 1e-9) + 1) * step
+    ends = np.flatnonzero(np.diff(values) <= 0) + 1
     centres = np.arange(len(values)) + 0.5
+    parts = zip(np.split(values, ends), np.split(centres, ends), strict=True)
+    return tuple(tick for part in parts for tick in _ticks(*part, step, (least, most), unit))
+
+
+def _ticks(
+    values: Float[np.ndarray, " pixel"],
+    centres: Float[np.ndarray, " pixel"],
+    step: float,
+    within: tuple[float, float],
+    unit: str,
+) -> Ticks:
+    low, high = max(values[0], within[0]), min(values[-1], within[1])
+    shown = np.arange(np.ceil(low / step), np.floor(high / step + 1e-9) + 1) * step
     return tuple((float(np.interp(value, values, centres)), f"{value:g} {unit}") for value in shown)
 
 
