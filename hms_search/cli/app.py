@@ -136,6 +136,26 @@ def predict(
 
 
 @app.command()
+def serve(
+    model: Annotated[str, typer.Argument(help="What to serve, as for predict.", show_default=False)],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 7860,
+    auth: Annotated[str | None, typer.Option(help="user:password, asked of page and endpoint.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Serve a model's web app: upload recordings, see what it says and looks at; the same as JSON. For research only.
+
+    The password travels readably: beyond this machine, put a proxy with TLS before it.
+    """
+    from hms_search.cli.serve import serve_command
+    from hms_search.promotion.models import model_path
+    from hms_search.search.session import Places
+
+    serve_command(model_path(model, Places(tracking=tracking_uri)), host=host, port=port, auth=auth, device=device)
+
+
+@app.command()
 def export(
     model: Annotated[str, typer.Argument(help="What to export, as for predict.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="A new or empty folder, or an earlier bundle.", show_default=False)],

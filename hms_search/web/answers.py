@@ -1,0 +1,110 @@
+"""What a model says of uploaded recordings, window by window; one it cannot read is refused with a reason."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from jaxtyping import Float
+
+from hms_search.data.labels import CLASSES
+from hms_search.data.progress import Progress, ignore
+from hms_search.errors import DataError
+from hms_search.explain import Explanation, grad_cam
+from hms_search.inference.predictor import Prediction, Predictor
+from hms_search.web.limits import Limits
+from hms_search.web.reading import Upload, read_uploads
+from hms_search.web.recorded import Recorded, Refused
+
+BATCH = 16
+"""Windows at a time, as ``hms-search predict`` takes: a long recording needs no more memory than a short one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the model says of one recording; the rows of ``prediction`` are its windows."""
+
+    recorded: Recorded
+    prediction: Prediction
+
+    @property
+    def name(self) -> str:
+        """The recording's name."""
+        return self.recorded.name
+
+    @property
+    def probabilities(self) -> Float[np.ndarray, " 6"]:
+        """The mean over the windows."""
+        return np.asarray(self.prediction.probabilities.mean(axis=0))
+
+    @property
+    def spread(self) -> Float[np.ndarray, " 6"]:
+        """How far the members disagree: the standard deviation of their means over the windows."""
+        return np.asarray(self.prediction.members.mean(axis=1).std(axis=0))
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return CLASSES[int(self.probabilities.argmax())]
+
+
+Outcome = Answer | Refused
+
+
+class Respondent:
+    """A model that answers uploads, one batch at a time however many people ask.
+
+    PyTorch uses all cores for one batch already, and a long recording lets others in between its batches.
+    """
+
+    def __init__(self, predictor: Predictor, limits: Limits | None = None) -> None:
+        self.predictor, self.limits, self._busy = predictor, limits or Limits(), Lock()
+
+    def answers(
+        self, uploads: Sequence[Upload], on_progress: Callable[[Progress], None] = ignore
+    ) -> tuple[Outcome, ...]:
+        """Return an outcome for each recording of some files; raises DataError for too many or too large files.
+
+        Progress counts windows.
+        """
+        readings = read_uploads(uploads, self.predictor.kinds, self.limits)
+        total = sum(len(reading.starts_s) for reading in readings if isinstance(reading, Recorded))
+        done = 0
+
+        def advance(windows: int) -> None:
+            nonlocal done
+            done += windows
+            on_progress(Progress(done, total))
+
+        return tuple(
+            reading if isinstance(reading, Refused) else self.outcome(reading, advance) for reading in readings
+        )
+
+    def outcome(self, recorded: Recorded, on_windows: Callable[[int], None] = lambda _: None) -> Outcome:
+        """Return the answer to a recording, or why the model cannot give one."""
+        parts: list[Prediction] = []
+        n_windows = len(recorded.starts_s)
+        try:
+            for first in range(0, n_windows, BATCH):
+                windows = [recorded.window(number) for number in range(first, min(first + BATCH, n_windows))]
+                with self._busy:
+                    parts.append(self.predictor.predict(windows))
+                on_windows(len(windows))
+        except DataError as error:
+            return Refused(recorded.name, str(error))
+        probabilities = np.concatenate([part.probabilities for part in parts])
+        members = np.concatenate([part.members for part in parts], axis=1)
+        if not (np.isfinite(probabilities).all() and np.isfinite(members).all()):
+            return Refused(recorded.name, "the model's prediction is not finite")
+        return Answer(recorded, Prediction(probabilities, members))
+
+    @property
+    def n_members(self) -> int:
+        """How many members, or networks of a model that has none, can be asked what they looked at."""
+        return len(self.predictor.members or self.predictor.networks)
+
+    def explained(self, answer: Answer, class_name: str, position_s: float, *, member: int = 0) -> Explanation:
+        """Return what a member looked at for a class, in the window around a place of a recording."""
+        window = answer.recorded.window(answer.recorded.nearest(position_s))
+        with self._busy:
+            return grad_cam(self.predictor, window, class_index=CLASSES.index(class_name), member=member)

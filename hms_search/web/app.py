@@ -1,0 +1,109 @@
+"""The web app as a whole: the page and the endpoint behind one password, and the server that they run in."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from hms_search.errors import ConfigError
+from hms_search.inference.model_folder import ModelFolder
+from hms_search.inference.predictor import Predictor
+from hms_search.models.device import device_of
+from hms_search.web.answers import Respondent
+from hms_search.web.card import INTENDED_USE, card_html
+from hms_search.web.endpoint import predict_router
+from hms_search.web.guards import BasicAuth, LargestRequest, credentials_of
+from hms_search.web.limits import MIB, Limits
+from hms_search.web.page import THEME, build_page
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+_OVERHEAD = MIB
+"""Of a request beside its files: headers of their parts."""
+_PATIENCE_S = 2
+"""How long an ended app waits for its answers: a page that is open somewhere keeps its connection for ever."""
+
+
+def build_app(
+    model: ModelFolder,
+    *,
+    device: str = "auto",
+    auth: str | None = None,
+    local: bool = True,
+    limits: Limits | None = None,
+) -> FastAPI:
+    """Return the app of a model: the page at ``/``, ``POST /api/predict`` and ``/openapi.json``.
+
+    ``auth``, ``user:password``, stands before all of them. ``local`` lets only requests to this machine's own names
+    through: else a page from elsewhere could reach the app by a name that it points here. FastAPI's own pages of
+    documentation are left out, they load scripts from a CDN.
+    """
+    respondent = Respondent(Predictor(model, device_of(device)), limits)
+    app = FastAPI(title="hms-search", description=INTENDED_USE, docs_url=None, redoc_url=None)
+    app.include_router(predict_router(respondent, INTENDED_USE))
+    gr.mount_gradio_app(
+        app,
+        build_page(respondent, card_html(model)),
+        path="/",
+        theme=THEME,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        max_file_size=respondent.limits.file_bytes,
+    )
+    app.add_middleware(LargestRequest, n_bytes=respondent.limits.total_bytes + _OVERHEAD)
+    if auth is not None:
+        user, password = credentials_of(auth)
+        app.add_middleware(BasicAuth, user=user, password=password)
+    if local:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
+    return app
+
+
+def serve(
+    model: ModelFolder,
+    *,
+    host: str,
+    port: int,
+    auth: str | None,
+    device: str,
+    on_ready: Callable[[str], None],
+) -> None:
+    """Serve a model's app until Ctrl-C or SIGTERM; ``on_ready`` gets its address; port 0 takes a free one.
+
+    Raises ConfigError where the address cannot be listened on.
+    """
+    with _listening(host, port) as listener:
+        app = build_app(model, device=device, auth=auth, local=host in _LOOPBACK)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_PATIENCE_S))
+        logging.getLogger("uvicorn.error").addFilter(_no_part_of_the_end)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is open is tidied up then, too
+        on_ready(f"http://{_bracketed(host)}:{listener.getsockname()[1]}")
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+
+
+def _no_part_of_the_end(record: logging.LogRecord) -> bool:
+    """Return whether a log record is about more than the connections that are cut off as the app ends."""
+    cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut_off and "graceful shutdown" not in record.msg
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port") from None
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,143 @@
+"""A model's web app as a person uses it, in a headless Chromium; the pictures are kept in ``test-artifacts``."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from browser import Browser
+from selenium.webdriver.common.by import By
+from small_models import write_model
+
+from hms_search.data.hms import read_log_power
+from hms_search.data.labels import CLASSES
+from hms_search.inference.predictor import Predictor
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class Served:
+    """``hms-search serve`` on a tiny model, and two recordings that it can read."""
+
+    address: str
+    model: Path
+    recordings: tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    model = write_model(folder / "model")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hms_search", "serve", str(model), "--port", "0"],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    printed = ""
+    while "Ctrl-C" not in printed:
+        line = process.stdout.readline()
+        assert line, printed
+        printed += line
+    first, second = sorted((recordings / "test_spectrograms").glob("*.parquet"))[:2]
+    try:
+        yield Served(next(word for word in printed.split() if word.startswith("http://")), model, (first, second))
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest
+    assert [path.name for path in folder.iterdir()] == ["model"], "uploads outlive the app"
+
+
+def picture(browser: Browser, name: str, *, other_than: str = "") -> str:
+    """Wait for a picture that is another one; return its content."""
+    for _ in range(300):
+        found = browser.driver.find_elements(By.CSS_SELECTOR, f"#{name} img")
+        source = found[0].get_attribute("src") if found else None
+        if source and source != other_than:
+            return source
+        time.sleep(0.1)
+    pytest.fail(f"no new picture of {name}; the page says: {browser.text}")
+
+
+def choose(browser: Browser, control: str, option: str) -> None:
+    browser.click(f"//*[@id='{control}']//input")
+    browser.click(f"//ul[@role='listbox']//li[contains(., '{option}')]")
+
+
+def asked_for(browser: Browser) -> set[str]:
+    """Return the hosts of all requests of the browser since it was last asked."""
+    messages = (json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance"))
+    sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    addresses = [urlsplit(params["request"]["url"]) for params in sent]
+    return {str(address.hostname) for address in addresses if address.scheme not in ("data", "blob", "about")}
+
+
+def test_a_person_uploads_recordings_and_sees_what_the_model_says_and_looked_at(
+    browser: Browser, served: Served, tmp_path: Path
+) -> None:
+    asked_for(browser)
+    bad = tmp_path / "bad.parquet"
+    bad.write_bytes(b"PAR1 and nothing else")
+    saved = tmp_path / "downloads"
+    browser.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(saved)})
+    browser.open(served.address)
+    browser.sees("Predict", "not for diagnosis", picture="web-empty")
+    upload = browser.driver.find_element(By.CSS_SELECTOR, "#files input[type=file]")
+    upload.send_keys("\n".join(str(path) for path in (*served.recordings, bad)))
+    browser.sees(*(path.stem for path in (*served.recordings, bad)), picture="web-uploaded")
+    browser.click("//*[@id='predict']")
+
+    first, second = served.recordings
+    text = browser.sees(first.name, second.name, "bad.parquet", "Class to explain", picture="web-answers")
+    assert "not a readable parquet file" in text
+    prediction = Predictor.open(served.model).predict([read_log_power(first), read_log_power(second)])
+    for row in prediction.probabilities:
+        assert f"{row.max():.3f} ±" in text
+
+    before = picture(browser, "explanation")
+    shown = CLASSES[int(prediction.probabilities[0].argmax())]
+    other = next(name for name in CLASSES if name != shown)
+    choose(browser, "class", other)
+    after = picture(browser, "explanation", other_than=before)
+    assert after != before
+    browser.sees("Download", picture="web-other-class")
+    choose(browser, "recording", second.name)
+    picture(browser, "explanation", other_than=after)
+
+    browser.click("//a[contains(., 'CSV')]")
+    rows = downloaded(saved)
+    assert [row["recording"] for row in rows] == [first.name, second.name, "bad.parquet"]
+    numbers = [[float(row[f"p_{name}"]) for name in CLASSES] for row in rows[:2]]
+    np.testing.assert_allclose(numbers, prediction.probabilities, atol=1e-6)
+    spreads = [[float(row[f"spread_{name}"]) for name in CLASSES] for row in rows[:2]]
+    np.testing.assert_allclose(spreads, prediction.members.std(axis=0), atol=1e-6)
+    assert "not a readable" in rows[2]["error"]
+    assert rows[2]["p_lpd"] == ""
+
+    browser.picture("web-whole", width=1400)
+    assert asked_for(browser) == {"127.0.0.1"}
+
+
+def downloaded(folder: Path) -> list[dict[str, str]]:
+    for _ in range(100):
+        if files := list(folder.glob("*.csv")):
+            with files[0].open(encoding="utf-8", newline="") as file:
+                return list(csv.DictReader(file))
+        time.sleep(0.1)
+    pytest.fail("no CSV was saved")
