@@ -141,7 +141,7 @@ def _edf(path: Path) -> LoadedRecording:
     header = read_edf_header(path)
     matched = _matched(path, header)
     eeg, start = _microvolts(path, header, matched, SFREQ)
-    names = tuple(header.signals[matched[e]].label if e in matched else "" for e in ELECTRODES)
+    names = tuple(header.signals[matched[e]].name if e in matched else "" for e in ELECTRODES)
     return LoadedRecording("eeg", to_microvolts(eeg), names, start)
 
 
@@ -149,18 +149,20 @@ def _matched(path: Path, header: EdfHeader) -> dict[str, int]:
     """Return the signal of each electrode, one whose rate and unit can be read; raises DataError naming all faults."""
     labels = [signal.label for signal in header.signals]
     try:
-        matched = match_electrodes(labels)
+        matched = match_electrodes([signal.name for signal in header.signals])
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from None
     faults = []
     for number in matched.values():
         signal = header.signals[number]
         if not _LOWEST_HZ <= signal.sfreq <= _HIGHEST_HZ:
-            faults.append(f"{signal.label} has {signal.sfreq:g} Hz, expected {_LOWEST_HZ} to {_HIGHEST_HZ} Hz")
+            faults.append(f"{signal.name} has {signal.sfreq:g} Hz, expected {_LOWEST_HZ} to {_HIGHEST_HZ} Hz")
         if signal.unit not in _VOLTS:
-            faults.append(f"{signal.label} is in {signal.unit!r}, expected uV, mV or V")
+            faults.append(f"{signal.name} is in {signal.unit!r}, expected uV, mV or V")
+        if not signal.has_ranges:
+            faults.append(f"{signal.name} has the ranges {signal.physical} and {signal.digital}, which say nothing")
         if labels.count(signal.label) > 1:
-            faults.append(f"several signals are called {signal.label}")
+            faults.append(f"several signals are called {signal.name}")
     if faults:
         raise DataError(f"{path.name}: {'; '.join(faults)}")
     return matched

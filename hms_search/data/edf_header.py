@@ -17,16 +17,30 @@ _WIDTHS = {
     **{"digital_min": 8, "digital_max": 8, "prefilter": 80, "samples": 8, "reserved": 32},
 }
 """Bytes of each field of a signal, in their order."""
+_LARGEST = 1e12
+"""Of a range; in nanovolts it would be a kilovolt."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One signal of a file: its label, its unit, its samples in a record and per second."""
+    """One signal of a file: its label as written, its unit, its ranges, and its samples per second."""
 
     label: str
     unit: str
-    samples: int
+    physical: tuple[float, float]
+    digital: tuple[float, float]
     sfreq: float
+
+    @property
+    def name(self) -> str:
+        """The label without what cannot be printed."""
+        return "".join(letter for letter in self.label if letter.isprintable())
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether what was digitised can be told from its ranges: neither is empty or beyond all measure."""
+        ranges = (self.physical, self.digital)
+        return all(abs(high - low) > 0 and max(abs(low), abs(high)) <= _LARGEST for low, high in ranges)
 
 
 @dataclass(frozen=True)
@@ -76,20 +90,14 @@ def _header(file: BinaryIO) -> EdfHeader:
     if size != expected:
         fault = "it is truncated" if size < expected else "it is longer than its header says"
         raise ValueError(f"{fault}: expected {expected} bytes of {records} records, found {size}")
-    _check_ranges(fields)
     labels, units = ([text.strip().decode("latin-1") for text in fields[name]] for name in ("label", "unit"))
+    physical, digital = (
+        zip(map(float, fields[f"{what}_min"]), map(float, fields[f"{what}_max"]), strict=True)
+        for what in ("physical", "digital")
+    )
     rates = [number / record_s for number in samples]
-    signals = tuple(Signal(*each) for each in zip(labels, units, samples, rates, strict=True))
+    signals = tuple(Signal(*each) for each in zip(labels, units, physical, digital, rates, strict=True))
     return EdfHeader(kind, signals, records * record_s)
-
-
-def _check_ranges(fields: dict[str, list[bytes]]) -> None:
-    """Raise ValueError where the range of a signal is empty."""
-    for what in ("physical", "digital"):
-        for label, low, high in zip(fields["label"], fields[f"{what}_min"], fields[f"{what}_max"], strict=True):
-            if b"Annotations" not in label and not abs(float(high) - float(low)) > 0:
-                name = label.decode("latin-1").strip()
-                raise ValueError(f"the {what} range of {name} is {float(low):g} to {float(high):g}")
 
 
 def _positive(text: bytes, what: str) -> float:

@@ -118,6 +118,13 @@ def test_all_missing_electrodes_are_listed_at_once_but_the_ekg_may_be_missing(tm
     assert recording.channels[19] == ""
 
 
+def test_what_is_wrong_with_other_channels_does_not_matter(tmp_path: Path) -> None:
+    path = write_edf(tmp_path / "photic.edf", np.c_[waves(10), waves(10)[:, 0]], [*ELECTRODES, "Photic"])
+    for place, text in ((21 * (16 + 80) + 256 + 20 * 8, b"?       "), (256 + 21 * 112 + 20 * 8, b"-800    ")):
+        broken(path, place, text)
+    np.testing.assert_allclose(read_edf(path), waves(10), rtol=0, atol=STEP_UV)
+
+
 def test_differences_of_electrodes_twins_and_mixed_references_are_no_electrodes(tmp_path: Path) -> None:
     eeg = waves(10)
     bipolar = ["Fp1-F7", *ELECTRODES[1:]]
@@ -176,7 +183,10 @@ BROKEN = {
     "no signals": (252, b"0   ", "expected a header"),
     "gaps": (192, b"EDF+D", "not contiguous"),
     "samples that are not there": (256 + N * 216, b"99999999", "it is truncated"),
-    "no physical range": (256 + N * 104, b"800     ", "the physical range of Fp1"),
+    "no physical range": (256 + N * 104, b"800     ", r"Fp1 has the ranges \("),
+    "an endless range": (256 + N * 112, b"inf     ", r"Fp1 has the ranges \(-800.0, inf\)"),
+    "a range beyond all measure": (256 + N * 112, b"1e300   ", r"Fp1 has the ranges \("),
+    "a line break in a name": (256, b"F\np1", None),
     "a month that is not there": (168, b"99.99.99", None),
     "no text": (8, bytes(range(128, 208)), None),
 }
@@ -208,9 +218,12 @@ def test_a_header_of_random_bytes_is_read_or_refused_but_never_anything_else(tmp
     for place in rng.integers(8, 256 * (N + 1), 5):
         broken(path, int(place), bytes([rng.integers(256) if seed % 2 else rng.choice(list(b" 0123456789.-"))]))
     try:
-        assert read_recording(path).values.shape[1] == 20
+        read_recording(path)
     except DataError as error:
-        assert "\n" not in str(error)
+        reason = str(error)
+    else:
+        reason = ""
+    assert reason.isprintable()
 
 
 def test_an_array_is_read_and_nothing_is_ever_unpickled(tmp_path: Path) -> None:
