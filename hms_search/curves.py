@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hms_search.training.results import Epoch
+from hms_search.training.tasks import HMS, Task
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's palette, which colour-blind readers tell apart."""
 
 
-def learning_curve(epochs: Sequence[Epoch], *, title: str) -> bytes:
-    """Return a PNG with one colour per fold: training loss dashed, validation KL solid, over the epochs.
+def learning_curve(epochs: Sequence[Epoch], *, title: str, task: Task = HMS) -> bytes:
+    """Return a PNG with one colour per fold: training loss dashed, the validated value solid, over the epochs.
 
     Values that are not finite leave a gap.
     """
@@ -30,7 +31,7 @@ def learning_curve(epochs: Sequence[Epoch], *, title: str) -> bytes:
                   markerfacecolor="white", alpha=0.8)  # fmt: skip
     axes.set_title(title)
     axes.set_xlabel("epoch")
-    axes.set_ylabel("KL divergence (nats)")
+    axes.set_ylabel(f"{task.measure}{task.unit}" if task is HMS else f"{task.measure}; training: loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")

@@ -40,7 +40,7 @@ def options(
 @app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)],
-    data: Annotated[str | None, typer.Option(help="Folder with train.csv, or 'synthetic'.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder with train.csv (or labels.csv), or 'synthetic'.")] = None,
     trials: Annotated[int | None, typer.Option(help="The study's total, earlier sessions included.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds; stops after the epoch that is running.")] = None,
     settings: Annotated[

@@ -1,7 +1,7 @@
 """``hms-search data``: look at a folder of recordings, prepare it, make a synthetic one, look at one file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -9,18 +9,25 @@ from rich.console import Console
 data_app = typer.Typer(no_args_is_help=True, help="Check, prepare, make up and look at recordings.")
 
 RootArgument = Annotated[Path, typer.Argument(help="The folder that holds train.csv.", show_default=False)]
+CheckedArgument = Annotated[
+    Path, typer.Argument(help="The folder that holds train.csv, or labels.csv.", show_default=False)
+]
 WorkersOption = Annotated[int | None, typer.Option(help="Processes; default: one per core.")]
 
 
 @data_app.command()
-def check(root: RootArgument, workers: WorkersOption = None) -> None:
-    """Check a folder in the Kaggle layout and report everything that is wrong at once."""
+def check(root: CheckedArgument, workers: WorkersOption = None) -> None:
+    """Check a folder, in the Kaggle layout or with labels.csv, and report everything that is wrong at once."""
     from hms_search.cli.data_views import print_findings
     from hms_search.cli.progress import StepProgress
     from hms_search.data.check import check as check_folder
+    from hms_search.data.seizure_types import check_seizure_types, is_seizure_folder
 
     with StepProgress(Console(stderr=True)) as progress:
-        report = check_folder(root, workers=workers, on_progress=lambda step: progress(f"checking {root}", step))
+        if is_seizure_folder(root):
+            report = check_seizure_types(root, on_progress=lambda step: progress(f"checking {root}", step))
+        else:
+            report = check_folder(root, workers=workers, on_progress=lambda step: progress(f"checking {root}", step))
     raise typer.Exit(print_findings(report))
 
 
@@ -54,14 +61,21 @@ def synthetic(
     folder: Annotated[Path, typer.Argument(help="The folder to write; it must be empty or new.", show_default=False)],
     patients: Annotated[int, typer.Option(help="Number of patients.")] = 48,
     seed: Annotated[int, typer.Option(help="The same seed writes the same recordings.")] = 0,
+    task: Annotated[
+        Literal["hms", "seizure_types"], typer.Option(help="seizure_types: files of eight types, with labels.csv.")
+    ] = "hms",
     workers: WorkersOption = None,
 ) -> None:
-    """Write SYNTHETIC intensive-care EEG in the Kaggle layout, for demonstration and tests."""
-    from hms_search.cli.data_views import print_synthetic
+    """Write SYNTHETIC intensive-care EEG in the Kaggle layout, or seizures, for demonstration and tests."""
+    from hms_search.cli.data_views import print_synthetic, print_synthetic_seizures
     from hms_search.cli.progress import StepProgress
     from hms_search.data.progress import Progress
     from hms_search.data.synthetic import write_synthetic
+    from hms_search.data.synthetic.seizure_types import write_synthetic_seizures
 
+    if task == "seizure_types":
+        print_synthetic_seizures(write_synthetic_seizures(folder, n_patients=patients, seed=seed))
+        return
     with StepProgress(Console(stderr=True)) as progress:
         report = write_synthetic(
             folder,

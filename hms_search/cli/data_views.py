@@ -17,6 +17,7 @@ from hms_search.data.hms import ELECTRODES, REGIONS, Kind, kind_of, middle_of, r
 from hms_search.data.prepare import PrepareReport
 from hms_search.data.store import Store
 from hms_search.data.synthetic import SyntheticReport
+from hms_search.data.synthetic.seizure_types import SyntheticSeizures
 from hms_search.document import Document, parse_yaml, read_yaml
 from hms_search.eeg.both_pipeline import BothPipeline, FittedBothPipeline
 from hms_search.eeg.fft_pipeline import FftPipeline, FittedFftPipeline
@@ -64,6 +65,14 @@ def print_synthetic(report: SyntheticReport, folder: Path) -> None:
     """Print what a synthetic data set holds."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{folder}: SYNTHETIC data, {report}", markup=False)
+
+
+def print_synthetic_seizures(report: SyntheticSeizures) -> None:
+    """Print what a synthetic set of seizures holds."""
+    console = Console(highlight=False, soft_wrap=True)
+    state = "written" if report.written else "already there"
+    what = f"{report.files} files of {report.n_patients} patients, seed {report.seed}, {state}"
+    console.print(f"{report.root}: SYNTHETIC seizures, {what}", markup=False)
 
 
 def print_file(file: Path) -> None:

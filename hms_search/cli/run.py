@@ -54,7 +54,7 @@ class StudyView:
     """Shows a running study from its events: a live table on a terminal, one plain line per ended trial elsewhere."""
 
     def __init__(self, config: StudyConfig, console: Console) -> None:
-        self._config, self._console = config, console
+        self._config, self._console, self._task = config, console, config.learned
         self._epochs = config.space.base.training.epochs
         self._steps = len(config.folds.use or range(config.folds.n_folds)) * self._epochs
         self._rows: dict[int, _Row] = {}
@@ -93,14 +93,16 @@ class StudyView:
         row.where = f"fold {fold}/{n_folds} epoch {epoch.epoch + 1}/{epoch.epochs}"
         if not self._console.is_terminal and time.monotonic() - self._last_plain > 10:
             self._last_plain = time.monotonic()
-            self._console.print(f"trial {row.number}: {row.where}, KL {epoch.value:.4f}, {self._eta()}")
+            self._console.print(
+                f"trial {row.number}: {row.where}, {self._task.symbol} {epoch.value:.4f}, {self._eta()}"
+            )
 
     def _finished(self, event: Finished) -> None:
         ended, row = event.ended, self._rows.setdefault(event.ended.number, _Row(event.ended.number, False, 0.0))
         row.outcome, row.reason, row.seconds = ended.outcome, ended.reason, ended.seconds
         row.value = ended.value if ended.value is not None else row.value
         if not self._console.is_terminal:
-            value = f" KL {ended.value:.4f}" if ended.value is not None else ""
+            value = f" {self._task.symbol} {ended.value:.4f}" if ended.value is not None else ""
             reason = f" ({ended.reason})" if ended.reason and ended.outcome != "pruned" else ""
             baseline = " (baseline)" if row.baseline else ""
             line = f"trial {row.number}{baseline}: {ended.outcome}{value}{reason} in {duration(ended.seconds)}"
@@ -116,9 +118,10 @@ class StudyView:
 
     def _table(self) -> Group:
         table = Table(title=f"study {self._config.name}", title_justify="left")
-        for name in ("trial", "", "fold and epoch", f"KL ({self._config.objective} votes)", "time", "outcome"):
+        for name in ("trial", "", "fold and epoch", self._heading(), "time", "outcome"):
             table.add_column(name, justify="right" if name in {"trial", "time"} else "left")
-        best = min((r.value for r in self._rows.values() if r.outcome == "complete" and r.value), default=None)
+        values = [row.value for row in self._rows.values() if row.outcome == "complete" and row.value is not None]
+        best = min(values, key=self._task.as_loss, default=None)
         for row in list(self._rows.values())[-_ROWS:]:
             seconds = row.seconds if row.outcome != "running" else time.monotonic() - row.started
             is_best = row.outcome == "complete" and row.value == best
@@ -130,12 +133,17 @@ class StudyView:
         best_text = f"best {best:.4f}" if best is not None else "no completed trial yet"
         return Group(table, Text(f"{done} of {self._config.trials} trials this session, {best_text}, {self._eta()}"))
 
+    def _heading(self) -> str:
+        task = self._task
+        return f"{task.symbol} ({self._config.objective} votes)" if len(task.strata) > 1 else task.measure
+
     def _eta(self) -> str:
         if not self._epoch_seconds:
             return "ETA unknown yet"
         recent = self._epoch_seconds[-20:]
         done = sum(row.step if row.outcome == "running" else self._steps for row in self._rows.values())
         left = max(0, self._config.trials * self._steps - done) / self._config.workers
+        left *= 2 if self._task.levels else 1  # each trial also runs the folds of the other level
         return f"ETA {duration(left * sum(recent) / len(recent))}"
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from hms_search.cli.progress import duration
 from hms_search.search.report import StudyReport, TrialRow
+from hms_search.search.study import value_name
 
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta"}
 
@@ -28,11 +29,11 @@ def studies_table(reports: Sequence[StudyReport]) -> Table:
         "complete",
         "pruned",
         "failed",
-        "best KL",
-        "baseline KL",
-        "stratum",
+        "best",
+        "baseline",
+        "measure",
     ):
-        table.add_column(name, justify="left" if name in {"study", "stratum"} else "right")
+        table.add_column(name, justify="left" if name in {"study", "measure"} else "right")
     for report in reports:
         counts = report.outcomes
         table.add_row(
@@ -42,7 +43,7 @@ def studies_table(reports: Sequence[StudyReport]) -> Table:
             *(str(counts[key]) for key in ("complete", "pruned", "failed")),
             _value(report.best),
             _value(report.baseline),
-            report.objective,
+            value_name(report.task, report.objective),
         )
     return table
 
@@ -53,7 +54,7 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
     console.print(f"study {report.name}: {counts or 'no trials yet'}")
     console.print(
-        f"value: KL divergence on {report.objective} votes, mean over {report.n_folds} folds; "
+        f"value: {_measured(report)}, mean over {report.n_folds} folds; "
         "interval: 95 % bootstrap over patients of all out-of-fold rows",
         soft_wrap=not console.is_terminal,
     )
@@ -68,31 +69,31 @@ def _print_comparison(report: StudyReport, console: Console) -> None:
     if best is None:
         console.print("no trial has completed: there is no best value", style="yellow")
         return
-    console.print(f"best: trial {best.number} {_score(best)}")
+    console.print(f"best: trial {best.number} {_score(report, best)}", soft_wrap=not console.is_terminal)
     if baseline is None:
         return
-    console.print(f"baseline: trial {baseline.number} {_score(baseline)}")
+    console.print(f"baseline: trial {baseline.number} {_score(report, baseline)}", soft_wrap=not console.is_terminal)
     if best.number == baseline.number:
         console.print("the baseline itself is the best so far")
-    elif best.interval and baseline.interval and best.interval[1] >= baseline.interval[0]:
+    elif best.interval and baseline.interval and _overlap(best.interval, baseline.interval):
         text = "their intervals overlap: the difference may be noise; a paired test over patients would tell"
         console.print(text, soft_wrap=not console.is_terminal)
 
 
 def _trials_table(report: StudyReport, top: int) -> Table:
-    rows = _best_first(report)
+    rows = report.best_first
     shown = rows if top == 0 else rows[:top]
     caption = f"{len(rows) - len(shown)} more; --top 0 shows all" if len(shown) < len(rows) else None
     table = Table(caption=caption, caption_justify="left")
-    for name in ("trial", "KL", "folds", "HIGH", "LOW", "time", "outcome"):
+    beside = {"HIGH": "kl_high", "LOW": "kl_low"} if len(report.task.strata) > 1 else report.both_levels
+    for name in ("trial", report.task.symbol, "folds", *beside, "time", "outcome"):
         table.add_column(name, no_wrap=name not in {"folds", "outcome"})
     for row in shown:
         table.add_row(
             _label(row),
             _value(row),
             " ".join(f"{value:.3f}" for value in row.folds),
-            _metric(row, "kl_high"),
-            _metric(row, "kl_low"),
+            *(_metric(row, name) for name in beside.values()),
             duration(row.seconds) if row.seconds is not None else "",
             outcome_text(row.outcome, row.reason),
         )
@@ -101,7 +102,7 @@ def _trials_table(report: StudyReport, top: int) -> Table:
 
 def _parameters_table(report: StudyReport, columns: int) -> Table:
     """Return the parameters of the best trials side by side, the baseline among them."""
-    rows = [row for row in _best_first(report) if row.value is not None][:columns]
+    rows = [row for row in report.best_first if row.value is not None][:columns]
     if report.baseline is not None and report.baseline not in rows:
         rows = [*rows[: columns - 1], report.baseline]
     table = Table()
@@ -113,17 +114,24 @@ def _parameters_table(report: StudyReport, columns: int) -> Table:
     return table
 
 
-def _best_first(report: StudyReport) -> list[TrialRow]:
-    return sorted(report.rows, key=lambda row: (row.value is None, row.value or 0.0, row.number))
+def _measured(report: StudyReport) -> str:
+    if report.task.levels:
+        return f"{report.task.measure} on folds by {report.level}"
+    return f"{report.task.measure} on {report.objective} votes"
+
+
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _label(row: TrialRow) -> str:
     return f"{row.number}{' base' if row.baseline else ''}"
 
 
-def _score(row: TrialRow) -> str:
+def _score(report: StudyReport, row: TrialRow) -> str:
     interval = f" [{row.interval[0]:.4f}, {row.interval[1]:.4f}]" if row.interval else ""
-    return f"KL {row.value:.4f}{interval}"
+    levels = "".join(f", {heading} {_metric(row, name)}" for heading, name in report.both_levels.items())
+    return f"{report.task.symbol} {row.value:.4f}{interval}{levels}"
 
 
 def _value(row: TrialRow | None) -> str:

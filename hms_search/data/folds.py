@@ -73,6 +73,15 @@ class FileFolds(Component):
 Folds = Annotated[GroupedFolds | RandomFolds | FileFolds, Field(discriminator="name")]
 
 
+Level = Literal["file", "patient"]
+"""What stays on one side of a fold: files, or all that is of a patient."""
+
+
+def level_of(folds: Folds) -> Level:
+    """Return what stays on one side of the folds."""
+    return "patient" if isinstance(folds, GroupedFolds) else "file"
+
+
 def counterpart(folds: Folds) -> Folds:
     """Return as many folds at the other level: of patients where these are of files, and the other way round."""
     other = FileFolds if isinstance(folds, GroupedFolds) else GroupedFolds

@@ -215,4 +215,7 @@ def _blended(
 def _study(request: SystemRequest, member: Member, path: Path) -> StudyConfig:
     own = [f"{dotted}={json.dumps(value)}" for dotted, value in member.settings.items()]
     data = [] if request.data is None else [f"data.root={json.dumps(request.data)}"]
-    return read_study(path.parent / member.study, (*own, *data, *request.settings))
+    study = read_study(path.parent / member.study, (*own, *data, *request.settings))
+    if study.task != "hms":
+        raise ConfigError(f"{path}: members are studies of task hms, found {member.study} of task {study.task}")
+    return study

@@ -70,7 +70,13 @@ class Coordinator:
         self._deadline = time.monotonic() + config.timeout_s if config.timeout_s is not None else None
         self._n_folds = len(config.folds.use or range(config.folds.n_folds))
         self._epochs = config.space.base.training.epochs
-        self._judge = FoldJudge(config.pruner, n_folds=self._n_folds, epochs=self._epochs, study_name=config.name)
+        self._judge = FoldJudge(
+            config.pruner,
+            n_folds=self._n_folds,
+            epochs=self._epochs,
+            study_name=config.name,
+            direction=config.learned.direction,
+        )
         self._alarmed = self._said_stopping = False
 
     def run(self, workers: list[Worker]) -> None:
@@ -147,13 +153,16 @@ class Coordinator:
         elif isinstance(message, EpochEnded):
             verdict = self._verdict(message)
             worker.answer(verdict)
-            self._notify(Judged(message, verdict))
+            if message.judged:
+                self._notify(Judged(message, verdict))
         elif isinstance(message, TrialEnded):
             self._tell(message)
         elif isinstance(message, WorkerDied):
             self._bury(message, "failed", message.reason)
 
     def _verdict(self, message: EpochEnded) -> Verdict:
+        if not message.judged:
+            return "interrupt" if self._stopping() else "continue"
         trial, epoch = self._running[message.number], message.epoch
         trial.report(epoch.value, epoch.step)
         prune = self._judge.epoch_ended(message.number, epoch.step, epoch.value)

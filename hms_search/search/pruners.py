@@ -139,13 +139,24 @@ class FoldJudge:
         Folds a trial runs, and epochs per fold; step ``s`` is epoch ``s % epochs`` of fold ``s // epochs``.
     study_name
         Hyperband draws a trial's bracket from it.
+    direction
+        Which way values are better.
     """
 
-    def __init__(self, pruner: Pruner, *, n_folds: int, epochs: int, study_name: str) -> None:
+    def __init__(
+        self,
+        pruner: Pruner,
+        *,
+        n_folds: int,
+        epochs: int,
+        study_name: str,
+        direction: Literal["minimize", "maximize"] = "minimize",
+    ) -> None:
         self._epochs = epochs
         self._shadows = [
             optuna.create_study(
                 study_name=f"{study_name}/fold{fold}",
+                direction=direction,
                 storage=optuna.storages.InMemoryStorage(),
                 pruner=pruner.build(epochs),
                 sampler=optuna.samplers.RandomSampler(seed=0),

@@ -59,6 +59,11 @@ def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedS
     report = find_report(storage, name)
     study = optuna.load_study(study_name=name, storage=storage)
     config = StudyConfig.model_validate(stored_config(study))
+    if config.task != "hms":
+        raise StudyError(
+            f"study {name!r} is of task {config.task}, whose trials can be looked at (hms-search show, report) but not "
+            "promoted, reproduced or made teachers; give a study of task hms"
+        )
     settled: dict[str, str] = study.user_attrs.get(WEIGHTS_KEY, {})
     trials = study.get_trials(deepcopy=False)
     return RecordedStudy(

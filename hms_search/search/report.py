@@ -9,12 +9,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from hms_search.data.folds import Level
 from hms_search.errors import StudyError
 from hms_search.search.study import CONFIG_KEY
 from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import TASKS, Task
 
 OUTCOME_KEY = "outcome"
-KEPT_METRICS = ("kl_all", "kl_high", "kl_low", "accuracy", "kl_interval_low", "kl_interval_high")
+KEPT_METRICS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.kept))
 """The metrics of all out-of-fold rows that the study itself keeps; the MLflow run has them all."""
 
 
@@ -35,10 +37,11 @@ class TrialRow:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % bootstrap interval over patients of the pooled out-of-fold KL."""
-        if "kl_interval_low" not in self.metrics:
-            return None
-        return self.metrics["kl_interval_low"], self.metrics["kl_interval_high"]
+        """The 95 % bootstrap interval over patients of the objective's metric on all out-of-fold rows."""
+        for low, high in (task.interval for task in TASKS.values()):
+            if low in self.metrics:
+                return self.metrics[low], self.metrics[high]
+        return None
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class StudyReport:
     """A study's trials in the order they were asked, what it optimises and when it began."""
 
     name: str
+    task: Task
     objective: Stratum
+    level: Level
     n_folds: int
     total: int
     rows: tuple[TrialRow, ...]
@@ -59,9 +64,19 @@ class StudyReport:
 
     @property
     def best(self) -> TrialRow | None:
-        """The completed trial with the lowest value."""
-        completed = [row for row in self.rows if row.outcome == "complete" and row.value is not None]
-        return min(completed, key=lambda row: row.value or 0.0, default=None)
+        """The completed trial with the best value."""
+        completed = [row for row in self.best_first if row.outcome == "complete" and row.value is not None]
+        return completed[0] if completed else None
+
+    @property
+    def best_first(self) -> list[TrialRow]:
+        """The trials by value, those without one at the end."""
+        return sorted(self.rows, key=lambda row: (row.value is None, self.task.as_loss(row.value or 0.0), row.number))
+
+    @property
+    def both_levels(self) -> Mapping[str, str]:
+        """The metrics of the value on folds of files and of patients, by a heading, where the task wants both."""
+        return {f"{self.task.symbol} by {level}": name for level, name in self.task.levels.items()}
 
     @property
     def baseline(self) -> TrialRow | None:
@@ -100,7 +115,9 @@ def report_of(study: optuna.Study) -> StudyReport:
     trials = study.get_trials(deepcopy=False)
     return StudyReport(
         name=study.study_name,
+        task=TASKS[config.get("task", "hms")],
         objective=config["objective"],
+        level="patient" if config["folds"]["name"] == "grouped" else "file",
         n_folds=len(config["folds"]["use"] or range(config["folds"]["n_folds"])),
         total=config["trials"],
         rows=tuple(_row(trial) for trial in trials),

@@ -12,6 +12,7 @@ from hms_search.data.baked import bake, baked_part
 from hms_search.data.folds import FoldPlan, plan_folds
 from hms_search.data.prepare import is_fresh, prepare
 from hms_search.data.progress import Progress
+from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.document import dump_yaml
@@ -22,6 +23,7 @@ from hms_search.provenance import code_tags
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice
 from hms_search.search.report import StudyReport, report_of
+from hms_search.search.seizure_data import read_seizures, synthetic_seizures
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import SYNTHETIC, Contract, DataConfig, StudyConfig, contract_of, open_study
 from hms_search.search.workers import WorkerSettings, start_workers
@@ -74,15 +76,37 @@ class Places:
         """Return the folder of a synthetic data set."""
         return self.root / "data" / f"synthetic-{data.synthetic.patients}p-seed{data.synthetic.seed}"
 
+    def synthetic_seizures(self, data: DataConfig) -> Path:
+        """Return the folder of a synthetic set of seizures."""
+        return self.root / "data" / f"synthetic-seizures-{data.synthetic.patients}p-seed{data.synthetic.seed}"
+
     def store(self, root: Path) -> Path:
         """Return the folder of the Store of a data folder."""
         return self.root / "stores" / f"{root.resolve().name}-{fingerprint_of(str(root.resolve()))}"
 
 
 _SHOWN_REJECTIONS = 5
+_USE_GROUPED = "use folds: {name: grouped}"
 
 ReportProgress = Callable[[str, Progress], None]
 """Called with what is being done and how far it is."""
+
+
+def study_samples(
+    config: StudyConfig, places: Places, *, progress: ReportProgress, notify: Callable[[Event], None]
+) -> Store | SeizureTypes:
+    """Return what a study learns from: the samples of its prepared data, or its seizures."""
+    if config.task == "hms":
+        return open_store(
+            config, prepared_data(config.data, places, progress=progress, notify=notify), progress=progress
+        )
+    data = config.data
+    if data.root is None:
+        raise DataError("no data: give the folder with labels.csv as --data ROOT, or try --data synthetic")
+    if data.root != SYNTHETIC:
+        return read_seizures(Path(data.root), progress=progress)
+    root = places.synthetic_seizures(data)
+    return synthetic_seizures(root, n_patients=data.synthetic.patients, seed=data.synthetic.seed, progress=progress)
 
 
 def prepared_data(
@@ -150,8 +174,7 @@ def run_study(
     Raises StudyError where another session is running it or where its space, data or folds have changed.
     """
     with only_session(places.lock(config.name), config.name), ExitStack() as stack:
-        store_path = prepared_data(config.data, places, progress=progress, notify=notify)
-        store = open_store(config, store_path, progress=progress)
+        store = study_samples(config, places, progress=progress, notify=notify)
         plan = plan_folds(config.folds, store)
         contract = contract_of(config, data=store.fingerprint, folds=plan.fingerprint)
         storage = open_storage(places.storage)
@@ -179,7 +202,7 @@ def run_study(
 
 
 def _worker_settings(
-    config: StudyConfig, places: Places, store: Store, plan: FoldPlan, parent_id: str
+    config: StudyConfig, places: Places, store: Store | SeizureTypes, plan: FoldPlan, parent_id: str
 ) -> WorkerSettings:
     return WorkerSettings(
         study=config.name,
@@ -201,19 +224,19 @@ def study_tags(config: StudyConfig, contract: Contract) -> dict[str, str]:
     return {
         "study": config.name,
         "space": config.space.name,
-        "objective": f"kl_{config.objective}",
+        "objective": config.learned.metric.format(stratum=config.objective),
         **{f"{name}_fingerprint": value for name, value in fingerprints.items()},
         **code_tags(),
     }
 
 
-def _remarks(config: StudyConfig, store: Store, plan: FoldPlan) -> Iterator[str]:
+def _remarks(config: StudyConfig, store: Store | SeizureTypes, plan: FoldPlan) -> Iterator[str]:
     if config.data.root == SYNTHETIC:
         yield "the recordings are synthetic: the scores say nothing about real EEG"
     if plan.shared_patients:
         yield (
-            f"{plan.shared_patients} patients are on both sides of a fold (folds: random): "
-            "the scores flatter the model; use folds: {name: grouped}"
+            f"{plan.shared_patients} patients are on both sides of a fold (folds: {config.folds.name}): the scores "
+            f"flatter the model; {'the score by patient stands beside' if config.learned.levels else _USE_GROUPED}"
         )
     for reason, count in store.left_out.items():
         if count:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from hms_search.component import Component, fingerprint_of
 from hms_search.data.folds import Folds, GroupedFolds
+from hms_search.data.labels import TaskName
 from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
@@ -17,7 +18,10 @@ from hms_search.search.baking import check_baked
 from hms_search.search.experimental import knowingly
 from hms_search.search.pruners import Median, Pruner
 from hms_search.search.samplers import Sampler, Tpe
+from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
+from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import TASKS, Task
 
 SYNTHETIC = "synthetic"
 CONTRACT_KEY = "hms_search:contract"
@@ -34,8 +38,9 @@ class SyntheticData(Component):
 class DataConfig(Component):
     """Where the recordings are and which windows of them are samples.
 
-    ``root`` is a folder in the Kaggle layout, or ``synthetic``; ``--data`` on the command line goes before it. With
-    ``baked``, the EEG's representation is computed once and read by all trials (:mod:`hms_search.data.baked`).
+    ``root`` is a folder in the layout of the study's task (Kaggle's, or with ``labels.csv``), or ``synthetic``;
+    ``--data`` on the command line goes before it. With ``baked``, the EEG's representation is computed once and read by
+    all trials (:mod:`hms_search.data.baked`).
     """
 
     root: str | None = None
@@ -56,10 +61,14 @@ class PromotionConfig(Component):
 
 
 class StudyConfig(Component):
-    """A study: a space, the data and folds every trial is judged on, a budget, a sampler and a pruner."""
+    """A study: a task, a space, the data and folds every trial is judged on, a budget, a sampler and a pruner.
+
+    ``objective``, the stratum of votes that a value is of, is ``all`` where the task has no votes.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=120)
     description: str = ""
+    task: TaskName = "hms"
     space: SearchSpace
     data: DataConfig = DataConfig()
     folds: Folds = GroupedFolds(n_folds=2)
@@ -78,6 +87,18 @@ class StudyConfig(Component):
         if self.data.baked:
             check_baked(self.space)
         return self
+
+    @model_validator(mode="after")
+    def _suits_its_task(self) -> Self:
+        found = list(task_faults(self.task, self.space.base, self.folds, self.objective))
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @property
+    def learned(self) -> Task:
+        """What the task means."""
+        return TASKS[self.task]
 
 
 def read_study(path: Path, settings: tuple[str, ...] = ()) -> StudyConfig:
@@ -102,7 +123,7 @@ def study_document(path: Path, settings: tuple[str, ...] = ()) -> Document:
         document = document.mounted("space", read_yaml(file))
     document, own = document.popped("settings")
     if own is not None and not isinstance(own, dict):
-        raise ConfigError(f"{document.place(('settings',))}: settings: expected a mapping of path: value, found {own!r}")
+        raise ConfigError(f"{document.place(('settings',))}: settings: expected a mapping, found {own!r}")
     for dotted, value in (own or {}).items():
         document = document.with_value(dotted, value, place=document.place(("settings", dotted)))
     for setting in settings:
@@ -154,9 +175,9 @@ def open_study(
     """
     names = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
     if config.name not in names:
-        study = optuna.create_study(storage=storage, study_name=config.name, direction="minimize")
+        study = optuna.create_study(storage=storage, study_name=config.name, direction=config.learned.direction)
         with knowingly():
-            study.set_metric_names([f"KL divergence, {config.objective} votes"])
+            study.set_metric_names([value_name(config.learned, config.objective)])
         study.set_user_attr(CONTRACT_KEY, asdict(contract))
         study.set_user_attr(CONFIG_KEY, config.to_dict())
     else:
@@ -165,6 +186,11 @@ def open_study(
     session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
     study.sampler = config.sampler.build(config.space, config.seed, session)
     return study
+
+
+def value_name(task: Task, objective: Stratum) -> str:
+    """Return what a study's value is, in words."""
+    return f"{task.measure}, {objective} votes" if len(task.strata) > 1 else task.measure
 
 
 def stored_config(study: optuna.Study) -> dict[str, Any]:

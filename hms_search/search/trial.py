@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 
 from hms_search.curves import learning_curve
-from hms_search.data.folds import FoldPlan
+from hms_search.data.folds import FoldPlan, Level
 from hms_search.data.oof import oof_bytes, out_of_fold
+from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml
 from hms_search.errors import CheckpointError, DataError, TrainingError, TrialStopped
@@ -18,11 +19,13 @@ from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experi
 from hms_search.models.device import device_of
 from hms_search.tracking import Tracker
 from hms_search.training.results import Epoch
+from hms_search.training.tasks import HMS, TASKS, Task
 
 Verdict = Literal["continue", "prune", "interrupt"]
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
 OOF_FILE = "oof.parquet"
-"""A completed trial's out-of-fold predictions among the files of its run."""
+"""A completed trial's out-of-fold predictions among the files of its run; of seizures, :data:`SEIZURES_FILE`."""
+SEIZURES_FILE = "oof.csv"
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,14 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """One validated epoch; the worker waits for a verdict."""
+    """One validated epoch; the worker waits for a verdict.
+
+    ``judged`` is false on the folds of the other level, on which no trial is pruned.
+    """
 
     number: int
     epoch: Epoch
+    judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,15 +76,22 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What all trials of a worker share."""
+    """What all trials of a worker share; ``other`` are the folds of the other level than ``level``, if they are run."""
 
-    store: Store
+    store: Store | SeizureTypes
     plan: FoldPlan
+    level: Level
+    other: FoldPlan | None
     tracker: Tracker
     parent_id: str
     study: str
     objective: Literal["all", "high", "low"]
     device: str
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return TASKS[self.store.task]
 
 
 def run_trial(
@@ -105,17 +119,18 @@ def run_trial(
 
     def report(epoch: Epoch) -> None:
         epochs.append(epoch)
-        run.log(epoch_metrics(epoch), step=epoch.epoch)
-        verdict = on_epoch(EpochEnded(job.number, epoch))
-        if verdict != "continue":
-            raise TrialStopped("pruned" if verdict == "prune" else "interrupted")
+        run.log(epoch_metrics(epoch, context.task), step=epoch.epoch)
+        _obey(on_epoch(EpochEnded(job.number, epoch)))
 
-    outcome, reason, result = _run(job, context, report)
-    curve = learning_curve(epochs, title=title) if epochs else b""
+    def on_other(epoch: Epoch) -> None:
+        _obey(on_epoch(EpochEnded(job.number, epoch, judged=False)))
+
+    outcome, reason, result = _run(job, context, report, on_other)
+    curve = learning_curve(epochs, title=title, task=context.task) if epochs else b""
     metrics = dict(result.metrics) if result is not None else {}
     files = {"learning_curve.png": curve} if curve else {}
     if result is not None:
-        files[OOF_FILE] = _predictions(job, context, result)
+        files |= _predictions(job, context, result)
     run.finish(outcome, reason=reason, metrics=metrics, files=files)
     return TrialEnded(
         number=job.number,
@@ -137,19 +152,18 @@ def machine(device: str) -> dict[str, str]:
     return {"device": name, "threads": str(torch.get_num_threads())}
 
 
+def _obey(verdict: Verdict) -> None:
+    if verdict != "continue":
+        raise TrialStopped("pruned" if verdict == "prune" else "interrupted")
+
+
 def _run(
-    job: Job, context: TrialContext, report: Callable[[Epoch], None]
+    job: Job, context: TrialContext, report: Callable[[Epoch], None], on_other: Callable[[Epoch], None]
 ) -> tuple[Outcome, str, ExperimentResult | None]:
     try:
-        result = run_experiment(
-            job.config,
-            context.store,
-            context.plan,
-            seed=job.seed,
-            device=context.device,
-            objective=context.objective,
-            on_epoch=report,
-        )
+        result = _experiment(job, context, context.plan, report)
+        if context.other is not None:
+            result = _beside(result, _experiment(job, context, context.other, on_other), context)
     except TrialStopped as stop:
         return (
             ("pruned", "the pruner stopped it", None) if stop.reason == "pruned" else ("interrupted", "stopped", None)
@@ -157,26 +171,45 @@ def _run(
     except (TrainingError, CheckpointError, DataError) as error:
         return "failed", str(error), None
     if not np.isfinite(result.value):
-        return "failed", f"the value is {result.value}, expected a finite KL divergence", None
+        return "failed", f"the value is {result.value}, expected a finite {context.task.measure}", None
     return "complete", "", result
 
 
-def _predictions(job: Job, context: TrialContext, result: ExperimentResult) -> bytes:
-    """Return the out-of-fold predictions as a parquet file, for paired comparisons with other trials."""
-    store, rows = context.store, result.rows
-    return oof_bytes(
-        out_of_fold(
-            f"trial {job.number}",
-            store.samples.iloc[rows],
-            context.plan.assignment[rows],
-            store.targets[rows],
-            result.probabilities,
-        )
+def _experiment(job: Job, context: TrialContext, plan: FoldPlan, on_epoch: Callable[[Epoch], None]) -> ExperimentResult:
+    return run_experiment(
+        job.config,
+        context.store,
+        plan,
+        seed=job.seed,
+        device=context.device,
+        objective=context.objective,
+        on_epoch=on_epoch,
     )
 
 
-def epoch_metrics(epoch: Epoch) -> dict[str, float]:
+def _beside(result: ExperimentResult, other: ExperimentResult, context: TrialContext) -> ExperimentResult:
+    """Return the result with the values on both levels of folds among its metrics."""
+    values = {level: result.value if level == context.level else other.value for level in context.task.levels}
+    named = {name: values[level] for level, name in context.task.levels.items()}
+    return replace(result, metrics={**result.metrics, **named})
+
+
+def _predictions(job: Job, context: TrialContext, result: ExperimentResult) -> dict[str, bytes]:
+    """Return the file of the out-of-fold predictions, for paired comparisons with other trials."""
+    store, rows = context.store, result.rows
+    folds = context.plan.assignment[rows]
+    if isinstance(store, SeizureTypes):
+        return {SEIZURES_FILE: store.predictions(rows, folds, result.probabilities)}
+    samples = store.samples.iloc[rows]
+    return {
+        OOF_FILE: oof_bytes(
+            out_of_fold(f"trial {job.number}", samples, folds, store.targets[rows], result.probabilities)
+        )
+    }
+
+
+def epoch_metrics(epoch: Epoch, task: Task = HMS) -> dict[str, float]:
     """Return an epoch's metrics under a few fixed names with the fold as suffix."""
     values = {"train_loss": epoch.train_loss, "lr": epoch.lr, "seconds": epoch.seconds}
-    values |= {key: epoch.metrics[key] for key in ("kl_all", "kl_high", "kl_low", "accuracy") if key in epoch.metrics}
+    values |= {key: epoch.metrics[key] for key in task.shown if key in epoch.metrics}
     return {f"{name}/fold{epoch.fold}": value for name, value in values.items()}

@@ -13,11 +13,13 @@ from typing import Literal
 
 import torch
 
-from hms_search.data.folds import Folds, plan_folds
+from hms_search.data.folds import Folds, counterpart, level_of, plan_folds
+from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.errors import HmsSearchError, StudyError
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
 from hms_search.tracking import open_tracker
+from hms_search.training.tasks import TASKS
 
 Message = TrialStarted | EpochEnded | TrialEnded
 
@@ -27,7 +29,7 @@ class WorkerSettings:
     """What a worker needs to open the same data, folds and tracking store as its coordinator."""
 
     study: str
-    store: Store
+    store: Store | SeizureTypes
     folds: Folds
     folds_fingerprint: str
     objective: Literal["all", "high", "low"]
@@ -198,9 +200,12 @@ def _open(settings: WorkerSettings) -> TrialContext:
             f"the worker's folds ({plan.fingerprint}) are not the coordinator's ({settings.folds_fingerprint}): "
             "the Store changed underneath; start the study again"
         )
+    levels = TASKS[settings.store.task].levels
     return TrialContext(
         store=settings.store,
         plan=plan,
+        level=level_of(settings.folds),
+        other=plan_folds(counterpart(settings.folds), settings.store) if levels else None,
         tracker=open_tracker(settings.tracking_uri, settings.artifacts, study=settings.study),
         parent_id=settings.parent_id,
         study=settings.study,

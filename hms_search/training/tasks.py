@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from hms_search.data.folds import Level
 from hms_search.data.labels import CLASSES, SEIZURE_TYPES, TaskName
 from hms_search.training.f1 import f1_scores, pooled_f1
 from hms_search.training.metrics import STRATA, Stratum, pooled_scores, scores
@@ -35,6 +36,9 @@ class Task:
         The names of the ends of its interval among the metrics of all out-of-fold rows.
     shown
         The metrics that are logged for every epoch and kept with every trial.
+    levels
+        The names of the value on folds of files and on folds of patients, by level, where both are always found; or
+        none.
     """
 
     name: TaskName
@@ -47,6 +51,12 @@ class Task:
     metric: str
     interval: tuple[str, str]
     shown: tuple[str, ...]
+    levels: Mapping[Level, str]
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The metrics of all out-of-fold rows that a study keeps with a trial."""
+        return (*self.shown, *self.interval, *self.levels.values())
 
     def scores(
         self,
@@ -94,6 +104,7 @@ HMS = Task(
     metric="kl_{stratum}",
     interval=("kl_interval_low", "kl_interval_high"),
     shown=("kl_all", "kl_high", "kl_low", "accuracy"),
+    levels={},
 )
 """Six classes of brain activity from expert votes: the competition's KL divergence."""
 
@@ -108,7 +119,11 @@ SEIZURES = Task(
     metric="weighted_f1",
     interval=("weighted_f1_interval_low", "weighted_f1_interval_high"),
     shown=("weighted_f1", "accuracy", "cross_entropy"),
+    levels={"file": "weighted_f1_by_file", "patient": "weighted_f1_by_patient"},
 )
-"""Eight types of seizures: F1 weighted by the types' files, the mean over folds."""
+"""Eight types of seizures: F1 weighted by the types' files, the mean over folds.
+
+Folds of files, as published, have a patient's files on both sides and flatter: the score on as many folds of patients
+always stands beside."""
 
 TASKS: Mapping[TaskName, Task] = {task.name: task for task in (HMS, SEIZURES)}

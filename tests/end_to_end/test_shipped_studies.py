@@ -8,7 +8,9 @@ from command_line import CommandLine
 from shrunk import shrunk, shrunk_system
 
 from hms_search.data.synthetic import write_synthetic
+from hms_search.data.synthetic.seizure_types import write_synthetic_seizures
 from hms_search.promotion.system import read_system
+from hms_search.search.study import read_study
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -23,14 +25,23 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(root)
 
 
+@pytest.fixture(scope="module")
+def few_seizures(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of synthetic seizures of eight patients."""
+    root = tmp_path_factory.mktemp("few") / "seizures"
+    write_synthetic_seizures(root, n_patients=8, seed=5)
+    return str(root)
+
+
 def options(settings: list[str]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES, ids=lambda file: file.stem)
-def test_a_shipped_study_runs(hms_search: CommandLine, few: str, study: Path) -> None:
-    output = hms_search("run", str(study), "--data", few, "--trials", "1", *options(shrunk(study)))
+def test_a_shipped_study_runs(hms_search: CommandLine, few: str, few_seizures: str, study: Path) -> None:
+    data = few if read_study(study).task == "hms" else few_seizures
+    output = hms_search("run", str(study), "--data", data, "--trials", "1", *options(shrunk(study)))
     assert "failed" not in output
     assert "best" in output
 

@@ -15,6 +15,7 @@ from hms_search.search.report_page.page import Block, Section, Table, Words
 from hms_search.search.trial import OOF_FILE
 from hms_search.tracking import RunReader
 from hms_search.training.metrics import Stratum, in_stratum
+from hms_search.training.tasks import HMS
 
 STRATA: Mapping[Stratum, str] = {
     "all": "all recordings",
@@ -40,6 +41,8 @@ def compare_trials(report: StudyReport, reader: RunReader | None) -> Comparison:
         return Comparison({}, {}, "the baseline has not completed" if best else "no trial has completed")
     if best.number == baseline.number:
         return Comparison({}, {}, "the baseline itself is the best trial")
+    if report.task is not HMS:
+        return Comparison({}, {}, f"paired differences are of {HMS.measure}, not of {report.task.measure}")
     if reader is None:
         return Comparison({}, {}, "the study's MLflow runs, which keep the out-of-fold predictions, cannot be read")
     try:
@@ -65,7 +68,9 @@ def comparison_section(report: StudyReport, comparison: Comparison) -> Section:
         blocks.append(Words(f"No paired comparison: {comparison.missing}."))
     n_completed = report.outcomes["complete"]
     if n_completed > 1 and report.best is not report.baseline:
-        blocks.append(Words(_OPTIMISM.format(n=n_completed, folds=report.n_folds)))
+        too = f"{report.task.symbol} is too {'low' if report.task.direction == 'minimize' else 'high'}"
+        believe = _PROMOTE if report.task is HMS else ""
+        blocks.append(Words(_OPTIMISM.format(n=n_completed, folds=report.n_folds, too=too) + believe))
     return Section("Best against baseline", blocks)
 
 
@@ -74,7 +79,8 @@ def verdict_in_words(report: StudyReport, comparison: Comparison) -> str:
     best, baseline = report.best, report.baseline
     if best is None:
         return "No trial has completed: there is no best trial."
-    found = f"The best trial is {best.number} with a KL divergence of {best.value:.4f} nats"
+    nats = " nats" if report.task is HMS else ""
+    found = f"The best trial is {best.number} with a {report.task.measure} of {best.value:.4f}{nats}"
     if best is baseline:
         return f"{found}: it is the baseline itself, the search found nothing better."
     if baseline is None:
@@ -92,6 +98,27 @@ def verdict_in_words(report: StudyReport, comparison: Comparison) -> str:
     measured = f"{_signed(difference.mean)} nats, 95 % interval {ends}"
     choice = f"that it is the best of {report.outcomes['complete']} is not allowed for"
     return f"{found}. On the same recordings it is {says}: {measured}; {choice}."
+
+
+def levels_table(report: StudyReport) -> Table:
+    """Return the values of best and baseline on folds of files and on folds of patients, side by side."""
+    rows = []
+    for title, row in (("best", report.best), ("baseline", report.baseline)):
+        found = row.metrics if row is not None else {}
+        values = [f"{found[name]:.4f}" if name in found else NONE for name in report.both_levels.values()]
+        rows.append([f"{title}{'' if row is None else f' (trial {row.number})'}", *values])
+    caption = (
+        f"The same configurations on {report.n_folds} folds of files and on as many of patients, mean over folds. "
+        f"Trials are chosen by {report.level}. Files of a patient on both sides flatter: what new patients may expect "
+        "is the score by patient."
+    )
+    return Table(caption, ["", *report.both_levels], rows)
+
+
+def measured(report: StudyReport) -> str:
+    """Return what a study's value is, with its unit and the rows or folds it is of."""
+    where = f"folds by {report.level}" if report.task.levels else STRATA[report.objective]
+    return f"{report.task.measure}{report.task.unit} on {where}"
 
 
 def parameter(value: object) -> str:
@@ -112,15 +139,17 @@ _HOW_TO_READ = (
 )
 _OPTIMISM = (
     "The best of {n} completed trials looks better than it is: it was chosen on the {folds} folds that it is scored "
-    "on, so its KL is too low by an amount that grows with the number of trials, and the interval does not know of "
-    "that choice. Train it again on more folds (hms-search promote) before you believe it."
+    "on, so its {too} by an amount that grows with the number of trials, and the interval does not know of "
+    "that choice."
 )
+_PROMOTE = " Train it again on more folds (hms-search promote) before you believe it."
 
 
 def _parameters_table(report: StudyReport, comparison: Comparison) -> Table:
     best, baseline = report.best, report.baseline
     paths = list(dict.fromkeys(path for row in (baseline, best) if row is not None for path in row.params))
     difference = comparison.differences.get(report.objective)
+    unit = report.task.unit
     compared = [NONE, NONE] if difference is None else [_signed(difference.mean), difference.verdict]
     rows = []
     for title, row, cells in (("Optimised", best, compared), ("Original", baseline, [NONE] * 2)):
@@ -131,9 +160,9 @@ def _parameters_table(report: StudyReport, comparison: Comparison) -> Table:
         values = [parameter(row.params.get(path)) for path in paths]
         rows.append([f"{title} (trial {row.number})", *values, *score, *cells])
     return Table(
-        f"Table 1: Hyperparameter values and KL divergence (nats) on {STRATA[report.objective]}, mean over "
+        f"Table 1: Hyperparameter values and {measured(report)}, mean over "
         f"{report.n_folds} folds. The top row shows the best values that were found, the bottom row the original ones.",
-        ["", *paths, "KL (nats)", "95 % interval", "difference (nats)", "verdict"],
+        ["", *paths, f"{report.task.symbol}{unit}", "95 % interval", f"difference{unit}", "verdict"],
         rows,
     )
 

@@ -11,13 +11,14 @@ from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvalu
 from optuna.trial import FrozenTrial, TrialState
 from plotly.colors import sample_colorscale
 
+from hms_search.training.tasks import Task
+
 BEST, BASELINE, OTHERS = "#0072b2", "#d55e00", "#9a9a9a"
 """Colours of Okabe and Ito's palette, which colour-blind readers tell apart."""
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-_VALUE = "KL (nats)"
 _SHADES = ["#08306b", "#4f8fc4", "#bcd3e8"]
-"""From the lowest KL to the highest; none so light that a line is lost on the page."""
+"""From the best value to the worst; none so light that a line is lost on the page."""
 _STATES = {"COMPLETE": BEST, "PRUNED": "#e69f00", "FAIL": BASELINE}
 _FEW = 4
 
@@ -33,7 +34,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Curve:
-    """The validation KL of one trial in one fold, by epoch from 1.
+    """What was validated of one trial in one fold, by epoch from 1.
 
     ``stopped`` says that the trial ended with the curve's last epoch, before its last fold and epoch; ``training`` is
     the training loss where it is known.
@@ -53,9 +54,9 @@ def short_names(parameters: Sequence[str]) -> dict[str, str]:
     return {path: name if shown.count(name) == 1 else path for path, name in short.items()}
 
 
-def history_plot(study: optuna.Study, *, baseline: float | None) -> Plot:
+def history_plot(study: optuna.Study, task: Task, *, baseline: float | None) -> Plot:
     """Return the value of each completed trial in the order they were asked, and the best so far."""
-    figure = optuna.visualization.plot_optimization_history(study, target_name=_VALUE)
+    figure = optuna.visualization.plot_optimization_history(study, target_name=_value(task))
     figure.update_traces(name="one trial", marker={"color": BEST, "size": 8}, selector={"mode": "markers"})
     figure.update_traces(name="best so far", line={"color": "#1b1b1b", "shape": "hv"}, selector={"mode": "lines"})
     if baseline is not None:
@@ -64,36 +65,40 @@ def history_plot(study: optuna.Study, *, baseline: float | None) -> Plot:
     return Plot(_plain(figure, height=380), "Value of each completed trial, and the best value so far.")
 
 
-def parallel_plot(study: optuna.Study, *, baseline: int | None) -> Plot:
+def parallel_plot(study: optuna.Study, task: Task, *, baseline: int | None) -> Plot:
     """Return the completed trials as lines through their parameters."""
-    figure = optuna.visualization.plot_parallel_coordinate(study, target_name=_VALUE)
+    figure = optuna.visualization.plot_parallel_coordinate(study, target_name=_value(task))
     trials = _completed(study)
     labels = [name.replace(".", ".<br>") for name in short_names(_searched(trials, ordered=True)).values()]
-    figure.update_xaxes(ticktext=["KL", *labels])  # Optuna cuts them after 20 letters
-    values = [trial.values[0] for trial in trials]
-    span = (max(values) - min(values)) or 1.0
-    for trial, line, value in zip(trials, figure.data, values, strict=False):  # the last of the data is the colour bar
-        shade = sample_colorscale(_SHADES, (value - min(values)) / span)[0]
+    figure.update_xaxes(ticktext=[task.symbol, *labels])  # Optuna cuts them after 20 letters
+    losses = [task.as_loss(trial.values[0]) for trial in trials]
+    span = (max(losses) - min(losses)) or 1.0
+    for trial, line, loss in zip(trials, figure.data, losses, strict=False):  # the last of the data is the colour bar
+        shade = sample_colorscale(_SHADES, (loss - min(losses)) / span)[0]
         line.update(opacity=0.9, line={"color": BASELINE if trial.number == baseline else shade, "width": 1.5})
     figure.update_traces(
-        marker={"colorscale": _SHADES, "reversescale": False, "colorbar": {"title": "KL"}}, selector={"mode": "markers"}
+        marker={
+            "colorscale": _SHADES,
+            "reversescale": task.direction == "maximize",
+            "colorbar": {"title": task.symbol},
+        },
+        selector={"mode": "markers"},
     )
-    caption = (
-        "One line per completed trial, dark where its KL is low, the baseline orange; axes run from least to most."
-    )
+    dark = f"{task.symbol} is {'low' if task.direction == 'minimize' else 'high'}"
+    caption = f"One line per completed trial, dark where its {dark}, the baseline orange; axes run from least to most."
     return Plot(_plain(figure, height=380, top=24), caption, least_width=110 * (len(labels) + 1))
 
 
-def slice_plots(study: optuna.Study) -> tuple[Plot, ...]:
+def slice_plots(study: optuna.Study, task: Task) -> tuple[Plot, ...]:
     """Return a plot per parameter: the value of each completed trial over what the parameter was."""
     plots = []
     for path in _searched(_completed(study)):
-        figure = optuna.visualization.plot_slice(study, params=[path], target_name=_VALUE)
+        figure = optuna.visualization.plot_slice(study, params=[path], target_name=_value(task))
         figure.update_traces(marker_showscale=False, marker_line_color="#555555")
         if isinstance(figure.data[0].x[0], str):  # Optuna shows the names of choices in quotation marks
             figure.update_traces(x=[name.strip("'") for name in figure.data[0].x])
         figure.update_xaxes(title=path, title_font_size=13, nticks=6, tickangle=0)
-        plots.append(Plot(_plain(figure, height=260, top=12), f"KL over {path}; later trials are darker."))
+        plots.append(Plot(_plain(figure, height=260, top=12), f"{task.symbol} over {path}; later trials are darker."))
     return tuple(plots)
 
 
@@ -152,8 +157,8 @@ def importance_plot(by_method: Mapping[str, Mapping[str, float]]) -> Plot:
     return Plot(_plain(figure, height=120 + 46 * len(paths)), "Importance of each parameter for the value.")
 
 
-def curve_plots(curves: Sequence[Curve], *, best: int | None, baseline: int | None) -> tuple[Plot, ...]:
-    """Return a plot per fold of the validation KL over the epochs: best and baseline, the other trials faintly."""
+def curve_plots(curves: Sequence[Curve], task: Task, *, best: int | None, baseline: int | None) -> tuple[Plot, ...]:
+    """Return a plot per fold of the validated value over the epochs: best and baseline, the other trials faintly."""
     if not curves:
         return ()
     span = _span([value for curve in curves for value in (*curve.values.values(), *curve.training.values())])
@@ -169,10 +174,14 @@ def curve_plots(curves: Sequence[Curve], *, best: int | None, baseline: int | No
                 figure.add_traces(_bold(curve, f"{title} (trial {curve.trial})", BEST))
         longest = max(epoch for curve in own for epoch in curve.values)
         figure.update_xaxes(title="epoch", tickformat="d", dtick=_unit_ticks(longest))
-        figure.update_yaxes(title=_VALUE, range=span)
+        figure.update_yaxes(title=_value(task), range=span)
         caption = f"Fold {fold}: validation solid, training dotted; a cross where a trial was stopped."
         plots.append(Plot(_plain(figure, height=360), caption))
     return tuple(plots)
+
+
+def _value(task: Task) -> str:
+    return f"{task.symbol}{task.unit}"
 
 
 def _unit_ticks(count: int) -> int | None:

@@ -7,10 +7,11 @@ import optuna
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.report_page.comparison import (
     NONE,
-    STRATA,
     Comparison,
     compare_trials,
     comparison_section,
+    levels_table,
+    measured,
     verdict_in_words,
 )
 from hms_search.search.report_page.facts import ENDED, StudyFacts
@@ -27,6 +28,7 @@ from hms_search.search.report_page.plots import (
 from hms_search.search.report_page.trials import all_trials_section, cost_section, failed_section, pruned_section
 from hms_search.search.study import CONFIG_KEY, CONTRACT_KEY, SYNTHETIC
 from hms_search.tracking import RunReader
+from hms_search.training.tasks import HMS
 
 _FEW_TRIALS = 20
 
@@ -59,10 +61,13 @@ def _summary(study: StudyFacts, comparison: Comparison) -> Section:
     blocks: list[Block] = []
     if study.config["data"]["root"] == SYNTHETIC:
         blocks.append(Words("The recordings are SYNTHETIC: the scores say nothing about real EEG.", warning=True))
-    if study.config["folds"]["name"] == "random":
-        text = "The folds are random slices: patients may be on both sides, and the scores flatter the models."
+    leaking = {"random": "random slices", "files": "of files"}.get(study.config["folds"]["name"])
+    if leaking:
+        text = f"The folds are {leaking}: patients may be on both sides, and the scores flatter the models."
         blocks.append(Words(text, warning=True))
     blocks.append(Words(verdict_in_words(study.report, comparison)))
+    if study.report.both_levels:
+        blocks.append(levels_table(study.report))
     counts = study.report.outcomes
     ended = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ENDED)
     done = sum(counts[outcome] for outcome in ENDED)
@@ -98,10 +103,10 @@ def _about(study: StudyFacts) -> Section:
         "study": study.report.name,
         "description": config["description"],
         "search space": f"{config['space']['name']}, {len(config['space']['parameters'])} parameters",
-        "objective": f"mean over folds of the KL divergence (nats) on {STRATA[config['objective']]}",
+        "objective": f"mean over folds of the {measured(study.report)}",
         "folds": f"{folds['name']}, seed {folds['seed']}; {used}; {study.epochs} epochs each",
         "recordings": synthetic if data["root"] == SYNTHETIC else str(data["root"]),
-        "sampling": data["sampling"]["name"],
+        "sampling": data["sampling"]["name"] if study.report.task is HMS else "",
         "sampler and pruner": f"{config['sampler']['name']}, {config['pruner']['name']}",
         "seed": str(config["seed"]),
         **{f"fingerprint of the {part}": contract.get(part, NONE) for part in ("space", "data", "folds")},
@@ -122,7 +127,7 @@ def _history(study: StudyFacts) -> Section:
     if study.report.best is None:
         return Section("Optimisation history", [Words("No trial has completed.")])
     baseline = study.report.baseline
-    plot = history_plot(study.optuna, baseline=baseline.value if baseline else None)
+    plot = history_plot(study.optuna, study.report.task, baseline=baseline.value if baseline else None)
     return Section("Optimisation history", [Plots([plot], wide=True)])
 
 
@@ -141,15 +146,15 @@ def _parameters(study: StudyFacts) -> Section:
         blocks.append(Words("fANOVA asks what explains the value over the whole space, PED-ANOVA what sets the best "
                             "tenth of the trials apart; where they disagree, trust neither."))  # fmt: skip
     blocks += [Words(remark) for remark in remarks]
-    blocks.append(Plots([parallel_plot(study.optuna, baseline=baseline)], wide=True))
-    blocks.append(Plots(slice_plots(study.optuna)))
+    blocks.append(Plots([parallel_plot(study.optuna, study.report.task, baseline=baseline)], wide=True))
+    blocks.append(Plots(slice_plots(study.optuna, study.report.task)))
     return Section("Parameters", blocks)
 
 
 def _curves(study: StudyFacts) -> Section:
     best, baseline = (row.number if row else None for row in (study.report.best, study.report.baseline))
     curves = [curve for row in study.report.rows for curve in _curves_of(study, row, row.number in (best, baseline))]
-    plots = curve_plots(curves, best=best, baseline=baseline)
+    plots = curve_plots(curves, study.report.task, best=best, baseline=baseline)
     return Section("Learning curves", [Plots(plots)] if plots else [Words("No epoch has been validated.")])
 
 

@@ -31,7 +31,8 @@ def pruned_section(study: StudyFacts) -> Section:
             where = [str(study.folds[step // study.epochs]), str(step % study.epochs + 1)]
             share = len(values) / study.steps
             rows.append([str(row.number), *where, f"{values[step]:.4f}", str(len(values)), f"{share:.0%}"])
-    columns = ["trial", "stopped in fold", "after epoch", "KL there (nats)", "epochs run", "share of a whole trial"]
+    there = f"{study.report.task.symbol} there{study.report.task.unit}"
+    columns = ["trial", "stopped in fold", "after epoch", there, "epochs run", "share of a whole trial"]
     return Section("Pruned trials", [*blocks, Table("Where each pruned trial was stopped.", columns, rows)])
 
 
@@ -75,8 +76,11 @@ def all_trials_section(study: StudyFacts) -> Section:
         return Section("All trials", [Words("No trial has been started.")])
     paths = list(dict.fromkeys(path for row in study.report.rows for path in row.params))
     rows = []
-    for row in sorted(study.report.rows, key=lambda row: (row.value is None, row.value or 0.0, row.number)):
-        metrics = [f"{row.metrics[name]:.4f}" if name in row.metrics else NONE for name in ("kl_high", "kl_low")]
+    task = study.report.task
+    strata = {"KL on HIGH": "kl_high", "KL on LOW": "kl_low"}
+    beside = strata if len(task.strata) > 1 else study.report.both_levels
+    for row in study.report.best_first:
+        metrics = [f"{row.metrics[name]:.4f}" if name in row.metrics else NONE for name in beside.values()]
         rows.append(
             [
                 f"{row.number}{' (baseline)' if row.baseline else ''}",
@@ -89,5 +93,6 @@ def all_trials_section(study: StudyFacts) -> Section:
                 *(parameter(row.params.get(path)) for path in paths),
             ]
         )
-    columns = ["trial", "outcome", "KL (nats)", "95 % interval", "KL on HIGH", "KL on LOW", "KL by fold", "time (s)"]
+    value = f"{task.symbol}{task.unit}"
+    columns = ["trial", "outcome", value, "95 % interval", *beside, f"{task.symbol} by fold", "time (s)"]
     return Section("All trials", [Table("All trials, best first.", [*columns, *paths], rows)])
