@@ -85,7 +85,7 @@ def read_recording(path: Path) -> LoadedRecording:
     raise DataError(f"{path.name}: expected EDF, BDF, parquet or a NumPy array (.npy), found none of these")
 
 
-def read_edf(path: Path, *, sfreq: float = SFREQ) -> Float32[np.ndarray, "n_times 20"]:
+def read_edf(path: Path, *, sfreq: float = float(SFREQ)) -> Float32[np.ndarray, "n_times 20"]:
     """Return the microvolts of an EDF or BDF file at a sampling rate; raises as :func:`read_recording`."""
     header = read_edf_header(path)
     return _microvolts(path, header, _matched(path, header), sfreq)[0]
@@ -140,7 +140,7 @@ def _rounded(eeg: Float[np.ndarray, "n_times 20"], path: Path) -> Float16[np.nda
 def _edf(path: Path) -> LoadedRecording:
     header = read_edf_header(path)
     matched = _matched(path, header)
-    eeg, start = _microvolts(path, header, matched, SFREQ)
+    eeg, start = _microvolts(path, header, matched, float(SFREQ))
     names = tuple(header.signals[matched[e]].name if e in matched else "" for e in ELECTRODES)
     return LoadedRecording("eeg", to_microvolts(eeg), names, start)
 

@@ -125,7 +125,7 @@ def _spectrogram(pipeline: SpectrogramPipeline, length: int) -> _Image:
     missing = width - length
     before = missing // 2 if missing > 0 else -(-missing // 2)
     minutes = (np.arange(width) - before + 0.5) * SPECTROGRAM_STEP_S / 60
-    columns = round_ticks(minutes, "min", least=0, most=length * SPECTROGRAM_STEP_S / 60)
+    columns = round_ticks(minutes, "min", least=0.0, most=length * SPECTROGRAM_STEP_S / 60)
     hz = round_ticks(np.array(FREQUENCIES_HZ), "Hz")
     if isinstance(pipeline.planes, WholeFile):
         ticks = _below(REGIONS, hz, len(FREQUENCIES_HZ))

@@ -19,7 +19,7 @@ from hms_search.eeg.zoom import Zoom
 Ticks = tuple[tuple[float, str], ...]
 """Places in pixels, the first pixel reaching from 0 to 1, and what is written there."""
 
-_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+_STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _MOST_TICKS = 6
 _STATISTICS = ("mean", "25th percentile", "75th percentile")
 

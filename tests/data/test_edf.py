@@ -82,7 +82,7 @@ def test_other_sampling_rates_become_200_hz_without_a_shift(tmp_path: Path, sfre
     assert found.shape == (4000, 20)
     within = slice(200, -200)  # at the ends a filter has nothing to look at
     np.testing.assert_allclose(found[within], waves(20)[within], rtol=0, atol=0.5)
-    assert read_edf(path, sfreq=250).shape == (5000, 20)
+    assert read_edf(path, sfreq=250.0).shape == (5000, 20)
 
 
 def test_what_lies_above_the_new_rate_is_filtered_and_not_folded_down(tmp_path: Path) -> None:
