@@ -8,7 +8,6 @@ from rich.text import Text
 
 from hms_search.cli.progress import duration
 from hms_search.search.report import StudyReport, TrialRow
-from hms_search.search.study import value_name
 
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta"}
 
@@ -43,7 +42,7 @@ def studies_table(reports: Sequence[StudyReport]) -> Table:
             *(str(counts[key]) for key in ("complete", "pruned", "failed")),
             _value(report.best),
             _value(report.baseline),
-            value_name(report.task, report.objective),
+            _short_measure(report),
         )
     return table
 
@@ -112,6 +111,10 @@ def _parameters_table(report: StudyReport, columns: int) -> Table:
     for path in dict.fromkeys(path for row in rows for path in row.params):
         table.add_row(path, *(_parameter(row.params.get(path)) for row in rows))
     return table
+
+
+def _short_measure(report: StudyReport) -> str:
+    return f"{report.task.symbol}, {report.objective} votes" if len(report.task.strata) > 1 else report.task.symbol
 
 
 def _measured(report: StudyReport) -> str:

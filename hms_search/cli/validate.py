@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from hms_search.component import Component
 from hms_search.document import read_yaml
 from hms_search.errors import ConfigError
 from hms_search.promotion.system import System, checked_system
@@ -29,7 +30,7 @@ def schema_of(kind: Literal["study", "space", "system"]) -> dict[str, Any]:
 
     In a study's file ``space`` may also be the path of a space's file, which ``settings`` change.
     """
-    models = {"study": StudyConfig, "space": SearchSpace, "system": System}
+    models: dict[str, type[Component]] = {"study": StudyConfig, "space": SearchSpace, "system": System}
     schema = models[kind].model_json_schema()
     if kind == "study":
         properties = schema["properties"]

@@ -52,7 +52,10 @@ class Samples(Protocol):
         """Patient of each sample."""
 
     def recording(self, row: int) -> dict[Kind, np.ndarray]:
-        """Return a sample by kind: ``spectrogram``, log power ``[time, 400]``; ``eeg``, microvolts ``[10000, 20]``."""
+        """Return a sample by kind.
+
+        ``spectrogram``: log power ``[time, 400]``. ``eeg``: microvolts ``[10000, 20]``. ``fft``: ``[samples, 20, 24]``.
+        """
 
     def histograms(self) -> Integer[np.ndarray, "samples counts"]:
         """Histogram of each sample's log power."""

@@ -128,3 +128,13 @@ def test_curves_of_failed_trials_are_no_evidence() -> None:
     judge.epoch_ended(0, 0, 0.1)
     judge.trial_ended(0, failed=True)
     assert not judge.epoch_ended(1, 0, 9.0)
+
+
+@pytest.mark.parametrize("pruner", [Median(), Percentile(percentile=50), SuccessiveHalving(reduction_factor=2)])
+def test_where_more_is_better_the_low_curve_is_pruned_and_the_high_one_is_not(pruner: Pruner) -> None:
+    judge = FoldJudge(pruner, n_folds=1, epochs=EPOCHS, study_name="s", direction="maximize")
+    for number in range(8):
+        for step in range(EPOCHS):
+            judge.epoch_ended(number, step, 0.7 + 0.01 * step)
+    assert not any(judge.epoch_ended(8, step, 0.9) for step in range(EPOCHS))
+    assert any(judge.epoch_ended(9, step, 0.1) for step in range(EPOCHS))
