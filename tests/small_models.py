@@ -7,6 +7,7 @@ from types import MappingProxyType
 import torch
 
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
+from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.ensemble.blends import FittedBlend
 from hms_search.inference.model_folder import ModelCard, NetworkFile, save_blend, write_card
 from hms_search.models import TimmImage, save_weights
@@ -28,16 +29,17 @@ def write_model(
     networks: int = 2,
     seed: int = 0,
     backbone: str = "test_resnet",
+    pipeline: FittedPipeline | None = None,
     **changes: object,
 ) -> Path:
-    """Write a model folder of random networks; ``changes`` are fields of the pipeline."""
+    """Write a model folder of random networks; ``changes`` are fields of the spectrogram pipeline, unless given one."""
     (folder / "networks").mkdir(parents=True)
     model, files = TimmImage(backbone=backbone), []
     for fold in range(networks):
         file = NetworkFile(
             file=f"networks/seed0-fold{fold}.safetensors",
             model=model,
-            pipeline=fitted(fold, **changes),
+            pipeline=pipeline or fitted(fold, **changes),
             fold=fold,
             seed=0,
         )

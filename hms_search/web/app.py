@@ -20,7 +20,7 @@ from hms_search.web.answers import Respondent
 from hms_search.web.card import INTENDED_USE, card_html
 from hms_search.web.endpoint import predict_router
 from hms_search.web.guards import BasicAuth, LargestRequest, credentials_of
-from hms_search.web.limits import MIB, Limits
+from hms_search.web.limits import MIB
 from hms_search.web.page import THEME, build_page
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -31,23 +31,10 @@ _PATIENCE_S = 2
 """How long an ended app waits for its answers: a page that is open somewhere keeps its connection for ever."""
 
 
-def build_app(
-    model: ModelFolder,
-    *,
-    device: str = "auto",
-    auth: str | None = None,
-    local: bool = True,
-    limits: Limits | None = None,
-) -> FastAPI:
-    """Return the app of a model: the page at ``/``, ``POST /api/predict`` and ``/openapi.json``.
-
-    ``auth``, ``user:password``, stands before all of them. ``local`` lets only requests to this machine's own names
-    through: else a page from elsewhere could reach the app by a name that it points here. FastAPI's own pages of
-    documentation are left out, they load scripts from a CDN.
-    """
-    respondent = Respondent(Predictor(model, device_of(device)), limits)
-    app = FastAPI(title="hms-search", description=INTENDED_USE, docs_url=None, redoc_url=None)
-    app.include_router(predict_router(respondent, INTENDED_USE))
+def build_app(model: ModelFolder, *, device: str = "auto", auth: str | None = None, local: bool = True) -> FastAPI:
+    """Return the app of a model: the page at ``/`` and all of :func:`build_endpoint`."""
+    respondent = Respondent(Predictor(model, device_of(device)))
+    app = build_endpoint(respondent, auth=auth, local=local)
     gr.mount_gradio_app(
         app,
         build_page(respondent, card_html(model)),
@@ -60,6 +47,18 @@ def build_app(
         mcp_server=False,
         max_file_size=respondent.limits.file_bytes,
     )
+    return app
+
+
+def build_endpoint(respondent: Respondent, *, auth: str | None = None, local: bool = True) -> FastAPI:
+    """Return the app without the page: ``POST /api/predict`` and ``/openapi.json``, behind the guards of both.
+
+    ``auth``, ``user:password``, is asked for everything. ``local`` lets only requests to this machine's own names
+    through: else a page from elsewhere could reach the app by a name that it points here. FastAPI's own pages of
+    documentation are left out, they load scripts from a CDN.
+    """
+    app = FastAPI(title="hms-search", description=INTENDED_USE, docs_url=None, redoc_url=None)
+    app.include_router(predict_router(respondent, INTENDED_USE))
     app.add_middleware(LargestRequest, n_bytes=respondent.limits.total_bytes + _OVERHEAD)
     if auth is not None:
         user, password = credentials_of(auth)

@@ -93,6 +93,8 @@ def _chosen(outcomes: Outcomes, number: int) -> Answer:
 
 def _positions(answer: Answer) -> gr.Slider:
     """Return the beginnings of the pages; the first one shown is the middle, where the competition's labels are."""
-    last_s = max(answer.recorded.duration_s - PAGE_S, 0.0)
+    recorded = answer.recorded
+    last_s = max(recorded.duration_s - PAGE_S, 0.0)
     middle_s = last_s / 2 // PAGE_S * PAGE_S
-    return gr.Slider(maximum=max(last_s, PAGE_S), value=middle_s, step=PAGE_S, interactive=last_s > 0)
+    several = last_s > 0 and (recorded.eeg is not None or len(recorded.starts_s) > 1)
+    return gr.Slider(maximum=max(last_s, PAGE_S), value=middle_s, interactive=several)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hms_search.data.claimed import claimed
 from hms_search.data.hms import Kind
 from hms_search.errors import DataError
 
@@ -49,15 +50,20 @@ class Limits:
             )
 
     def check_file(self, path: Path) -> None:
-        """Raise DataError where a file is larger than :attr:`file_bytes`."""
-        size = path.stat().st_size
-        if size > self.file_bytes:
-            raise DataError(
-                f"expected at most {self.file_bytes // MIB} MiB, found {size // MIB} MiB; cut the recording"
-            )
+        """Raise DataError where a file is, or says that it unpacks to, more than :attr:`file_bytes`, or is too long."""
+        self._check_bytes(path.stat().st_size)
+        claim = claimed(path)
+        if claim is not None:
+            self._check_bytes(claim.n_bytes)
+            self.check_duration(claim.kind, claim.duration_s)
 
     def check_duration(self, kind: Kind, seconds: float) -> None:
         """Raise DataError where a recording is longer than its kind may be."""
         longest = self.duration_s if kind == "eeg" else self.spectrogram_s
         if seconds > longest:
             raise DataError(f"expected at most {longest:g} s of {kind}, found {seconds:g} s; cut the recording")
+
+    def _check_bytes(self, size: int) -> None:
+        if size > self.file_bytes:
+            most = self.file_bytes // MIB
+            raise DataError(f"expected at most {most} MiB, found {size // MIB} MiB; cut the recording")

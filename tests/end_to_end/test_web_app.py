@@ -1,5 +1,6 @@
 """A model's web app as a person uses it, in a headless Chromium; the pictures are kept in ``test-artifacts``."""
 
+import base64
 import csv
 import json
 import os
@@ -10,7 +11,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -20,9 +23,12 @@ from small_models import write_model
 
 from hms_search.data.hms import read_log_power
 from hms_search.data.labels import CLASSES
-from hms_search.inference.predictor import Predictor
+from hms_search.explain import grad_cam
+from hms_search.inference.predictor import Prediction, Predictor
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PASSWORD = "ada:lovelace"
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Iterat
     folder = tmp_path_factory.mktemp("served")
     model = write_model(folder / "model")
     process = subprocess.Popen(
-        [sys.executable, "-m", "hms_search", "serve", str(model), "--port", "0"],
+        [sys.executable, "-m", "hms_search", "serve", str(model), "--port", "0", "--auth", PASSWORD],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
@@ -88,6 +94,25 @@ def asked_for(browser: Browser) -> set[str]:
     return {str(address.hostname) for address in addresses if address.scheme not in ("data", "blob", "about")}
 
 
+def open_page(browser: Browser, address: str) -> None:
+    """Open the page with its password."""
+    headers = {"Authorization": "Basic " + base64.b64encode(PASSWORD.encode()).decode()}
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": headers})
+    browser.open(address)
+
+
+def check_csv(rows: list[dict[str, str]], names: list[str], prediction: Prediction) -> None:
+    """Check a saved table against what the Predictor says of its first two recordings."""
+    assert [row["recording"] for row in rows] == names
+    numbers = [[float(row[f"p_{name}"]) for name in CLASSES] for row in rows[:2]]
+    np.testing.assert_allclose(numbers, prediction.probabilities, atol=1e-6)
+    spreads = [[float(row[f"spread_{name}"]) for name in CLASSES] for row in rows[:2]]
+    np.testing.assert_allclose(spreads, prediction.members.std(axis=0), atol=1e-6)
+    assert "not a readable" in rows[2]["error"]
+    assert rows[2]["p_lpd"] == ""
+
+
 def test_a_person_uploads_recordings_and_sees_what_the_model_says_and_looked_at(
     browser: Browser, served: Served, tmp_path: Path
 ) -> None:
@@ -96,7 +121,7 @@ def test_a_person_uploads_recordings_and_sees_what_the_model_says_and_looked_at(
     bad.write_bytes(b"PAR1 and nothing else")
     saved = tmp_path / "downloads"
     browser.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(saved)})
-    browser.open(served.address)
+    open_page(browser, served.address)
     browser.sees("Predict", "not for diagnosis", picture="web-empty")
     upload = browser.driver.find_element(By.CSS_SELECTOR, "#files input[type=file]")
     upload.send_keys("\n".join(str(path) for path in (*served.recordings, bad)))
@@ -106,29 +131,27 @@ def test_a_person_uploads_recordings_and_sees_what_the_model_says_and_looked_at(
     first, second = served.recordings
     text = browser.sees(first.name, second.name, "bad.parquet", "Class to explain", picture="web-answers")
     assert "not a readable parquet file" in text
-    prediction = Predictor.open(served.model).predict([read_log_power(first), read_log_power(second)])
+    predictor = Predictor.open(served.model)
+    prediction = predictor.predict([read_log_power(first), read_log_power(second)])
     for row in prediction.probabilities:
         assert f"{row.max():.3f} ±" in text
 
     before = picture(browser, "explanation")
-    shown = CLASSES[int(prediction.probabilities[0].argmax())]
-    other = next(name for name in CLASSES if name != shown)
-    choose(browser, "class", other)
-    after = picture(browser, "explanation", other_than=before)
-    assert after != before
+    recording = {"spectrogram": read_log_power(first)}
+    answer = int(prediction.probabilities[0].argmax())
+    maps = {number: grad_cam(predictor, recording, class_index=number).map for number in range(6) if number != answer}
+    speaking = [number for number, places in maps.items() if places.any()]
+    choose(browser, "class", CLASSES[speaking[0]])
+    between = picture(browser, "explanation", other_than=before)
+    choose(browser, "class", CLASSES[speaking[1]])
+    after = picture(browser, "explanation", other_than=between)
+    assert not np.allclose(maps[speaking[0]], maps[speaking[1]])
     browser.sees("Download", picture="web-other-class")
     choose(browser, "recording", second.name)
     picture(browser, "explanation", other_than=after)
 
     browser.click("//a[contains(., 'CSV')]")
-    rows = downloaded(saved)
-    assert [row["recording"] for row in rows] == [first.name, second.name, "bad.parquet"]
-    numbers = [[float(row[f"p_{name}"]) for name in CLASSES] for row in rows[:2]]
-    np.testing.assert_allclose(numbers, prediction.probabilities, atol=1e-6)
-    spreads = [[float(row[f"spread_{name}"]) for name in CLASSES] for row in rows[:2]]
-    np.testing.assert_allclose(spreads, prediction.members.std(axis=0), atol=1e-6)
-    assert "not a readable" in rows[2]["error"]
-    assert rows[2]["p_lpd"] == ""
+    check_csv(downloaded(saved), [first.name, second.name, bad.name], prediction)
 
     browser.picture("web-whole", width=1400)
     assert asked_for(browser) == {"127.0.0.1"}
@@ -141,3 +164,11 @@ def downloaded(folder: Path) -> list[dict[str, str]]:
                 return list(csv.DictReader(file))
         time.sleep(0.1)
     pytest.fail("no CSV was saved")
+
+
+@pytest.mark.parametrize("path", ["", "/config", "/gradio_api/info", "/theme.css", "/openapi.json", "/api/predict"])
+def test_nobody_without_the_password_sees_the_page(served: Served, path: str) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(served.address + path)
+    refused.value.close()
+    assert refused.value.code == 401
