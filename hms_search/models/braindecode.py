@@ -71,7 +71,7 @@ class Braindecode(Component):
         else:
             network = ShallowFBCSPNet(**options, add_log_softmax=False)
             network.conv_time_spat = _Filters(network.conv_time_spat)  # type: ignore[arg-type]
-        return network
+        return network.train()  # ShallowFBCSPNet comes in evaluation mode
 
 
 class _Network(nn.Module):
