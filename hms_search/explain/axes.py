@@ -86,19 +86,18 @@ def _panel(kind: Kind, image: _Image, size: tuple[int, int]) -> Panel:
 
 def _joined(pipeline: BothPipeline, size: tuple[int, int], length: int) -> tuple[Panel, ...]:
     """Return the panels of spectrogram and EEG in one image, each with its share of it."""
-    left, right = _sized(pipeline.spectrogram, length), _sized(pipeline.eeg, length)
-    shares = {
-        "below": left.size[0] / (left.size[0] + right.size[0]),
-        "beside": left.size[1] / (left.size[1] + right.size[1]),
-    }
-    row = round(size[0] * shares["below"]) if pipeline.join == "below" else size[0]
-    column = round(size[1] * shares["beside"]) if pipeline.join == "beside" else size[1]
-    first = _panel("spectrogram", left, (row, column))
-    top, start = row % size[0], column % size[1]
-    second = _panel("eeg", right, (size[0] - top, size[1] - start))
-    before = len(left.channels) if pipeline.join == "channels" else 0
-    moved = tuple((number + before, name) for number, name in second.channels)
-    return first, replace(second, channels=moved, top=top, bottom=size[0], left=start, right=size[1])
+    one, other = _sized(pipeline.spectrogram, length), _sized(pipeline.eeg, length)
+    top = left = before = 0  # where the EEG begins
+    if pipeline.join == "below":
+        top = round(size[0] * one.size[0] / (one.size[0] + other.size[0]))
+    elif pipeline.join == "beside":
+        left = round(size[1] * one.size[1] / (one.size[1] + other.size[1]))
+    else:
+        before = len(one.channels)
+    spectrogram = _panel("spectrogram", one, (top or size[0], left or size[1]))
+    eeg = _panel("eeg", other, (size[0] - top, size[1] - left))
+    channels = tuple((number + before, name) for number, name in eeg.channels)
+    return spectrogram, replace(eeg, channels=channels, top=top, bottom=size[0], left=left, right=size[1])
 
 
 def _sized(pipeline: SpectrogramPipeline | EegPipeline, length: int) -> _Image:
@@ -165,9 +164,9 @@ def _laid_out(planes: Planes, layout: Layout) -> _Image:
 def _stacked(planes: Planes, names: Sequence[str], channels: int, *, side_by_side: int, height: float) -> _Image:
     several = len(names) > 1
     ticks = _below(names, planes.rows, height) if several else planes.rows
-    label = f"{planes.names_label}, {planes.rows_label} in each" if several and height > 1 else planes.rows_label
-    if several and not planes.rows:
-        label = planes.names_label
+    label = planes.rows_label
+    if several:
+        label = f"{planes.names_label}, {planes.rows_label} in each" if planes.rows else planes.names_label
     columns = tuple(tick for number in range(side_by_side) for tick in _moved(planes.columns, 1, number * planes.width))
     size = round(len(names) * height), side_by_side * planes.width
     shown = tuple(f"channel {number}" for number in range(channels)) if channels > 1 else ("all",)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from hms_search.data.edf import LoadedRecording, read_edf, read_recording, windows
 from hms_search.data.hms import read_eeg
 from hms_search.eeg.electrodes import ELECTRODES, SCALP
-from hms_search.errors import DataError
+from hms_search.errors import ConfigError, DataError
 
 RANGE_UV = 800.0
 STEP_UV = 2 * RANGE_UV / (2**16 - 1)
@@ -269,6 +270,13 @@ def test_a_file_that_is_nothing_we_know_or_not_there_is_refused(tmp_path: Path) 
     for name in ("notes.edf", "missing.edf", "."):
         with pytest.raises(DataError):
             read_recording(tmp_path / name)
+
+
+def test_without_mne_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_edf(tmp_path / "recording.edf", waves(10))
+    monkeypatch.setitem(sys.modules, "mne.io", None)
+    with pytest.raises(ConfigError, match=r"need the package mne, found none; pip install \"hms-search\[edf\]\""):
+        read_recording(path)
 
 
 def test_windows_reach_from_the_beginning_to_the_end() -> None:
