@@ -88,6 +88,25 @@ def synthetic(
 
 
 @data_app.command()
+def seizures(
+    recordings: Annotated[Path, typer.Argument(help="The folder with EDF or BDF files.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="The folder to write; it must be empty or new.", show_default=False)],
+    intervals: Annotated[
+        Path, typer.Option(help="CSV table: file, start_s, end_s, label, patient.", show_default=False)
+    ],
+) -> None:
+    """Cut seizures out of EDF recordings and write them as data of task seizure_types: FFT samples and labels.csv."""
+    from hms_search.cli.progress import StepProgress
+    from hms_search.data.seizure_recordings import write_seizures
+
+    with StepProgress(Console(stderr=True)) as progress:
+        count = write_seizures(
+            recordings, intervals, folder, on_progress=lambda step: progress(f"reading {recordings}", step)
+        )
+    Console(highlight=False, soft_wrap=True).print(f"{folder}: {count} seizures", markup=False)
+
+
+@data_app.command()
 def show(
     file: Annotated[Path, typer.Argument(help="One spectrogram or EEG parquet file.", show_default=False)],
     steps: Annotated[bool, typer.Option("--steps", help="Follow it through the input pipeline.")] = False,
