@@ -103,8 +103,8 @@ class Respondent:
         """How many members, or networks of a model that has none, can be asked what they looked at."""
         return len(self.predictor.members or self.predictor.networks)
 
-    def explained(self, answer: Answer, class_name: str, position_s: float, *, member: int = 0) -> Explanation:
-        """Return what a member looked at for a class, in the window around a place of a recording."""
-        window = answer.recorded.window(answer.recorded.nearest(position_s))
+    def explained(self, answer: Answer, class_name: str, number: int, *, member: int = 0) -> Explanation:
+        """Return what a member looked at for a class, in one window of a recording."""
+        window = answer.recorded.window(number)
         with self._busy:
             return grad_cam(self.predictor, window, class_index=CLASSES.index(class_name), member=member)

@@ -63,9 +63,11 @@ class Desk:
         if recorded.eeg is not None:
             page = png(draw_eeg(recorded.eeg.values, position_s))
             eeg = picture_html(page, f"EEG in the double banana, {position_s:g} to {position_s + PAGE_S:g} s")
-        explanation = self._respondent.explained(answer, class_name, middle_s, member=member)
+        window = recorded.nearest(middle_s)
+        explanation = self._respondent.explained(answer, class_name, window, member=member)
         words = f"the input of {explanation.network}, and what speaks for {class_name}"
-        return timeline, picture_html(png(draw_explanation(explanation)), words), eeg
+        maps = png(draw_explanation(explanation, recorded.where(window)))
+        return timeline, picture_html(maps, words), eeg
 
 
 def _answered(outcomes: Outcomes) -> Updates:

@@ -52,7 +52,8 @@ def draw_eeg(eeg: Float[np.ndarray, "n_times 20"], first_s: float) -> Figure:
     axes.grid(axis="x", color="0.85", linewidth=0.5)
     axes.set(xlim=(first_s, first_s + PAGE_S), ylim=limits, xlabel="time (s)")
     _draw_scale(axes, first_s + PAGE_S - 0.2, limits[0])
-    axes.set_title(f"double banana, {UV_PER_MM} µV/mm, {MM_PER_S} mm/s, 0.5-40 Hz, negative up", fontsize=9)
+    scale = f"{UV_PER_MM} µV/mm and {MM_PER_S} mm/s at full size"
+    axes.set_title(f"double banana, 0.5-40 Hz, negative up, {scale}", fontsize=9)
     return figure
 
 

@@ -14,10 +14,11 @@ _SHOWN = (1.0, 99.0)
 """Percentiles of the input that the colours span: a few extreme pixels would else hide the rest."""
 
 
-def draw_explanation(explanation: Explanation) -> Figure:
+def draw_explanation(explanation: Explanation, where: str) -> Figure:
     """Return the input and the Grad-CAM of a class side by side, one line for each part of the input.
 
-    Frequencies rise upwards. Several channels of an input are shown as their mean; the Grad-CAM is of all of them.
+    Frequencies rise upwards. Several channels of an input are shown as their mean; the Grad-CAM is of all of
+    them. ``where`` says which window it is.
     """
     panels = explanation.panels
     figure = Figure(figsize=(_INCHES, _PANEL_INCHES * len(panels) + 0.5), layout="constrained")
@@ -31,7 +32,7 @@ def draw_explanation(explanation: Explanation) -> Figure:
         left.set_title(f"what the network saw of the {panel.kind}{_averaged(panel)}", fontsize=9)
         right.set_title(_spoken(explanation), fontsize=9)
     figure.suptitle(
-        f"{explanation.network}: {explanation.class_name} {explanation.probability:.3f} by this network", fontsize=9
+        f"{where}; {explanation.network} gives {explanation.class_name} {explanation.probability:.3f}", fontsize=9
     )
     return figure
 

@@ -74,6 +74,13 @@ class Recorded:
         values = self.parts["spectrogram"].values
         return {"spectrogram": window_of(values, round(start_s / SPECTROGRAM_STEP_S), rows)}
 
+    def where(self, number: int) -> str:
+        """Return in words where a window lies: its own time axis begins at 0."""
+        if len(self.parts) > 1:
+            return "the middle of EEG and spectrogram"
+        start_s = self.starts_s[number]
+        return f"{start_s:g} to {start_s + self.window_s:g} s of the recording"
+
     def nearest(self, position_s: float) -> int:
         """Return the window whose middle is nearest to a place in the recording."""
         return int(np.abs(self.middles_s - position_s).argmin())

@@ -65,8 +65,8 @@ def test_the_timeline_shows_each_class_at_the_middle_of_each_window(respondent: 
 
 def test_the_heat_maps_have_the_axes_of_the_input_and_the_values_of_the_network(respondent: Respondent) -> None:
     answer = answered(respondent, 50)
-    explanation = respondent.explained(answer, answer.label, 25.0, member=1)
-    figure = draw_explanation(explanation)
+    explanation = respondent.explained(answer, answer.label, 0, member=1)
+    figure = draw_explanation(explanation, answer.recorded.where(0))
     seen, spoken = figure.axes[0], figure.axes[1]
     (panel,) = explanation.panels
     for axes in (seen, spoken):
@@ -75,5 +75,6 @@ def test_the_heat_maps_have_the_axes_of_the_input_and_the_values_of_the_network(
         assert all(text.get_text().endswith(" s") for text in axes.get_xticklabels())
         assert axes.images[0].get_extent()[1] == explanation.map.shape[1]
     np.testing.assert_array_equal(spoken.images[0].get_array(), explanation.map)
+    assert figure.get_suptitle().startswith("0 to 50 s of the recording")
     assert answer.label in figure.get_suptitle()
     assert png(figure).startswith(b"\x89PNG")
