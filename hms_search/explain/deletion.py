@@ -8,9 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hms_search.eeg.shapes import Kind
-from hms_search.errors import ConfigError
 from hms_search.explain.grad_cam import Chosen, choose, grad_cam
 from hms_search.inference.predictor import Predictor, Recording
+
+_SHARE, _DRAWS = 0.1, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,34 +42,29 @@ class Deletion:
 def deletion_test(
     predictor: Predictor,
     recording: Recording,
+    rng: np.random.Generator,
     *,
     class_index: int,
     member: int = 0,
     kind: Kind | None = None,
-    share: float = 0.1,
-    draws: int = 10,
-    seed: int = 0,
 ) -> Deletion:
-    """Return what a class loses by the most highlighted ``share`` of the input, and by as much at random.
+    """Return what a class loses by the most highlighted tenth of the input, and by ten random tenths of either sort.
 
     Arguments and errors are those of :func:`hms_search.explain.grad_cam.grad_cam`.
     """
-    if not 0 < share < 1 or draws < 1:
-        raise ConfigError(f"expected a share between 0 and 1 and draws of 1 or more, found {share:g} and {draws}")
     explanation = grad_cam(predictor, recording, class_index=class_index, member=member, kind=kind)
     chosen = choose(predictor, recording, member=member, kind=kind)
-    rng = np.random.default_rng(seed)
-    highlighted = _most(explanation.map, share, rng)
+    highlighted = _most(explanation.map, rng)
     whole = _score(chosen, chosen.image, class_index)
 
     def fall(part: Bool[np.ndarray, "height width"]) -> float:
         return whole - _score(chosen, without(chosen.image, part), class_index)
 
-    moved = [tuple(int(rng.integers(side)) for side in highlighted.shape) for _ in range(draws)]
+    moved = [tuple(int(rng.integers(side)) for side in highlighted.shape) for _ in range(_DRAWS)]
     return Deletion(
         highlighted=fall(highlighted),
         moved=np.array([fall(np.roll(highlighted, shift, axis=(0, 1))) for shift in moved]),
-        scattered=np.array([fall(_shuffled(highlighted, rng)) for _ in range(draws)]),
+        scattered=np.array([fall(_shuffled(highlighted, rng)) for _ in range(_DRAWS)]),
     )
 
 
@@ -79,11 +75,9 @@ def without(
     return torch.where(torch.from_numpy(part).to(image.device), image.mean(dim=(2, 3), keepdim=True), image)
 
 
-def _most(
-    places: Float[np.ndarray, "height width"], share: float, rng: np.random.Generator
-) -> Bool[np.ndarray, "height width"]:
+def _most(places: Float[np.ndarray, "height width"], rng: np.random.Generator) -> Bool[np.ndarray, "height width"]:
     """Return the highest places of a map, those of one value in random order."""
-    count = max(1, round(share * places.size))
+    count = max(1, round(_SHARE * places.size))
     order = np.lexsort((rng.random(places.size), -places.ravel()))
     part = np.zeros(places.size, dtype=bool)
     part[order[:count]] = True
