@@ -3,10 +3,6 @@
 import base64
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +16,7 @@ import pytest
 from browser import Browser
 from selenium.webdriver.common.by import By
 from small_models import write_model
+from web_server import serving
 
 from hms_search.data.hms import read_log_power
 from hms_search.data.labels import CLASSES
@@ -44,30 +41,9 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     model = write_model(folder / "model")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hms_search", "serve", str(model), "--port", "0", "--auth", PASSWORD],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    printed = ""
-    while "Ctrl-C" not in printed:
-        line = process.stdout.readline()
-        assert line, printed
-        printed += line
     first, second = sorted((recordings / "test_spectrograms").glob("*.parquet"))[:2]
-    try:
-        yield Served(next(word for word in printed.split() if word.startswith("http://")), model, (first, second))
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, rest
-    assert "Traceback" not in rest
-    assert [path.name for path in folder.iterdir()] == ["model"], "uploads outlive the app"
+    with serving(folder, model, "--auth", PASSWORD) as (address, _):
+        yield Served(address, model, (first, second))
 
 
 def picture(browser: Browser, name: str, *, other_than: str = "") -> str:
