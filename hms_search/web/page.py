@@ -25,7 +25,7 @@ def build_page(respondent: Respondent, card: str) -> gr.Blocks:
     """Return the page of a model; ``card`` is its model card as HTML."""
     desk = Desk(respondent)
     title = f"hms-search: {respondent.predictor.card.name}"
-    page = gr.Blocks(title=title, analytics_enabled=False, delete_cache=_SWEPT_S)
+    page = gr.Blocks(title=title, analytics_enabled=False, delete_cache=_SWEPT_S, fill_width=True)
     with page:
         outcomes = gr.State((), time_to_live=_KEPT_S)
         gr.Markdown(f"# Harmful brain activity in EEG\n**{INTENDED_USE}**")
