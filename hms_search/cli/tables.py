@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hms_search.cli.progress import duration
-from hms_search.search.report import StudyReport, TrialRow
+from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta"}
 
@@ -57,6 +57,8 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
         "interval: 95 % bootstrap over patients of all out-of-fold rows",
         soft_wrap=not console.is_terminal,
     )
+    if report.optimistic:
+        console.print(OPTIMISTIC, style="yellow", soft_wrap=not console.is_terminal)
     _print_comparison(report, console)
     if report.rows:
         console.print(_trials_table(report, top))

@@ -12,12 +12,18 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.data.folds import Level
 from hms_search.errors import StudyError
 from hms_search.search.study import CONFIG_KEY
+from hms_search.training.config import TrainingConfig
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS, Task
 
 OUTCOME_KEY = "outcome"
 KEPT_METRICS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.kept))
 """The metrics of all out-of-fold rows that the study itself keeps; the MLflow run has them all."""
+
+
+OPTIMISTIC = (
+    "optimistic: epochs are chosen on the rows they are scored on, or targets may know their labels; the values flatter"
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,10 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class StudyReport:
-    """A study's trials in the order they were asked, what it optimises and when it began."""
+    """A study's trials in the order they were asked, what it optimises and when it began.
+
+    ``optimistic``: epochs are chosen on the rows they are scored on, or targets may know their labels.
+    """
 
     name: str
     task: Task
@@ -54,6 +63,7 @@ class StudyReport:
     level: Level
     n_folds: int
     total: int
+    optimistic: bool
     rows: tuple[TrialRow, ...]
     started: datetime | None
 
@@ -120,9 +130,15 @@ def report_of(study: optuna.Study) -> StudyReport:
         level="patient" if config["folds"]["name"] == "grouped" else "file",
         n_folds=len(config["folds"]["use"] or range(config["folds"]["n_folds"])),
         total=config["trials"],
+        optimistic=_optimistic(config["space"]),
         rows=tuple(_row(trial) for trial in trials),
         started=min((trial.datetime_start for trial in trials if trial.datetime_start), default=None),
     )
+
+
+def _optimistic(space: Mapping[str, Any]) -> bool:
+    training = TrainingConfig.model_validate(space["base"]["training"])
+    return training.optimistic or "training.select" in space["parameters"]
 
 
 def all_reports(storage: optuna.storages.BaseStorage) -> list[StudyReport]:

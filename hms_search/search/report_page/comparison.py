@@ -10,7 +10,7 @@ import numpy as np
 from hms_search.compare import Difference, losses_of, paired_differences
 from hms_search.data.oof import OutOfFold, read_oof
 from hms_search.errors import DataError, TrackingError
-from hms_search.search.report import StudyReport, TrialRow
+from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 from hms_search.search.report_page.page import Block, Section, Table, Words
 from hms_search.search.trial import OOF_FILE
 from hms_search.tracking import RunReader
@@ -80,7 +80,8 @@ def verdict_in_words(report: StudyReport, comparison: Comparison) -> str:
     if best is None:
         return "No trial has completed: there is no best trial."
     nats = " nats" if report.task is HMS else ""
-    found = f"The best trial is {best.number} with a {report.task.measure} of {best.value:.4f}{nats}"
+    found = f"{OPTIMISTIC.capitalize()}. " if report.optimistic else ""
+    found += f"The best trial is {best.number} with a {report.task.measure} of {best.value:.4f}{nats}"
     if best is baseline:
         return f"{found}: it is the baseline itself, the search found nothing better."
     if baseline is None:
