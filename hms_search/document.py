@@ -145,7 +145,5 @@ def _put(content: Any, keys: list[str], value: Any, place: str) -> Any:
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        raise ConfigError(
-            f"{place}: {keys[0]!r} lies inside {content!r}, which has no keys; set the whole of it"
-        )
+        raise ConfigError(f"{place}: {keys[0]!r} lies inside {content!r}, which has no keys; set the whole of it")
     return {**content, keys[0]: _put(content.get(keys[0]), keys[1:], value, place)}
