@@ -21,7 +21,7 @@ from hms_search.experiment import ExperimentConfig, run_experiment
 from hms_search.models import Model
 from hms_search.training.losses import divergence, kl_divergence
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.learning]
 
 N_PATIENTS = 64
 CPU = torch.device("cpu")
