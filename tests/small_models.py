@@ -5,14 +5,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
+from torch import nn
 
+from hms_search.data.labels import CLASSES_OF, TaskName
+from hms_search.eeg.fft_pipeline import FftPipeline, FittedFftPipeline
 from hms_search.eeg.pipeline import InputPipeline, SpectrogramPipeline
 from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.ensemble.blends import FittedBlend
 from hms_search.inference.model_folder import ModelCard, NetworkFile, save_blend, write_card
-from hms_search.models import TimmImage, save_weights
+from hms_search.models import EegCnn, Model, TimmImage, save_weights
 
 PRIOR = (0.05, 0.18, 0.12, 0.08, 0.09, 0.48)
+SEIZURE_PRIOR = (0.05, 0.16, 0.48, 0.2, 0.03, 0.03, 0.03, 0.02)
 SMALL: Mapping[str, object] = {"normalise": {"name": "instance"}, "resize": [32, 48]}
 
 
@@ -33,31 +37,32 @@ def write_model(
     **changes: object,
 ) -> Path:
     """Write a model folder of random networks; ``changes`` are fields of the spectrogram pipeline, unless given one."""
-    (folder / "networks").mkdir(parents=True)
-    model, files = TimmImage(backbone=backbone), []
-    for fold in range(networks):
-        file = NetworkFile(
-            file=f"networks/seed0-fold{fold}.safetensors",
-            model=model,
-            pipeline=pipeline or fitted(fold, **changes),
-            fold=fold,
-            seed=0,
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1000 * seed + fold)
-            network = model.build(file.pipeline.config.shape)
-        with torch.no_grad():
-            network.get_classifier().weight.mul_(30)  # random networks say nearly the same of every recording
-        save_weights(network, folder / file.file)
-        files.append(file)
-    scores = {"kl_all": 0.71, "kl_interval_low": 0.65, "kl_interval_high": 0.77}
+    model = TimmImage(backbone=backbone)
+    pipelines = [pipeline or fitted(fold, **changes) for fold in range(networks)]
     card = ModelCard(
         name=name,
         kind="model",
         prior=PRIOR,
-        scores=scores,
+        scores={"kl_all": 0.71, "kl_interval_low": 0.65, "kl_interval_high": 0.77},
         origin={"objective": "all", "recordings": "synthetic"},
-        networks=tuple(files),
+        networks=_write_networks(folder, model, pipelines, task="hms", seed=seed),
+    )
+    write_card(folder, card)
+    return folder
+
+
+def write_seizure_model(folder: Path, *, name: str = "seizures", seed: int = 0, **changes: object) -> Path:
+    """Write a folder of two random networks that tell seizures apart; ``changes`` are fields of the pipeline."""
+    pipelines = [FittedFftPipeline(config=FftPipeline.model_validate(changes))] * 2
+    scores = {"weighted_f1": 0.68, "weighted_f1_by_file": 0.68, "weighted_f1_by_patient": 0.26, "accuracy": 0.7}
+    card = ModelCard(
+        name=name,
+        kind="model",
+        task="seizure_types",
+        prior=SEIZURE_PRIOR,
+        scores={**scores, "weighted_f1_interval_low": 0.2, "weighted_f1_interval_high": 0.3},
+        origin={"objective": "all", "recordings": "synthetic"},
+        networks=_write_networks(folder, EegCnn(channels=(4, 8, 16)), pipelines, task="seizure_types", seed=seed),
     )
     write_card(folder, card)
     return folder
@@ -84,3 +89,21 @@ def write_ensemble(
     )
     write_card(folder, card)
     return folder
+
+
+def _write_networks(
+    folder: Path, model: Model, pipelines: Sequence[FittedPipeline], *, task: TaskName, seed: int
+) -> tuple[NetworkFile, ...]:
+    (folder / "networks").mkdir(parents=True)
+    files = []
+    for fold, pipeline in enumerate(pipelines):
+        file = f"networks/seed0-fold{fold}.safetensors"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1000 * seed + fold)
+            network = model.build(pipeline.config.shape, classes=len(CLASSES_OF[task]))
+        last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+        with torch.no_grad():
+            last.weight.mul_(30)  # random networks say nearly the same of every recording
+        save_weights(network, folder / file)
+        files.append(NetworkFile(file=file, model=model, pipeline=pipeline, fold=fold, seed=0))
+    return tuple(files)

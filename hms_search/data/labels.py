@@ -4,6 +4,7 @@ Facts: Kaggle "HMS - Harmful Brain Activity Classification" (rows have 1-7 or 10
 so much between the two populations that a score without its stratum says little.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,9 @@ SEIZURE_TYPES = ("ABSZ", "CPSZ", "FNSZ", "GNSZ", "SPSZ", "TCSZ", "TNSZ", "MYSZ")
 
 Absence, complex partial, focal non-specific, generalised non-specific, simple partial, tonic-clonic, tonic, myoclonic.
 """
+
+CLASSES_OF: Mapping[TaskName, tuple[str, ...]] = {"hms": CLASSES, "seizure_types": SEIZURE_TYPES}
+"""The classes of each task, in the order of its targets, logits and probabilities."""
 
 VOTE_COLUMNS = tuple(f"{name}_vote" for name in CLASSES)
 CONSENSUS_NAMES = ("Seizure", "LPD", "GPD", "LRDA", "GRDA", "Other")

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.backends import cudnn
 
-from hms_search.data.labels import CLASSES
 from hms_search.eeg.both_pipeline import BothPipeline
 from hms_search.eeg.pipelines import FittedPipeline, Inputs
 from hms_search.eeg.shapes import KINDS, Kind
@@ -91,7 +90,7 @@ def grad_cam(
         image=chosen.image[0].cpu().numpy(),
         panels=panels_of(chosen.pipeline.config, (places.shape[0], places.shape[1]), length, chosen.kind),
         class_index=class_index,
-        class_name=CLASSES[class_index],
+        class_name=predictor.classes[class_index],
         network=chosen.name,
         probability=float(logits.double().softmax(dim=0)[class_index]),
     )

@@ -22,6 +22,7 @@ from torch import nn
 
 from hms_search.component import Component
 from hms_search.data.atomic import replacing
+from hms_search.data.labels import CLASSES_OF, TaskName
 from hms_search.eeg.pipeline import PIPELINE_VERSION
 from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.ensemble.blends import Blend, FittedBlend, StackingBlend
@@ -57,10 +58,12 @@ class ModelCard(Component):
     kind
         ``model``: the networks of one configuration, whose probabilities are averaged. ``ensemble``: ``members``,
         whose probabilities ``blend`` makes one.
+    task
+        What it was trained for, and so which classes it tells apart.
     prior
         Mean target of the training rows, in the class order: what is predicted for a recording nobody can read.
     scores
-        Out-of-fold metrics by name, with their interval; see :func:`hms_search.training.metrics.scores`.
+        The task's out-of-fold metrics by name, with their interval; see :mod:`hms_search.training.tasks`.
     tta
         The test-time augmentation it was made to be used with; its scores are without.
     origin
@@ -69,6 +72,7 @@ class ModelCard(Component):
 
     name: str
     kind: Literal["model", "ensemble"]
+    task: TaskName = "hms"
     prior: tuple[float, ...]
     scores: dict[str, float]
     origin: dict[str, str]
@@ -78,6 +82,11 @@ class ModelCard(Component):
     tta: Heads = "none"
     format: int = FORMAT
     pipeline_version: int = PIPELINE_VERSION
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of its task, in the order of its probabilities."""
+        return CLASSES_OF[self.task]
 
 
 @dataclass(frozen=True)
@@ -137,14 +146,14 @@ def is_model(path: Path) -> bool:
     return (path / CARD).is_file() and (path / MANIFEST).is_file()
 
 
-def load_network(folder: Path, network: NetworkFile) -> nn.Module:
-    """Return a trained network in evaluation mode, on the CPU.
+def load_network(folder: Path, network: NetworkFile, *, classes: int) -> nn.Module:
+    """Return a trained network of so many classes in evaluation mode, on the CPU.
 
     Raises CheckpointError where its weights cannot be read or do not fit.
     """
     file = folder / network.file
     with torch.random.fork_rng(devices=[]):
-        module = network.model.build(network.pipeline.config.shape)
+        module = network.model.build(network.pipeline.config.shape, classes=classes)
     try:
         module.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError) as error:

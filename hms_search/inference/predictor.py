@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.backends import cudnn
 
+from hms_search.data.fft_samples import N_DERIVATIONS, N_FREQUENCIES
 from hms_search.data.hms import EEG_WINDOW, ELECTRODES, POWERS, SPECTROGRAM_WINDOW, Kind
-from hms_search.data.labels import CLASSES
+from hms_search.data.labels import TaskName
 from hms_search.eeg.mirror import flipped
 from hms_search.eeg.montage import Flip
 from hms_search.eeg.pipelines import FittedPipeline, Inputs
@@ -24,16 +25,17 @@ Tta = Literal["own", "none", "left_right", "flips"]
 """Test-time augmentation: the model's own, or else."""
 
 Recording = Mapping[Kind, np.ndarray]
-"""What is recorded of a patient, rounded to float16 as the Store has it, NaN where it is missing: ``spectrogram``,
-natural-log power ``[time, 400]``, -inf for power 0; ``eeg``, microvolts ``[10000, 20]``."""
+"""What is recorded of a patient. Of the competition's task, rounded to float16 as the Store has it, NaN where it is
+missing: ``spectrogram``, natural-log power ``[time, 400]``, -inf for power 0; ``eeg``, microvolts ``[10000, 20]``. Of
+seizure types, float32: ``fft``, log10 magnitudes ``[samples, 20, 24]`` of derivations and frequencies."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """Class probabilities of some recordings, and those of each part: a model's networks, an ensemble's members."""
 
-    probabilities: Float[np.ndarray, "recordings 6"]
-    members: Float[np.ndarray, "members recordings 6"]
+    probabilities: Float[np.ndarray, "recordings classes"]
+    members: Float[np.ndarray, "members recordings classes"]
 
 
 class Predictor:
@@ -50,7 +52,12 @@ class Predictor:
         self._blend = None if folder.card.blend is None else load_blend(folder.path, folder.card.blend)
         # channels last: EfficientNet-B1 at 512 x 512 takes 0.6 of the time on a CPU, 0.87 at 128 x 256
         self.networks = tuple(
-            (load_network(folder.path, network).to(device).to(memory_format=torch.channels_last), network.pipeline)
+            (
+                load_network(folder.path, network, classes=len(self.classes))
+                .to(device)
+                .to(memory_format=torch.channels_last),
+                network.pipeline,
+            )
             for network in folder.card.networks
         )
 
@@ -60,8 +67,18 @@ class Predictor:
         return cls(open_model(path), device_of(device))
 
     @property
+    def task(self) -> TaskName:
+        """What the networks were trained for."""
+        return self.card.task
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return self.card.classes
+
+    @property
     def kinds(self) -> frozenset[Kind]:
-        """What the networks look at: spectrograms, EEG, or both in an ensemble."""
+        """What the networks look at: spectrograms, EEG, or both in an ensemble; FFT samples of seizures."""
         return frozenset(kind for pipeline in self.pipelines for kind in pipeline.config.kinds)
 
     def check(self, recording: Recording) -> None:
@@ -78,7 +95,7 @@ class Predictor:
             )
 
     def predict(self, recordings: Sequence[Recording | np.ndarray], *, tta: Tta = "own") -> Prediction:
-        """Return the probabilities of recordings, spectrograms of any lengths, in their order.
+        """Return the probabilities of recordings, spectrograms and seizures of any lengths, in their order.
 
         An array is taken as the one kind of recording that the model looks at. Recordings of one length run together,
         so memory grows with their number; a row's result does not depend on the others (to 1e-6). Raises DataError for
@@ -90,18 +107,18 @@ class Predictor:
         named = [self._named(recording) for recording in recordings]
         for recording in named:
             self.check(recording)
-        probabilities = np.empty((len(recordings), len(CLASSES)))
-        members = np.empty((len(self.members) or len(self.networks), len(recordings), len(CLASSES)))
+        probabilities = np.empty((len(recordings), len(self.classes)))
+        members = np.empty((len(self.members) or len(self.networks), *probabilities.shape))
         for rows in _by_length(named):
             with torch.inference_mode(), cudnn.flags(enabled=True, allow_tf32=False):
-                plain = {kind: self._batch([named[row][kind] for row in rows]) for kind in self.kinds}
+                plain = {kind: self._batch(kind, [named[row][kind] for row in rows]) for kind in self.kinds}
                 members[:, rows] = self._parts([_View(head) for head in _heads(plain, heads)])
             probabilities[rows] = self._combined(members[:, rows])
         return Prediction(probabilities, members)
 
     def tensors(self, recording: Recording) -> dict[Kind, Tensor]:
         """Return a recording as the pipelines take it: a batch of one on the device of the networks."""
-        return {kind: self._batch([recording[kind]]) for kind in self.kinds}
+        return {kind: self._batch(kind, [recording[kind]]) for kind in self.kinds}
 
     @property
     def pipelines(self) -> Iterator[FittedPipeline]:
@@ -119,17 +136,17 @@ class Predictor:
             raise DataError(f"model {self.card.name} looks at {kinds}: expected a mapping of both, found one array")
         return dict.fromkeys(self.kinds, recording)
 
-    def _batch(self, arrays: Sequence[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(arrays).astype(np.float16, copy=False)).to(self.device)
+    def _batch(self, kind: Kind, arrays: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays).astype(_TYPES[kind], copy=False)).to(self.device)
 
-    def _parts(self, views: "Sequence[_View]") -> Float[np.ndarray, "members batch 6"]:
+    def _parts(self, views: "Sequence[_View]") -> Float[np.ndarray, "members batch classes"]:
         if self.members:
             return np.stack([member._combined(member._parts(views)) for member in self.members])
         logits = [[network(view.image(pipeline)) for view in views] for network, pipeline in self.networks]
         mean = [torch.stack(of_a_network).double().softmax(dim=2).mean(dim=0) for of_a_network in logits]
         return torch.stack(mean).cpu().numpy()
 
-    def _combined(self, parts: Float[np.ndarray, "members batch 6"]) -> Float[np.ndarray, "batch 6"]:
+    def _combined(self, parts: Float[np.ndarray, "members batch classes"]) -> Float[np.ndarray, "batch classes"]:
         return np.asarray(parts.mean(axis=0)) if self._blend is None else self._blend.apply(parts)
 
 
@@ -153,15 +170,21 @@ _FLIPS: Mapping[Heads, Sequence[Sequence[Flip]]] = {
     "left_right": [(), ("left_right",)],
     "flips": [(), ("left_right",), ("front_back",), ("left_right", "front_back")],
 }
-_COLUMNS: Mapping[Kind, int] = {"spectrogram": len(POWERS), "eeg": len(ELECTRODES)}
+_TYPES: Mapping[Kind, type[np.floating]] = {"spectrogram": np.float16, "eeg": np.float16, "fft": np.float32}
+"""As the samples that networks are trained on are kept."""
+_SHAPES: Mapping[Kind, tuple[str, tuple[int | str, ...]]] = {
+    "spectrogram": ("log power", ("time", len(POWERS))),
+    "eeg": ("microvolts", (EEG_WINDOW, len(ELECTRODES))),
+    "fft": ("log10 magnitudes", ("samples", N_DERIVATIONS, N_FREQUENCIES)),
+}
+"""What the numbers of a kind are, and their axes: a length, or the name of one that may have any."""
 
 
 def _check_shape(kind: Kind, recording: np.ndarray) -> None:
-    columns, length = _COLUMNS[kind], EEG_WINDOW if kind == "eeg" else None
-    fits = recording.ndim == 2 and recording.shape[1] == columns and len(recording) and length in (None, len(recording))
-    if not fits:
-        expected = f"microvolts [{length}, {columns}]" if kind == "eeg" else f"log power [time, {columns}]"
-        raise DataError(f"expected {expected}, found the shape {list(recording.shape)}")
+    numbers, axes = _SHAPES[kind]
+    free = len(recording) if recording.ndim else 0
+    if not free or recording.shape != tuple(free if isinstance(axis, str) else axis for axis in axes):
+        raise DataError(f"expected {numbers} [{', '.join(map(str, axes))}], found the shape {list(recording.shape)}")
 
 
 def _heads(recordings: Mapping[Kind, Tensor], heads: Heads) -> Iterator[Mapping[Kind, Tensor]]:
@@ -174,8 +197,8 @@ def _heads(recordings: Mapping[Kind, Tensor], heads: Heads) -> Iterator[Mapping[
 
 
 def _by_length(recordings: Sequence[Recording]) -> list[list[int]]:
-    """Return the rows of recordings whose spectrograms are of one length; EEG windows all are."""
-    rows: dict[int, list[int]] = {}
+    """Return the rows of recordings of one length; EEG windows all are."""
+    rows: dict[tuple[int, ...], list[int]] = {}
     for row, recording in enumerate(recordings):
-        rows.setdefault(len(recording["spectrogram"]) if "spectrogram" in recording else 0, []).append(row)
+        rows.setdefault(tuple(len(recording[kind]) for kind in sorted(recording)), []).append(row)
     return list(rows.values())

@@ -1,0 +1,85 @@
+"""The Predictor on networks that tell seizure types apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_models import write_model, write_seizure_model
+
+from hms_search.data.labels import CLASSES, SEIZURE_TYPES
+from hms_search.data.seizure_recordings import fft_samples
+from hms_search.eeg.mirror import flipped, flipped_eeg
+from hms_search.eeg.montage import Flip
+from hms_search.errors import DataError
+from hms_search.inference.model_folder import read_card
+from hms_search.inference.predictor import Predictor
+
+
+def seizures(*lengths: int, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(rng.uniform(0, 3), 0.5, (length, 20, 24)).astype(np.float32) for length in lengths]
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor.open(write_seizure_model(tmp_path_factory.mktemp("model") / "seizures"), device="cpu")
+
+
+def test_a_model_says_what_it_was_trained_for(predictor: Predictor, tmp_path: Path) -> None:
+    assert (predictor.task, predictor.classes) == ("seizure_types", SEIZURE_TYPES)
+    assert predictor.kinds == {"fft"}
+    other = Predictor.open(write_model(tmp_path / "hms"), device="cpu")
+    assert (other.task, other.classes) == ("hms", CLASSES)
+
+
+def test_a_card_that_names_no_task_is_of_the_competitions(tmp_path: Path) -> None:
+    content = write_model(tmp_path / "hms") / "model.json"
+    content.write_text(content.read_text(encoding="utf-8").replace('"task": "hms",', ""), encoding="utf-8")
+    assert read_card(tmp_path / "hms").task == "hms"
+
+
+def test_seizures_of_any_lengths_are_predicted_together_as_alone(predictor: Predictor) -> None:
+    rows = seizures(5, 1, 5, 130)
+    together = predictor.predict(rows)
+    assert together.probabilities.shape == (4, 8)
+    assert together.members.shape == (2, 4, 8)
+    np.testing.assert_allclose(together.probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
+    alone = np.concatenate([predictor.predict([{"fft": row}]).probabilities for row in rows])
+    np.testing.assert_allclose(alone, together.probabilities, rtol=0, atol=1e-6)
+    assert np.ptp(together.probabilities, axis=0).max() > 1e-2, "seizures that all come out the same"
+
+
+def test_a_prediction_uses_all_digits_of_the_magnitudes(predictor: Predictor) -> None:
+    rows = seizures(5)
+    rounded = [row.astype(np.float16).astype(np.float32) for row in rows]
+    assert np.abs(predictor.predict(rows).probabilities - predictor.predict(rounded).probabilities).max() > 0
+
+
+@pytest.mark.parametrize("shape", [(5, 20, 23), (20, 24), (0, 20, 24), (5, 20, 24, 1), ()])
+def test_other_shapes_than_samples_by_20_by_24_are_refused(predictor: Predictor, shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"expected log10 magnitudes \[samples, 20, 24\], found the shape \[.*\]"):
+        predictor.predict([np.zeros(shape, dtype=np.float32)])
+
+
+def test_a_recording_of_another_kind_is_refused(predictor: Predictor) -> None:
+    with pytest.raises(DataError, match="looks at the fft, the recording has none"):
+        predictor.predict([{"eeg": np.zeros((10_000, 20), dtype=np.float16)}])
+
+
+@pytest.mark.parametrize("how", ["left_right", "front_back"])
+def test_samples_of_the_mirrored_head_are_the_mirrored_samples(how: Flip) -> None:
+    eeg = np.random.default_rng(0).normal(0, 40, (1000, 20))
+    mirrored = flipped_eeg(torch.from_numpy(eeg)[None], how)[0].numpy()
+    samples = torch.from_numpy(fft_samples(eeg))[None]
+    np.testing.assert_allclose(flipped({"fft": samples}, how)["fft"][0], fft_samples(mirrored), rtol=0, atol=1e-5)
+    assert not torch.equal(flipped({"fft": samples}, how)["fft"], samples)
+
+
+def test_flips_is_the_mean_over_four_heads(predictor: Predictor) -> None:
+    row = torch.from_numpy(seizures(4)[0])[None]
+    across = flipped({"fft": row}, "left_right")
+    heads = [{"fft": row}, across, flipped({"fft": row}, "front_back"), flipped(across, "front_back")]
+    each = [predictor.predict([head["fft"][0].numpy()]).members for head in heads]
+    found = predictor.predict([row[0].numpy()], tta="flips").members
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=0, atol=1e-6)
