@@ -110,6 +110,11 @@ def test_a_model_accepts_its_shape_and_refuses_an_unknown_pair(model: Model, sha
 
 
 @every_model
+def test_a_model_is_in_training_mode_when_it_is_built(model: Model, shape: InputShape) -> None:
+    assert [name for name, part in built(model, shape).named_modules() if not part.training] == []
+
+
+@every_model
 def test_a_model_turns_inputs_into_finite_logits_of_six_classes(model: Model, shape: InputShape) -> None:
     network = built(model, shape).eval()
     for x in (drawn(shape), drawn(shape, fill=0.0), drawn(shape, fill=10.0)):
