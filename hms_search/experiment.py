@@ -8,23 +8,25 @@ from typing import Protocol, Self
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import ValidationInfo
 from torch import nn
 
 from hms_search.augment import Augmentation, Mixup
 from hms_search.augment.augmenter import Augmenter
-from hms_search.component import Component, fingerprint_of, model_validator
+from hms_search.component import Component, field_validator, fingerprint_of, model_validator
 from hms_search.data.batches import Batches, InOrder, Samples
 from hms_search.data.fitting import fit_pipeline
 from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.eeg.pipelines import FittedPipeline, Pipeline
 from hms_search.eeg.shapes import Kind
-from hms_search.errors import DataError
-from hms_search.models import Model, save_weights
+from hms_search.errors import ConfigError, DataError
+from hms_search.models import Model, parameter_names, save_weights
 from hms_search.models.device import device_of
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
 from hms_search.training.curriculum import Curriculum
 from hms_search.training.metrics import Stratum, in_stratum
+from hms_search.training.parameter_groups import check_prefixes
 from hms_search.training.predictions import predictions_of
 from hms_search.training.progress import result_of, result_state
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
@@ -46,9 +48,16 @@ class ExperimentConfig(Component):
     model: Model
     training: TrainingConfig = TrainingConfig()
 
+    @field_validator("model")
+    @classmethod
+    def _takes_its_input(cls, model: Model, info: ValidationInfo) -> Model:
+        pipeline: Pipeline | None = info.data.get("pipeline")
+        if pipeline is not None:  # else it has faults of its own
+            model.check(pipeline.shape)
+        return model
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        self.model.check(self.pipeline.shape)
         there = {"image", *(_RECORDED_AS[kind] for kind in self.pipeline.kinds)}
         idle = [one.name for one in self.augmentations if one.p and not there & set(one.acts_on)]
         mixes = any(isinstance(one, Mixup) and one.p for one in self.augmentations)
@@ -58,7 +67,15 @@ class ExperimentConfig(Component):
             raise ValueError(
                 f"augmentations {', '.join(idle)} do not act on source {self.pipeline.source}; remove them, or set p: 0"
             )
+        if self.training.lr_groups:
+            self._check_lr_groups()
         return self
+
+    def _check_lr_groups(self) -> None:
+        try:
+            check_prefixes(parameter_names(self.model, self.pipeline.shape), self.training.lr_groups)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
 
 class Plan(Protocol):

@@ -77,6 +77,24 @@ def test_faults_of_a_document_are_named_with_their_path() -> None:
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("efficientnet_b1", "densenet121", r"space\.yaml:4: model: densenet121 has no drop_path: write drop_path: 0"),
+        ("512]", "512], any: 1", r"space\.yaml:3: pipeline\.any: unknown key"),  # what a model looks at is not known
+        (
+            "epochs: 2,",
+            "epochs: 2, lr_groups: [{prefix: stem., factor: 2}],",
+            r"space\.yaml:1: training\.lr_groups\.0: no parameter's name begins with 'stem\.', .* begin with conv_s",
+        ),
+    ],
+)
+def test_what_the_network_lacks_is_a_fault_of_the_document(old: str, new: str, fault: str) -> None:
+    wrong = DOCUMENT.replace("drop_path: 0.0", "drop_path: 0.1").replace(old, new)
+    with pytest.raises(ConfigError, match=f"^{fault}[^\n]*$"):
+        ExperimentConfig.from_document(parse_yaml(wrong, source="space.yaml"))
+
+
 def test_a_model_must_be_chosen() -> None:
     with pytest.raises(ValidationError, match="model"):
         ExperimentConfig.model_validate({})

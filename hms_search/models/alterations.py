@@ -17,8 +17,8 @@ def set_stem_stride(network: nn.Module, stride: tuple[int, int]) -> None:
     if not isinstance(first, nn.Conv2d) or known.get("fixed_input_size"):
         found = "it needs images of a fixed size" if known.get("fixed_input_size") else f"its stem is {name!r}"
         raise ConfigError(
-            f"model.stem_stride needs a network that starts with one convolution, found {_name(network)}: "
-            f"{found}; write stem_stride: null, or choose a convolutional network"
+            f"stem_stride needs a network that starts with one convolution, found {_name(network)}: {found}; "
+            "write stem_stride: null, or choose a convolutional network"
         )
     first.stride = stride
 

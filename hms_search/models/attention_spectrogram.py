@@ -36,10 +36,11 @@ class AttentionSpectrogram(Component):
     attention_dropout: float = Field(0.5, ge=0, lt=1)
 
     def check(self, shape: InputShape) -> None:
-        """Raise ValueError unless the input is one image of at least two slices."""
+        """Raise ValueError unless the input is one image of at least two slices that suit the network."""
         if not isinstance(shape, ImageShape) or shape.channels < 2:
             found = str(shape) if isinstance(shape, ImageShape) else f"{' and '.join(shape)} apart"
             raise ValueError(f"model {self.name} weighs slices: expected an image of 2 channels or more, found {found}")
+        self.image.check(ImageShape(1, shape.size))
 
     def build(self, shape: InputShape, *, classes: int = len(CLASSES)) -> nn.Module:
         """Return the network, ``[batch, slice, height, width] -> [batch, classes]`` logits."""

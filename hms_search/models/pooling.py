@@ -112,7 +112,7 @@ def set_pooling(network: nn.Module, pooling: Pooling, image: Float[Tensor, "1 ch
     own: list[Any] = [module for module in network.modules() if isinstance(module, SelectAdaptivePool2d)]
     if len(own) != 1 or not isinstance(own[0].pool, nn.AdaptiveAvgPool2d):
         raise ConfigError(
-            f"model.pooling: {pooling.name} takes the place of a mean over [height, width], and this network has none; "
+            f"pooling: {pooling.name} takes the place of a mean over [height, width], and this network has none; "
             "write {name: average}, or choose a convolutional network"
         )
     if isinstance(pooling, Gem):

@@ -2,6 +2,7 @@
 
 import logging
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -26,11 +27,12 @@ _WORDS = ("none", "imagenet", "package", "auto")
 _SUFFIX = ".safetensors"
 _SOME_SIZE = (64, 64)
 """Of an image that only shows how many channels are pooled."""
+_SOME_DROP_PATH = 0.5
 _FIELDS = {"drop_path_rate": "drop_path", "drop_rate": "dropout", "in_chans": "number of input channels"}
 _REMEDIES = {
-    "drop_path": "set model.drop_path: 0, or choose a residual network",
-    "dropout": "choose another model.backbone",
-    "number of input channels": "choose another model.backbone",
+    "drop_path": "write drop_path: 0, or choose a residual network",
+    "dropout": "choose another backbone",
+    "number of input channels": "choose another backbone",
 }
 
 
@@ -113,9 +115,22 @@ class TimmImage(Component):
         return "none"
 
     def check(self, shape: InputShape) -> None:
-        """Raise ValueError unless the network can look at inputs of a shape."""
+        """Raise ValueError unless the network has all that is set, and can look at inputs of a shape.
+
+        It is built and run for that, without values: a tenth of a second, once for all chances of dropping something.
+        """
         if not isinstance(shape, ImageShape):
             raise ValueError(f"model {self.name} looks at one image, found {' and '.join(shape)} apart; join them")
+        found = _misfit(self.outlined, shape)
+        if found is not None:
+            raise ValueError(found)
+
+    @property
+    def outlined(self) -> Self:
+        """The network as far as its structure goes: networks that only learn otherwise have the same."""
+        return self.model_copy(
+            update={"weights": "none", "dropout": 0.0, "drop_path": _SOME_DROP_PATH if self.drop_path else 0.0}
+        )
 
     def build(self, shape: InputShape = ONE_CHANNEL, *, classes: int = len(CLASSES)) -> nn.Module:
         """Return the network, ``[batch, channels, height, width] -> [batch, classes]`` logits; 0 classes: features.
@@ -160,3 +175,22 @@ class TimmImage(Component):
                 raise
             raise ConfigError(f"{self.backbone} has no {fields[0]}: {_REMEDIES[fields[0]]}") from None
         return network
+
+
+@lru_cache(maxsize=512)
+def _misfit(image: TimmImage, shape: ImageShape) -> str | None:
+    """Return why a network cannot be built, or cannot look at images of a shape; None where it can."""
+    try:
+        with torch.device("meta"), torch.no_grad():  # shapes without values
+            network = image.build(shape).eval()
+            if shape.size is not None:
+                network(torch.zeros(1, shape.channels, *shape.size))
+    except ConfigError as error:
+        return str(error)
+    except (AssertionError, RuntimeError, ValueError) as error:  # what networks say of images that do not suit them
+        reason = str(error).partition("\n")[0].rstrip(".")
+        return (
+            f"{image.backbone} cannot look at images of {shape}: {reason}; choose another size of the images "
+            "(pipeline.resize) or another backbone"
+        )
+    return None

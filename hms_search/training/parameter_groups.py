@@ -28,14 +28,11 @@ def parameter_groups(
     With ``weights``, biases and the scales of normalisation layers, all that has one dimension or none, are left out
     of the weight decay, as timm does. Raises ConfigError where no parameter is left for a prefix.
     """
+    check_prefixes([name for name, _ in model.named_parameters()], lr_groups)
     members: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         decays = weight_decay_on == "all" or (parameter.ndim > 1 and not name.endswith(".bias"))
         members.setdefault((_group_of(name, lr_groups), decays), []).append(parameter)
-    found = {number for number, _ in members}
-    for number, group in enumerate(lr_groups):
-        if number not in found:
-            raise ConfigError(_no_parameter(model, group, number))
     return [
         {
             "params": parameters,
@@ -46,16 +43,20 @@ def parameter_groups(
     ]
 
 
+def check_prefixes(names: Sequence[str], lr_groups: Sequence[LrGroup]) -> None:
+    """Raise ConfigError where no parameter, of all their names, is left for a prefix."""
+    found = {_group_of(name, lr_groups) for name in names}
+    for number, group in enumerate(lr_groups):
+        if number not in found:
+            depth = 1 + group.prefix.rstrip(".").count(".")
+            beginnings = dict.fromkeys(".".join(name.split(".")[:depth]) for name in names)
+            raise ConfigError(
+                f"training.lr_groups.{number}: no parameter's name begins with {group.prefix!r}, or all of them with a "
+                f"longer prefix; names begin with {', '.join(beginnings)}"
+            )
+
+
 def _group_of(name: str, lr_groups: Sequence[LrGroup]) -> int:
     """Return the number of the group with the longest prefix that fits, -1 where none does."""
     fitting = [number for number, group in enumerate(lr_groups) if name.startswith(group.prefix)]
     return max(fitting, key=lambda number: len(lr_groups[number].prefix), default=-1)
-
-
-def _no_parameter(model: nn.Module, group: LrGroup, number: int) -> str:
-    depth = 1 + group.prefix.rstrip(".").count(".")
-    names = dict.fromkeys(".".join(name.split(".")[:depth]) for name, _ in model.named_parameters())
-    return (
-        f"training.lr_groups.{number}: no parameter's name begins with {group.prefix!r}, or all of them with a longer "
-        f"prefix; names begin with {', '.join(names)}"
-    )

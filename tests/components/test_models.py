@@ -23,6 +23,7 @@ from hms_search.models import (
     StftImage,
     TimmImage,
     WaveNet,
+    parameter_names,
 )
 from hms_search.models.heads import Heads
 from hms_search.models.pooling import Attention, Gem
@@ -112,6 +113,14 @@ def test_a_model_accepts_its_shape_and_refuses_an_unknown_pair(model: Model, sha
 @every_model
 def test_a_model_is_in_training_mode_when_it_is_built(model: Model, shape: InputShape) -> None:
     assert [name for name, part in built(model, shape).named_modules() if not part.training] == []
+
+
+@every_model
+def test_the_names_of_a_models_parameters_are_known_before_it_is_built(model: Model, shape: InputShape) -> None:
+    before = torch.get_rng_state()
+    known = parameter_names(model, shape)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert known == tuple(name for name, _ in built(model, shape).named_parameters())
 
 
 @every_model

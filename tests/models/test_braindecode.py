@@ -36,12 +36,6 @@ def test_options_reach_the_network() -> None:
 
 
 @pytest.mark.parametrize("network", ["eegnet", "shallow_fbcsp"])
-def test_a_new_network_is_in_training_mode_throughout(network: str) -> None:
-    built = Braindecode.model_validate({"network": network}).build(SIGNALS)
-    assert all(module.training for module in built.modules())
-
-
-@pytest.mark.parametrize("network", ["eegnet", "shallow_fbcsp"])
 def test_a_window_that_the_pooling_would_use_up_is_refused(network: str) -> None:
     model = Braindecode.model_validate({"network": network})
     shortest = 28 if network == "eegnet" else 99

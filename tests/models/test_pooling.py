@@ -92,7 +92,7 @@ def test_a_power_of_1_gives_the_logits_of_the_average_where_features_are_positiv
 
 @pytest.mark.parametrize("backbone", ["test_vit", "swin_tiny_patch4_window7_224"])
 def test_a_network_without_a_mean_over_positions_refuses_another_pooling(backbone: str) -> None:
-    with pytest.raises(ConfigError, match=r"model\.pooling: gem takes the place of a mean .* write \{name: average\}"):
+    with pytest.raises(ConfigError, match=r"pooling: gem takes the place of a mean .* write \{name: average\}"):
         TimmImage(backbone=backbone, pooling=Gem()).build(ImageShape(1, (64, 64)))
 
 

@@ -55,7 +55,7 @@ def test_imagenet_weights_are_refused_for_a_backbone_that_has_none() -> None:
 
 
 def test_a_backbone_without_stochastic_depth_says_so_only_when_it_is_asked_for() -> None:
-    with pytest.raises(ConfigError, match=r"densenet121 has no drop_path: set model\.drop_path: 0"):
+    with pytest.raises(ConfigError, match=r"densenet121 has no drop_path: write drop_path: 0"):
         TimmImage(backbone="densenet121", drop_path=0.1).build()
     TimmImage(backbone="densenet121").build()
 
@@ -65,6 +65,39 @@ def test_a_transformer_of_fixed_size_is_built_for_the_image() -> None:
     assert model.build(ImageShape(1, (32, 64)))(torch.zeros(2, 1, 32, 64)).shape == (2, 6)
     with pytest.raises(ConfigError, match=r"set pipeline\.resize"):
         model.build()
+
+
+FIXED = {"backbone": "vit_tiny_patch16_224"}
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "message"),
+    [
+        ({"backbone": "densenet121", "drop_path": 0.1}, ImageShape(), "densenet121 has no drop_path: write drop_path"),
+        ({"backbone": "vgg11", "checkpointing": True}, ImageShape(), "vgg11 has no gradient checkpointing"),
+        ({**FIXED, "stem_stride": [1, 2]}, ImageShape(1, (32, 64)), "stem_stride needs a network that starts with one"),
+        ({**FIXED, "pooling": {"name": "gem"}}, ImageShape(1, (32, 64)), "pooling: gem takes the place of a mean"),
+        (FIXED, ImageShape(), "needs images of one size, found none"),
+        (
+            {"backbone": "crossvit_tiny_240"},
+            ImageShape(1, (64, 64)),
+            r"crossvit_tiny_240 cannot look at images of \[1, 64, 64\]: .*; choose another size",
+        ),
+    ],
+)
+def test_what_a_backbone_lacks_is_found_before_it_is_built(
+    options: dict[str, object], shape: ImageShape, message: str
+) -> None:
+    model = TimmImage.model_validate(options)
+    for _ in range(2):  # the second answer is remembered
+        with pytest.raises(ValueError, match=message):
+            model.check(shape)
+
+
+def test_a_check_is_the_same_for_all_chances_of_dropping_but_none() -> None:
+    one, other, none = (TimmImage(backbone="densenet121", drop_path=rate, dropout=rate) for rate in (0.1, 0.2, 0.0))
+    assert one.outlined == other.outlined != none.outlined
+    none.check(ImageShape())
 
 
 def test_an_unreachable_hub_is_one_quick_error_with_the_remedy(no_hub: None) -> None:
