@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, Any, Literal, Self
 
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 from pydantic import Field, ValidationError, model_validator
 
@@ -31,6 +32,11 @@ class Float(Component):
         _check_range(self)
         return self
 
+    @property
+    def distribution(self) -> FloatDistribution:
+        """The parameter in Optuna's words."""
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
     def suggest(self, trial: BaseTrial, path: str) -> float:
         """Return the trial's value of this parameter."""
         return trial.suggest_float(path, self.low, self.high, log=self.log, step=self.step)
@@ -54,6 +60,11 @@ class Int(Component):
         _check_range(self)
         return self
 
+    @property
+    def distribution(self) -> IntDistribution:
+        """The parameter in Optuna's words."""
+        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
+
     def suggest(self, trial: BaseTrial, path: str) -> int:
         """Return the trial's value of this parameter."""
         return trial.suggest_int(path, self.low, self.high, log=self.log, step=self.step)
@@ -75,6 +86,11 @@ class Categorical(Component):
         named: dict[Scalar, Any] = {}
         named.update(self.choices if isinstance(self.choices, dict) else {value: value for value in self.choices})
         return named
+
+    @property
+    def distribution(self) -> CategoricalDistribution:
+        """The parameter in Optuna's words."""
+        return CategoricalDistribution(list(self.named))
 
     def suggest(self, trial: BaseTrial, path: str) -> Any:
         """Return the trial's value of this parameter."""

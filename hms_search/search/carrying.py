@@ -1,0 +1,59 @@
+"""Carrying trials over: which trials of one space are trials of another, and the same trials in its words.
+
+Narrowing a range inside one Optuna study switches its joint model off for that parameter, and changing choices raises.
+So each space has a study of its own, to which the trials that fit are added anew, under the new distributions.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hms_search.search.space import Categorical, Parameter, SearchSpace
+
+CARRIED_KEY = "carried_from"
+"""The user attribute that names a carried trial's origin: ``study#number``; such a trial was not run in its study."""
+PARAMS_KEY = "params"
+"""The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
+
+
+def fits(params: Mapping[str, Any], space: SearchSpace) -> bool:
+    """Say whether parameters lie in a space; those that the space does not vary are passed over."""
+    return all(path in params and _has(parameter, params[path]) for path, parameter in space.parameters.items())
+
+
+def carried(trials: Iterable[FrozenTrial], space: SearchSpace, *, study: str) -> tuple[FrozenTrial, ...]:
+    """Return the trials that fit a space under its distributions, each marked with the study and number it came from.
+
+    Completed and pruned trials; a trial that was itself carried keeps its first origin. A parameter that the space no
+    longer varies is left out: it was frozen because its effect is within the noise.
+    """
+    return tuple(_carried(trials, space, study))
+
+
+def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str) -> Iterator[FrozenTrial]:
+    distributions: dict[str, BaseDistribution] = {
+        path: parameter.distribution for path, parameter in space.parameters.items()
+    }
+    for trial in trials:
+        if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not fits(trial.params, space):
+            continue
+        origin = {CARRIED_KEY: f"{study}#{trial.number}", PARAMS_KEY: dict(trial.params)}
+        yield create_trial(
+            state=trial.state,
+            value=trial.value,
+            params={path: trial.params[path] for path in space.parameters},
+            distributions=distributions,
+            intermediate_values=trial.intermediate_values,
+            user_attrs={**origin, **trial.user_attrs},
+        )
+
+
+def _has(parameter: Parameter, value: object) -> bool:
+    if isinstance(parameter, Categorical):
+        return value in parameter.named
+    if not parameter.contains(value) or parameter.log or parameter.step is None:
+        return parameter.contains(value)
+    steps = (float(str(value)) - parameter.low) / parameter.step
+    return abs(steps - round(steps)) < 1e-6
