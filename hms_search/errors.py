@@ -6,11 +6,17 @@ HmsSearchError
 ├── StudyError       a study cannot be created, resumed or found
 ├── TrainingError    a fold diverged or ran out of memory; ends the trial as failed
 ├── CheckpointError  weights or a checkpoint cannot be read or do not fit the model
-└── TrackingError    the MLflow store cannot be reached or written
+├── TrackingError    the MLflow store cannot be reached or written
+└── ServerError      a server on this machine does not start, or ended by itself
 TrialStopped         not an error: the search decided to end this trial
 
 Every message says what was expected, what was found, and what to do.
 """
+
+from typing import Literal
+
+Stopping = Literal["pruned", "paused", "interrupted"]
+"""Why the search stops a trial."""
 
 
 class HmsSearchError(Exception):
@@ -41,12 +47,13 @@ class TrackingError(HmsSearchError):
     """The tracking store cannot be reached or written."""
 
 
+class ServerError(HmsSearchError):
+    """A server on this machine does not start, or ended by itself."""
+
+
 class TrialStopped(Exception):
-    """The search decided to end this trial; crosses the trainer from ``on_epoch``.
+    """The search decided to end or pause this trial; crosses the trainer from ``on_epoch``."""
 
-    ``reason`` is ``"pruned"`` or ``"interrupted"``.
-    """
-
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Stopping) -> None:
         super().__init__(reason)
         self.reason = reason

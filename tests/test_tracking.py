@@ -90,6 +90,23 @@ def test_a_study_is_an_experiment_with_a_parent_run_and_a_child_per_trial(local:
     assert parent.data.metrics["best_value"] == 0.7
 
 
+def test_a_paused_trial_waits_as_scheduled_and_goes_on_in_the_same_run(local: Local) -> None:
+    tracker = local.tracker("paused")
+    run = tracker.start_run("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})
+    run.log({"kl_all/fold0": 1.0}, step=0)
+    run.pause()
+    waiting = local.client.get_run(run.id)
+    assert (waiting.info.status, waiting.data.tags["state"]) == ("SCHEDULED", "paused")
+    assert tracker.open_run(run.id) is None
+    again = local.tracker("paused").resume_run(run.id)
+    assert local.client.get_run(run.id).info.status == "RUNNING"
+    again.log({"kl_all/fold0": 0.5}, step=1)
+    again.finish("complete", metrics={}, files={})
+    ended = local.client.get_run(run.id)
+    assert (ended.info.status, ended.data.tags["state"]) == ("FINISHED", "complete")
+    assert [point.value for point in local.client.get_metric_history(run.id, "kl_all/fold0")] == [1.0, 0.5]
+
+
 def test_a_trial_keeps_its_parameters_curves_metrics_and_files(local: Local) -> None:
     _, ids = hold_conversation(local.tracker("kept"))
     run, client = local.client.get_run(ids[0]), local.client

@@ -27,7 +27,7 @@ from hms_search.search.pruners import FoldJudge
 from hms_search.search.report import KEPT_METRICS, OUTCOME_KEY
 from hms_search.search.samplers import exhausted
 from hms_search.search.study import StudyConfig
-from hms_search.search.trial import EpochEnded, Job, Outcome, TrialEnded, TrialStarted, Verdict
+from hms_search.search.trial import Ending, EpochEnded, Job, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import Worker, WorkerDied, ready_workers
 from hms_search.tracking import Tracker
 
@@ -125,7 +125,8 @@ class Coordinator:
 
     def _ask(self) -> Job | None:
         trial = self._study.ask()
-        seed = trial_seed(self._config.seed, trial.number)
+        origin = origin_of(trial)
+        seed = trial_seed(self._config.seed, origin)
         try:
             config = self._config.space.suggest(trial)
             config = self._with_weights(config)
@@ -142,7 +143,7 @@ class Coordinator:
         }
         if "retry_of" in trial.user_attrs:
             tags["retry_of"] = str(trial.user_attrs["retry_of"])
-        return Job(trial.number, config, dict(trial.params), seed, tags)
+        return Job(trial.number, config, dict(trial.params), seed, tags, origin)
 
     # --- listening -----------------------------------------------------------------------------------------------
 
@@ -186,12 +187,12 @@ class Coordinator:
         self._notify(Finished(ended))
         self._watch_pruning()
 
-    def _bury(self, died: WorkerDied, outcome: Outcome, reason: str) -> None:
+    def _bury(self, died: WorkerDied, outcome: Ending, reason: str) -> None:
         if died.run_id:
             self._tracker.end_orphan(died.run_id, reason, failed=outcome == "failed")
         self._tell(TrialEnded(died.job.number, outcome, died.run_id, seconds=0.0, reason=reason))
 
-    def _fail(self, trial: optuna.Trial, outcome: Outcome) -> None:
+    def _fail(self, trial: optuna.Trial, outcome: Ending) -> None:
         self._study.tell(trial, state=TrialState.FAIL)
         if outcome == "interrupted":
             self._queue_again(trial.number, trial.params, trial.user_attrs)
@@ -303,8 +304,13 @@ def counts(trial: FrozenTrial) -> bool:
     return trial.state != TrialState.WAITING
 
 
+def origin_of(trial: optuna.Trial | FrozenTrial) -> int:
+    """Return the number of the first trial that ran a trial's experiment: its own but where it is run again."""
+    return int(trial.user_attrs.get("retry_of", trial.number))
+
+
 def trial_seed(study_seed: int, number: int) -> int:
-    """Return a trial's training seed, derived from the study's seed and the trial's number."""
+    """Return a trial's training seed, derived from the study's seed and the number of :func:`origin_of`."""
     return derived_seed("trial", study_seed, number)
 
 

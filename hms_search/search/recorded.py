@@ -9,14 +9,14 @@ from optuna.trial import FrozenTrial
 from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig
 from hms_search.models import resolve_weights
-from hms_search.search.coordinator import WEIGHTS_KEY, trial_seed
+from hms_search.search.coordinator import WEIGHTS_KEY, origin_of, trial_seed
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.study import CONTRACT_KEY, Contract, StudyConfig, stored_config
 
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """A trial: what was found, the experiment it ran, its seed, and the validation KL by step."""
+    """A trial: what was found, the experiment it ran, its seed, and the validated value by step."""
 
     row: TrialRow
     config: ExperimentConfig
@@ -59,11 +59,6 @@ def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedS
     report = find_report(storage, name)
     study = optuna.load_study(study_name=name, storage=storage)
     config = StudyConfig.model_validate(stored_config(study))
-    if config.task != "hms":
-        raise StudyError(
-            f"study {name!r} is of task {config.task}, whose trials can be looked at (hms-search show, report) but not "
-            "promoted, reproduced or made teachers; give a study of task hms"
-        )
     settled: dict[str, str] = study.user_attrs.get(WEIGHTS_KEY, {})
     trials = study.get_trials(deepcopy=False)
     return RecordedStudy(
@@ -73,7 +68,7 @@ def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedS
             RecordedTrial(
                 row=row,
                 config=_config(config, trial, settled),
-                seed=trial_seed(config.seed, trial.number),
+                seed=trial_seed(config.seed, origin_of(trial)),
                 values=dict(trial.intermediate_values),
             )
             for row, trial in zip(report.rows, trials, strict=True)

@@ -68,6 +68,10 @@ class Places:
         """Where the training of final models keeps what an interrupted promotion goes on with."""
         return self.root / "unfinished"
 
+    def trials(self, study: str) -> Path:
+        """Return where the unfinished trials of a study keep what they go on with, a folder each."""
+        return self.root / "trials" / study
+
     def lock(self, study: str) -> Path:
         """Return the file a running session of a study holds locked."""
         return self.root / "locks" / f"{study}.lock"
@@ -215,6 +219,7 @@ def _worker_settings(
         tracking_uri=places.tracking_uri,
         artifacts=places.artifacts,
         parent_id=parent_id,
+        work=places.trials(config.name),
     )
 
 

@@ -38,6 +38,7 @@ class WorkerSettings:
     tracking_uri: str
     artifacts: Path
     parent_id: str
+    work: Path
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,7 @@ def _open(settings: WorkerSettings) -> TrialContext:
         study=settings.study,
         objective=settings.objective,
         device=settings.device,
+        work=settings.work,
     )
 
 

@@ -11,7 +11,7 @@ Kind = Literal["trial", "promotion", "ensemble"]
 
 
 class Run(Protocol):
-    """The run of one trial, open until :meth:`finish`."""
+    """The run of one trial, open until :meth:`finish`; between :meth:`pause` and ``Tracker.resume_run`` it waits."""
 
     @property
     def id(self) -> str:
@@ -19,6 +19,9 @@ class Run(Protocol):
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch, all at once."""
+
+    def pause(self) -> None:
+        """Say that the trial waits for its turn."""
 
     def finish(
         self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
@@ -46,6 +49,9 @@ class Tracker(Protocol):
         kind: Kind = "trial",
     ) -> Run:
         """Return a new open run under the study's, or under none; ``texts`` are files kept with it, by name."""
+
+    def resume_run(self, run_id: str) -> Run:
+        """Return a run that was paused, open again."""
 
     def open_run(self, run_id: str) -> Run | None:
         """Return a run that an earlier process left open; None where it has ended."""

@@ -8,7 +8,7 @@ from hms_search.tracking.contract import Kind, Outcome
 
 @dataclass
 class MemoryRun:
-    """A run and all it was told; ``outcome`` is empty while it is open."""
+    """A run and all it was told; ``outcome`` is empty while it is open, "paused" while it waits."""
 
     id: str
     name: str
@@ -25,6 +25,10 @@ class MemoryRun:
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Keep the metrics of one epoch."""
         self.epochs.append((step, dict(metrics)))
+
+    def pause(self) -> None:
+        """Keep that the trial waits."""
+        self.outcome = "paused"
 
     def finish(
         self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
@@ -68,6 +72,12 @@ class MemoryTracker:
         self.runs[run.id] = run
         return run
 
+    def resume_run(self, run_id: str) -> MemoryRun:
+        """Return a run that waited."""
+        run = self.runs[run_id]
+        run.outcome = ""
+        return run
+
     def open_run(self, run_id: str) -> MemoryRun | None:
         """Return a run that is open."""
         run = self.runs[run_id]
@@ -105,6 +115,9 @@ class NullRun:
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Forget."""
 
+    def pause(self) -> None:
+        """Forget."""
+
     def finish(
         self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
     ) -> None:
@@ -132,6 +145,10 @@ class NullTracker:
         texts: Mapping[str, str],  # noqa: ARG002
         kind: Kind = "trial",  # noqa: ARG002
     ) -> NullRun:
+        """Return a run that forgets."""
+        return NullRun()
+
+    def resume_run(self, run_id: str) -> NullRun:  # noqa: ARG002
         """Return a run that forgets."""
         return NullRun()
 

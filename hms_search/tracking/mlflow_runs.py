@@ -108,6 +108,13 @@ class MlflowTracker:
             "failed" if failed else "interrupted", reason=reason, metrics={}, files={}
         )
 
+    def resume_run(self, run_id: str) -> "MlflowRun":
+        """Return a run that was paused, open again."""
+        with reported(self._uri):
+            self._client.update_run(run_id, status="RUNNING")
+            self._client.log_batch(run_id, tags=_tags({"state": "running"}))
+        return MlflowRun(run_id, self._client, self._uri)
+
     def open_run(self, run_id: str) -> "MlflowRun | None":
         """Return a run that an earlier process left open."""
         with reported(self._uri):
@@ -181,6 +188,12 @@ class MlflowRun:
         """Log the metrics of one epoch in one call."""
         with reported(self._uri):
             self._client.log_batch(self.id, metrics=_metrics(metrics, step=step))
+
+    def pause(self) -> None:
+        """Say that the trial waits: MLflow's status SCHEDULED."""
+        with reported(self._uri):
+            self._client.log_batch(self.id, tags=_tags({"state": "paused"}))
+            self._client.update_run(self.id, status="SCHEDULED")
 
     def finish(
         self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]

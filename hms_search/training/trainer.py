@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from hms_search.data.batches import Batches
 from hms_search.eeg.shapes import ImageShape
-from hms_search.errors import TrainingError
+from hms_search.errors import TrainingError, TrialStopped
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
 from hms_search.training.learner import Learner
@@ -17,6 +18,10 @@ from hms_search.training.passes import predict, train_epoch
 from hms_search.training.progress import FoldProgress, Selected
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
 from hms_search.training.stages import begins_afresh
+
+KEEPING_SHARE = 0.1
+"""Most of the time that writing checkpoints may take: of a small network on a GPU an epoch is as fast as its
+checkpoint, about three times the weights."""
 
 
 def fit(
@@ -34,8 +39,9 @@ def fit(
     ``on_epoch`` is called after each validated epoch and may raise :class:`hms_search.errors.TrialStopped`. Both
     ``Batches`` are closed on the way out. On one CPU, the same seed gives the same value to the last bit.
 
-    With a ``checkpoint``, training goes on after the last epoch it holds, to the same result, and keeps every epoch
-    there before it is reported; ``on_epoch`` sees the epochs that were done before, too.
+    With a ``checkpoint``, training goes on after the last epoch it holds, to the same result; ``on_epoch`` sees the
+    epochs that were done before, too. It is written after an epoch, but for epochs so short that writing would take more
+    than :data:`KEEPING_SHARE` of the time, and where the search stops the trial other than by pruning it.
 
     Raises TrainingError, with the reason, where training diverges or memory runs out.
     """
@@ -73,11 +79,17 @@ def _fit(
     progress = FoldProgress() if state is None else FoldProgress.restored(state, learner, train, slot.task)
     for epoch in progress.epochs:
         on_epoch(epoch)
+    keeper = None if checkpoint is None else _Keeper(checkpoint, learner, train, progress)
     for number in range(len(progress.epochs), config.epochs):
         epoch = _epoch(learner, train, validation, config, slot=slot, progress=progress, number=number)
-        if checkpoint is not None:
-            checkpoint.save(progress.state(learner, train))
-        on_epoch(epoch)
+        if keeper is not None and keeper.is_due():
+            keeper.keep()
+        try:
+            on_epoch(epoch)
+        except TrialStopped as stop:
+            if keeper is not None and stop.reason != "pruned":
+                keeper.keep()
+            raise
     selected = progress.selected
     if selected is None:
         raise ValueError(f"expected at least one epoch, found {config.epochs}")
@@ -92,6 +104,31 @@ def _fit(
         probabilities=selected.probabilities,
         metrics=selected.epoch.metrics,
     )
+
+
+@dataclass
+class _Keeper:
+    """Writes a fold's checkpoints, not more often than worthwhile."""
+
+    checkpoint: Checkpoint
+    learner: Learner
+    train: Batches
+    progress: FoldProgress
+    _kept_epochs: int = -1
+    _kept_at: float = 0.0
+    _cost_s: float = 0.0
+
+    def is_due(self) -> bool:
+        return (perf_counter() - self._kept_at) * KEEPING_SHARE >= self._cost_s
+
+    def keep(self) -> None:
+        """Write the checkpoint, unless these epochs are in it already."""
+        if self._kept_epochs == len(self.progress.epochs):
+            return
+        started = perf_counter()
+        self.checkpoint.save(self.progress.state(self.learner, self.train))
+        self._kept_epochs, self._kept_at = len(self.progress.epochs), perf_counter()
+        self._cost_s = self._kept_at - started
 
 
 def _epoch(
