@@ -40,8 +40,8 @@ def fit(
     ``Batches`` are closed on the way out. On one CPU, the same seed gives the same value to the last bit.
 
     With a ``checkpoint``, training goes on after the last epoch it holds, to the same result; ``on_epoch`` sees the
-    epochs that were done before, too. It is written after an epoch, but for epochs so short that writing would take more
-    than :data:`KEEPING_SHARE` of the time, and where the search stops the trial other than by pruning it.
+    epochs that were done before, too. It is written after an epoch, unless epochs are so short that writing would take
+    more than :data:`KEEPING_SHARE` of the time, and where the search stops the trial other than by pruning it.
 
     Raises TrainingError, with the reason, where training diverges or memory runs out.
     """
