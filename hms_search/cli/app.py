@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 
 from hms_search.cli.data import data_app
+from hms_search.cli.options import StorageOption, TrackingOption
+from hms_search.cli.studies import studies_app
 from hms_search.errors import HmsSearchError
 
 app = typer.Typer(
@@ -23,9 +25,7 @@ app = typer.Typer(
     help="Turn YAML search spaces into Optuna studies over an EEG-classification pipeline.",
 )
 app.add_typer(data_app, name="data")
-
-StorageOption = Annotated[str | None, typer.Option("--storage", help="Optuna storage URL; default: mlruns/optuna.db.")]
-TrackingOption = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow URI; default: mlruns/mlflow.db.")]
+app.add_typer(studies_app)
 
 
 @app.callback()

@@ -1,0 +1,42 @@
+"""``hms-search narrow``: the space that a study's trials leave, and why."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hms_search.data.atomic import replacing
+from hms_search.search.history import study_history
+from hms_search.search.narrowing import Change, narrow
+from hms_search.search.session import Places
+from hms_search.search.space_file import narrowed_text
+from hms_search.search.storage import existing_storage
+
+
+def narrow_command(study: str, output: Path | None, places: Places) -> None:
+    """Print what becomes of each parameter, and write the narrowed space where ``output`` says so."""
+    console = Console(highlight=False)
+    with existing_storage(places.storage) as storage:
+        history = study_history(storage, study)
+    config = history.config
+    narrowed = narrow(config.space, history.trials, direction=config.learned.direction, seed=config.seed)
+    console.print(changes_table(narrowed.changes))
+    if output is None:
+        console.print("to have it as a file: add -o space.yaml", markup=False)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(output) as partial:
+        partial.write_text(narrowed_text(narrowed, origin=f"study {study}"), encoding="utf-8")
+    moved, all_of_them = len(narrowed.moved), len(narrowed.changes)
+    console.print(f"written: {output} ({moved} of {all_of_them} parameters moved)", markup=False, soft_wrap=True)
+
+
+def changes_table(changes: tuple[Change, ...]) -> Table:
+    """Return one row per parameter: what became of it and why."""
+    table = Table()
+    for name in ("parameter", "", "before", "after", "why"):
+        table.add_column(name, overflow="fold")
+    for change in changes:
+        style = "dim" if change.kind == "kept" else ""
+        table.add_row(change.path, change.kind, change.before, change.after, change.reason, style=style)
+    return table

@@ -1,0 +1,54 @@
+"""The space that a study's trials leave, as a table and as a file."""
+
+from pathlib import Path
+
+import numpy as np
+from command_line import CommandLine
+
+from hms_search.search.space import SearchSpace
+from hms_search.search.storage import close_storage, open_storage
+from hms_search.search.study import StudyConfig, contract_of, open_study, read_study
+
+LR = "training.optimiser.lr"
+
+
+def recorded(config: StudyConfig, trials: int) -> None:
+    """Keep a study in which only the rate matters, best at the upper bound, as if its trials had run."""
+    storage = open_storage(f"sqlite:///{Path('mlruns/optuna.db').resolve()}")
+    study = open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
+    rng = np.random.default_rng(0)
+    for _ in range(trials):
+        trial = study.ask()
+        config.space.suggest(trial)
+        folds = [0.9 - 0.2 * np.log(trial.params[LR] / 1e-4) + 0.01 * rng.normal() for _ in range(2)]
+        trial.set_user_attr("folds", folds)
+        trial.set_user_attr("outcome", "complete")
+        study.tell(trial, float(np.mean(folds)))
+    close_storage(storage)
+
+
+def test_a_narrowed_space_is_a_file_that_can_be_run_by_hand(hms_search: CommandLine, workplace: Path) -> None:
+    config = read_study(workplace / "small.yaml")
+    recorded(config, 20)
+    output = hms_search("narrow", "small", "-o", "space.yaml")
+    assert "widened" in output
+    assert "written: space.yaml" in output
+    assert "valid search space" in hms_search("validate", "space.yaml")
+    text = (workplace / "space.yaml").read_text()
+    assert "# widened from 0.0001 to 0.01, log: the best" in text
+    narrowed = SearchSpace.from_yaml(workplace / "space.yaml")
+    assert narrowed.parameters[LR].high > 0.01  # type: ignore[union-attr]
+    (workplace / "next.yaml").write_text("name: next\nspace: space.yaml\n")
+    assert read_study(workplace / "next.yaml").space == narrowed
+
+
+def test_a_study_of_few_trials_is_not_narrowed_and_says_why(hms_search: CommandLine, workplace: Path) -> None:
+    recorded(read_study(workplace / "small.yaml"), 4)
+    output = hms_search("narrow", "small")
+    assert "4 finished trials, at least 10" in " ".join(output.split())
+    assert "kept" in output
+
+
+def test_an_unknown_study_is_an_error_that_names_those_there_are(hms_search: CommandLine, workplace: Path) -> None:
+    recorded(read_study(workplace / "small.yaml"), 1)
+    assert "there are: small" in hms_search("narrow", "other", code=2)
