@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hms_search.promotion.system import System
+from hms_search.promotion.system_file import System
 from hms_search.search.study import study_document
 
 _BACKBONE = "test_efficientnet"

@@ -8,7 +8,7 @@ from rich.console import Console
 from hms_search.component import Component
 from hms_search.document import read_yaml
 from hms_search.errors import ConfigError
-from hms_search.promotion.system import System, checked_system
+from hms_search.promotion.system_file import System, read_system
 from hms_search.search.space import SearchSpace
 from hms_search.search.study import StudyConfig, read_study
 
@@ -45,7 +45,7 @@ def _verdict(file: Path) -> str:
         space = SearchSpace.from_document(document)
         return f"a valid search space with {len(space.parameters)} parameters"
     if isinstance(document.content, dict) and "members" in document.content:
-        system = checked_system(str(file))
-        return f"a valid system of {len(system.members)} members"
+        studies = read_system(str(file)).studies()
+        return f"a valid system of {len(studies)} members"
     study = read_study(file)
     return f"a valid study of {study.trials} trials over {len(study.space.parameters)} parameters"

@@ -1,71 +1,31 @@
-"""Systems: the final ensembles of published write-ups, each rebuilt by one call from the studies that it names."""
+"""Rebuilding a system: one call trains the members that its file names, and blends them."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from hms_search.component import Component, Field, fingerprint_of
+from hms_search.component import fingerprint_of
 from hms_search.data.folds import plan_folds
-from hms_search.document import dump_yaml, read_yaml
+from hms_search.document import dump_yaml
 from hms_search.eeg.shapes import KINDS, Kind
-from hms_search.ensemble.fit import Method
-from hms_search.ensemble.fit_weights import Mean
-from hms_search.errors import ConfigError
-from hms_search.inference.model_folder import Heads, ModelFolder
+from hms_search.inference.model_folder import ModelFolder
 from hms_search.models import resolve_weights, settled_weights
 from hms_search.promotion.ensemble import Ensemble, EnsembleRequest, ensemble_models
 from hms_search.promotion.promote import promotion_seed, remarks
+from hms_search.promotion.system_file import System, read_system
 from hms_search.promotion.workshop import Design, Workshop
 from hms_search.search.coordinator import missing_weights
 from hms_search.search.events import Event, Notice
 from hms_search.search.session import Places, ReportProgress, only_session, open_store, prepared_data
-from hms_search.search.study import StudyConfig, contract_of, read_study
+from hms_search.search.study import StudyConfig, contract_of
 from hms_search.tracking import Tracker, open_tracker
-
-SYSTEMS = Path("studies/systems")
-"""Where systems are looked for by name."""
-
-
-class Member(Component):
-    """A model of a system: the base of a study's space, with some of its ``settings`` changed (path: value)."""
-
-    study: str
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
-class System(Component):
-    """An ensemble to be built from nothing: its members, trained on the same folds, and how they are blended.
-
-    Attributes
-    ----------
-    members
-        By name. Studies are files, relative to the system's.
-    method
-        How the members' out-of-fold predictions become one.
-    n_folds, epochs, seeds
-        Of every member; null: its study's.
-    tta
-        The test-time augmentation the ensemble is to be used with.
-    """
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)
-    description: str = ""
-    members: dict[str, Member] = Field(min_length=2)
-    method: Method = Mean()
-    n_folds: int | None = Field(None, ge=2)
-    epochs: int | None = Field(None, ge=1)
-    seeds: int | None = Field(None, ge=1)
-    tta: Heads = "none"
 
 
 @dataclass(frozen=True)
 class SystemRequest:
     """What to rebuild and how; None stands for the system's own setting.
 
-    ``system`` is a file, or the name of one in :data:`SYSTEMS`. ``settings`` (``path=value``) are put into every
-    member's study, after the member's own.
+    ``system`` is a file, or a name that :func:`hms_search.promotion.system_file.read_system` knows. ``settings``
+    (``path=value``) are put into every member's study, after the member's own.
     """
 
     system: str
@@ -87,25 +47,6 @@ class Rebuilt:
     ensemble: Ensemble
 
 
-def read_system(reference: str) -> tuple[System, Path]:
-    """Return a system and its file; raises ConfigError, naming those there are, where it cannot be had."""
-    path = Path(reference)
-    if path.suffix not in {".yaml", ".yml"}:
-        path = SYSTEMS / f"{reference}.yaml"
-        if not path.is_file():
-            there = ", ".join(sorted(file.stem for file in SYSTEMS.glob("*.yaml"))) or "none"
-            raise ConfigError(f"no system {reference!r}: {SYSTEMS} holds {there}; give one of them, or a YAML file")
-    return System.from_document(read_yaml(path)), path
-
-
-def checked_system(reference: str) -> System:
-    """Return a system whose studies were read too; raises ConfigError where one is wrong."""
-    system, path = read_system(reference)
-    for member in system.members.values():
-        _study(SystemRequest(reference), member, path)
-    return system
-
-
 def rebuild(
     request: SystemRequest,
     places: Places,
@@ -121,8 +62,8 @@ def rebuild(
 
     Raises ConfigError where the system or a study is wrong, DataError where the data is.
     """
-    system, path = read_system(request.system)
-    studies = {name: _study(request, member, path) for name, member in system.members.items()}
+    file = read_system(request.system)
+    system, studies = file.system, file.studies(data=request.data, settings=request.settings)
     read = {kind for study in studies.values() for kind in study.space.base.pipeline.kinds}
     having = tuple(kind for kind in KINDS if kind in read)
     with only_session(places.lock(f"{system.name}.system"), system.name):
@@ -210,12 +151,3 @@ def _blended(
         force=request.force,
     )
     return ensemble_models(wanted, places, on_fit=on_fit)
-
-
-def _study(request: SystemRequest, member: Member, path: Path) -> StudyConfig:
-    own = [f"{dotted}={json.dumps(value)}" for dotted, value in member.settings.items()]
-    data = [] if request.data is None else [f"data.root={json.dumps(request.data)}"]
-    study = read_study(path.parent / member.study, (*own, *data, *request.settings))
-    if study.task != "hms":
-        raise ConfigError(f"{path}: members are studies of task hms, found {member.study} of task {study.task}")
-    return study

@@ -9,7 +9,7 @@ from shrunk import shrunk, shrunk_system
 
 from hms_search.data.synthetic import write_synthetic
 from hms_search.data.synthetic.seizure_types import write_synthetic_seizures
-from hms_search.promotion.system import read_system
+from hms_search.promotion.system_file import read_system
 from hms_search.search.study import read_study
 
 ROOT = Path(__file__).parents[2]
@@ -49,8 +49,8 @@ def test_a_shipped_study_runs(hms_search: CommandLine, few: str, few_seizures: s
 @pytest.mark.slow
 @pytest.mark.parametrize("file", SYSTEMS, ids=lambda file: file.stem)
 def test_a_system_is_rebuilt_by_one_command_and_predicts(hms_search: CommandLine, few: str, file: Path) -> None:
-    system, path = read_system(str(file))
-    small = options(shrunk_system(system, path))
+    system = read_system(str(file)).system
+    small = options(shrunk_system(system, file))
     output = hms_search("promote", "--system", str(file), "--data", few, "--folds", "2", *small)
     name = output.split("predict ")[1].split()[0]
     assert name.startswith(system.name)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hms_search.errors import ConfigError
-from hms_search.promotion.system import checked_system, read_system
+from hms_search.promotion.system_file import read_system
 
 ROOT = Path(__file__).parents[2]
 STUDY = f"name: base\nspace: {ROOT / 'search_spaces' / 'effnet_b1.yaml'}\n"
@@ -25,12 +25,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_system_is_read_from_a_file_or_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    system, path = read_system("pair.yaml")
-    assert path == Path("pair.yaml")
-    assert list(system.members) == ["one", "two"]
-    assert checked_system("pair.yaml") == system
+    file = read_system("pair.yaml")
+    assert file.path == Path("pair.yaml")
+    studies = file.studies(data="folder", settings=("trials=3",))
+    assert [study.space.base.model.backbone for study in studies.values()] == ["efficientnet_b1", "test_resnet"]
+    assert {(study.data.root, study.trials) for study in studies.values()} == {("folder", 3)}
     monkeypatch.chdir(ROOT)
-    assert {read_system(name)[0].name for name in ("baseline", "radboud", "silver98", "place15")} == {
+    assert {read_system(name).system.name for name in ("baseline", "radboud", "silver98", "place15")} == {
         "baseline",
         "radboud",
         "silver98",
@@ -47,8 +48,21 @@ def test_an_unknown_name_lists_the_systems_there_are(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("space.base.model.backbone: test_resnet", "space.base.model.bakbone: x", "unknown key 'bakbone'"),
-        ("  two: {study: base.yaml", "  two: {study: other.yaml", r"no such file: other\.yaml"),
+        (
+            "space.base.model.backbone: test_resnet",
+            "space.base.model.bakbone: x",
+            r"^pair\.yaml:4: space\.base\.model\.bakbone: unknown key 'bakbone'",
+        ),
+        (
+            "space.base.model.backbone: test_resnet",
+            "space.base.model.backbone: crossvit_tiny_240",
+            r"^pair\.yaml:4: member two: .*effnet_b1\.yaml:\d+: space\.base\.model: crossvit_tiny_240 cannot look",
+        ),
+        (
+            "  two: {study: base.yaml",
+            "  two: {study: other.yaml",
+            r"^pair\.yaml:4: members\.two\.study: no such file: other",
+        ),
         ("method:", "metod:", r"pair\.yaml:5: metod: unknown key 'metod'; did you mean 'method'"),
         ("weights: [0.4, 0.6]", "weights: [-1, 0.6]", r"pair\.yaml:5: method\.weights\.0"),
     ],
@@ -58,14 +72,25 @@ def test_a_fault_in_a_system_or_in_a_members_study_is_named_before_anything_is_t
 ) -> None:
     (folder / "pair.yaml").write_text(SYSTEM.replace(old, new))
     with pytest.raises(ConfigError, match=message):
-        checked_system("pair.yaml")
+        read_system("pair.yaml").studies()
+
+
+def test_the_faults_of_all_members_are_named_at_once(folder: Path) -> None:
+    wrong = SYSTEM.replace("one: {study: base.yaml}", "one: {study: one.yaml}").replace("test_resnet", "test_rasnet")
+    (folder / "pair.yaml").write_text(wrong)
+    with pytest.raises(ConfigError) as error:
+        read_system("pair.yaml").studies(settings=("trils=3",))
+    first, second, third = str(error.value).splitlines()
+    assert first.startswith("pair.yaml:3: members.one.study: no such file")
+    assert second.startswith("pair.yaml:4: space.base.model.backbone: expected the name of a timm network")
+    assert third.startswith("--set trils: trils: unknown key")
 
 
 def test_the_15th_places_eight_configurations_differ_in_backbone_transform_and_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    system, _ = read_system("place15")
+    system = read_system("place15").system
     assert len(system.members) == 8
     assert system.tta == "flips"
     settings = [
