@@ -1,9 +1,10 @@
-"""Paired comparison of two models on the same rows: the difference in KL, how sure it is, and what may be said of it.
+"""Paired comparison of two models on the same rows: the difference in KL or F1, how sure it is, what may be said of it.
 
 The rows of one patient resemble each other, so patients are drawn, not rows. A bootstrap over few patients, or over
 patients with very unequal numbers of rows, gives intervals that are too narrow; these are widened for both.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from scipy import stats
 
 from hms_search.data.oof import OutOfFold
 from hms_search.errors import DataError
+from hms_search.training.f1 import patient_counts, weighted_f1
 from hms_search.training.metrics import Stratum, in_stratum, kl_terms
 
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -22,19 +24,24 @@ _TAIL = 0.025
 _LEAST_FREEDOM = 0.2
 """Bound of the degrees of freedom, reached where one patient has nine rows of ten; the interval is endless there."""
 
+_Statistic = Callable[[Float[np.ndarray, "*draws patients"]], Float[np.ndarray, "*draws"]]
+"""What is compared, from how often each patient counts."""
+
 
 @dataclass(frozen=True)
 class Difference:
-    """How a candidate's KL differs from a reference's on one stratum; negative where the candidate is better.
+    """How a candidate's value differs from a reference's on one stratum, candidate - reference.
 
     Attributes
     ----------
     mean
-        Mean over rows of (candidate - reference), in nats.
+        Mean over rows of the difference in KL, in nats; or the difference in weighted F1.
     low, high
         Its 95 % interval over patients; infinite where all rows are of one patient.
     probability_better
         Share of the bootstrap's draws in which the candidate is better, draws without difference counted half.
+    direction
+        Which way the candidate is better: below zero in KL, above zero in F1.
     """
 
     stratum: Stratum
@@ -44,13 +51,39 @@ class Difference:
     probability_better: float
     rows: int
     patients: int
+    direction: Literal["minimize", "maximize"] = "minimize"
 
     @property
     def verdict(self) -> Verdict:
         """What may be said: "better" or "worse" only where the whole interval is on that side of zero."""
-        if self.high < 0:
-            return "better"
-        return "worse" if self.low > 0 else "not distinguishable"
+        below, above = self.high < 0, self.low > 0
+        better, worse = (below, above) if self.direction == "minimize" else (above, below)
+        return "better" if better else "worse" if worse else "not distinguishable"
+
+
+def oof_differences(candidate: OutOfFold, reference: OutOfFold, *, seed: int = 0) -> dict[Stratum, Difference]:
+    """Return how aligned out-of-fold predictions differ in what their task measures, on each stratum that has rows."""
+    if candidate.task == "seizure_types":
+        return {"all": f1_difference(candidate, reference, seed=seed)}
+    mine, theirs = losses_of(candidate), losses_of(reference)
+    return paired_differences(mine, theirs, candidate.patients, candidate.high, seed=seed)
+
+
+def f1_difference(candidate: OutOfFold, reference: OutOfFold, *, seed: int = 0, draws: int = 2000) -> Difference:
+    """Return the difference in weighted F1 of aligned out-of-fold predictions.
+
+    F1 is no mean over rows: both are computed again for each draw of patients. The interval is stretched as that of
+    :func:`paired_differences`.
+    """
+    mine = patient_counts(candidate.targets, candidate.probabilities, candidate.patients)
+    theirs = patient_counts(reference.targets, reference.probabilities, candidate.patients)
+
+    def difference(drawn: Float[np.ndarray, "*draws patients"]) -> Float[np.ndarray, "*draws"]:
+        one, other = (weighted_f1(*(drawn @ counts for counts in each)) for each in (mine, theirs))
+        return np.asarray(one - other)
+
+    rows = np.bincount(np.unique(candidate.patients, return_inverse=True)[1])
+    return _difference("all", difference, rows, direction="maximize", seed=seed, draws=draws)
 
 
 def paired_differences(
@@ -87,13 +120,16 @@ def paired_differences(
     """
     differences = candidate_losses - reference_losses
     if not np.isfinite(differences).all():
-        found = int((~np.isfinite(differences)).sum())
-        raise DataError(f"expected finite losses to compare, found {found} rows of {len(differences)} that are not")
-    return {
-        stratum: _difference(stratum, differences[chosen], patients[chosen], seed=seed, draws=draws)
-        for stratum in _STRATA
-        if (chosen := in_stratum(high, stratum)).any()
-    }
+        faulty = int((~np.isfinite(differences)).sum())
+        raise DataError(f"expected finite losses to compare, found {faulty} rows of {len(differences)} that are not")
+    found: dict[Stratum, Difference] = {}
+    for stratum in _STRATA:
+        chosen = in_stratum(high, stratum)
+        if chosen.any():
+            _, patient = np.unique(patients[chosen], return_inverse=True)
+            rows, total = np.bincount(patient), np.bincount(patient, weights=differences[chosen])
+            found[stratum] = _difference(stratum, _mean(total, rows), rows, seed=seed, draws=draws)
+    return found
 
 
 def losses_of(oof: OutOfFold) -> Float[np.ndarray, " rows"]:
@@ -102,24 +138,30 @@ def losses_of(oof: OutOfFold) -> Float[np.ndarray, " rows"]:
     return losses
 
 
+def _mean(total: Float[np.ndarray, " patients"], rows: Int[np.ndarray, " patients"]) -> _Statistic:
+    return lambda drawn: np.asarray((drawn @ total) / (drawn @ rows))
+
+
 def _difference(
     stratum: Stratum,
-    differences: Float[np.ndarray, " rows"],
-    patients: Int[np.ndarray, " rows"],
+    statistic: _Statistic,
+    rows: Int[np.ndarray, " patients"],
     *,
+    direction: Literal["minimize", "maximize"] = "minimize",
     seed: int,
     draws: int,
 ) -> Difference:
-    _, patient = np.unique(patients, return_inverse=True)
-    rows, total = np.bincount(patient), np.bincount(patient, weights=differences)
-    n_patients, mean = len(rows), float(total.sum() / rows.sum())
+    """Return a difference that is found from how often each patient, with so many ``rows``, counts."""
+    n_patients, value = len(rows), float(statistic(np.ones(len(rows))))
     low, high, probability = -np.inf, np.inf, 0.5  # of one patient nothing can be drawn
     if n_patients > 1:
         drawn = np.random.default_rng(seed).multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=draws)
-        means = (drawn @ total) / (drawn @ rows)
-        low, high = mean + _widening(rows) * (np.quantile(means, [_TAIL, 1 - _TAIL]) - mean)
-        probability = (means < 0).mean() + (means == 0).mean() / 2
-    return Difference(stratum, mean, float(low), float(high), float(probability), len(differences), n_patients)
+        found = statistic(drawn)
+        low, high = value + _widening(rows) * (np.quantile(found, [_TAIL, 1 - _TAIL]) - value)
+        better = found < 0 if direction == "minimize" else found > 0
+        probability = better.mean() + (found == 0).mean() / 2
+    n_rows = int(rows.sum())
+    return Difference(stratum, value, float(low), float(high), float(probability), n_rows, n_patients, direction)
 
 
 def _widening(rows: Int[np.ndarray, " patients"]) -> float:

@@ -112,8 +112,13 @@ def predict(
             show_default=False,
         ),
     ],
-    data: Annotated[Path, typer.Option(help="Folder with test.csv, or else train.csv.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("submission.csv"),
+    data: Annotated[
+        Path,
+        typer.Option(help="Folder with test.csv, or else train.csv; of seizures: their files.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Default: submission.csv; of seizures: predictions.csv.")
+    ] = None,
     tta: Annotated[
         Literal["own", "none", "left_right", "flips"],
         typer.Option(help="own: the model's; left_right: the mean with the mirrored head; flips: over four heads."),
@@ -123,7 +128,7 @@ def predict(
     strict: Annotated[bool, typer.Option("--strict", help="Fail where a recording cannot be read.")] = False,
     tracking_uri: TrackingOption = None,
 ) -> None:
-    """Predict the recordings of a folder and write submission.csv.
+    """Predict the recordings of a folder and write submission.csv, or predictions.csv with a type per seizure.
 
     A recording that cannot be read gets the model's prior and is listed; the exit code is then 3.
     """
@@ -198,7 +203,9 @@ def ensemble(
         typer.Option(help="Rows the blend is fitted on; default: the members' objective, all with --oof."),
     ] = None,
     weights: Annotated[list[str] | None, typer.Option(help='For weighted: "0.25,0.42,0.33".')] = None,
-    model_name: Annotated[str, typer.Option("--name", help="The registered model's name.")] = "hms",
+    model_name: Annotated[
+        str | None, typer.Option("--name", help="The registered model's name; default: the task's.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it champion whatever the gate says; recorded.")] = False,
     tracking_uri: TrackingOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the stacking network and of the intervals.")] = 0,
@@ -248,7 +255,7 @@ def promote(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; default: the study's, else the trial's.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings under different seeds, averaged.")] = None,
     data: Annotated[str | None, typer.Option(help="The study's recordings, where they lie elsewhere now.")] = None,
-    name: Annotated[str, typer.Option(help="The registered model's name.")] = "hms",
+    name: Annotated[str | None, typer.Option(help="The registered model's name; default: the task's.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it champion whatever the gate says; recorded.")] = False,
     storage: StorageOption = None,
     tracking_uri: TrackingOption = None,
@@ -266,11 +273,15 @@ def promote(
 
     places = Places(storage_url=storage, tracking=tracking_uri)
     size = {"n_folds": folds, "epochs": epochs, "seeds": seeds}
-    shared: dict[str, Any] = {"data": data, **size, "model_name": name, "force": force}
+    shared: dict[str, Any] = {"data": data, **size, "force": force}
     if system is not None:
-        system_command(SystemRequest(system, settings=tuple(settings or ()), **shared), places)
+        system_command(
+            SystemRequest(system, settings=tuple(settings or ()), model_name=name or "hms", **shared), places
+        )
     else:
-        promote_command(PromotionRequest(promoted_study(study), trial=trial, top=top, **shared), places)
+        promote_command(
+            PromotionRequest(promoted_study(study), trial=trial, top=top, model_name=name, **shared), places
+        )
 
 
 @app.command()

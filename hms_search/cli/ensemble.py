@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from hms_search.errors import ConfigError
 from hms_search.promotion.ensemble import EnsembleRequest, ensemble_models
 from hms_search.search.session import Places
 from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import TASKS
 
 _STRATA: dict[Stratum, str] = {"all": "all", "high": "HIGH", "low": "LOW"}
 _WEIGHTS_HELP = 'one number per member, such as "0.25,0.42,0.33"'
@@ -65,10 +67,7 @@ def read_members(files: Sequence[Path], labels: Path | None) -> list[OutOfFold]:
     names = [member.name for member in members]
     if len(set(names)) == len(names):
         return members
-    return [
-        OutOfFold(str(file), member.samples, member.targets, member.probabilities)
-        for file, member in zip(files, members, strict=True)
-    ]
+    return [replace(member, name=str(file)) for file, member in zip(files, members, strict=True)]
 
 
 def blend_members(
@@ -120,7 +119,7 @@ def models_command(request: EnsembleRequest, places: Places) -> None:
         found = ensemble_models(request, places, on_fit=_fitting(request.method, progress))
     print_blend(found.fit, scores_of(found.fit, seed=request.seed), console)
     print_gate(found.standing.gate, console)
-    print_standing(request.name, found.standing, request.model_name, console)
+    print_standing(request.name, found.standing, console)
     console.print(
         f"to use it: hms-search predict {request.name} --data ROOT -o submission.csv", markup=False, soft_wrap=True
     )
@@ -138,7 +137,7 @@ def print_blend(fit: CrossFit, scores: BlendScores, console: Console) -> None:
     )
     console.print(_scores_table(fit, scores))
     honest = "; each row was blended by a fit without its fold" if learns(fit.method) else ""
-    console.print(f"KL divergence with its 95 % interval over patients{honest}", soft_wrap=True)
+    console.print(f"{TASKS[fit.oof.task].measure} with its 95 % interval over patients{honest}", soft_wrap=True)
     if scores.weights:
         console.print(_weights_table(scores, spread=learns(fit.method)))
     if fit.method != Mean():
@@ -194,10 +193,10 @@ def _numbers(texts: Iterable[str]) -> list[float]:
 
 def _scores_table(fit: CrossFit, scores: BlendScores) -> Table:
     shown = [stratum for stratum in _STRATA if stratum in scores.blend]
-    table = Table()
+    table, symbol = Table(), TASKS[fit.oof.task].symbol
     table.add_column("", no_wrap=True)
     for stratum in shown:
-        table.add_column(f"KL {_STRATA[stratum]} ({scores.blend[stratum].rows} rows)", justify="right")
+        table.add_column(f"{symbol} {_STRATA[stratum]} ({scores.blend[stratum].rows} rows)", justify="right")
 
     def add(name: str, of: Mapping[Stratum, Score], style: str = "") -> None:
         table.add_row(name, *(_score(of[stratum]) for stratum in shown), style=style)
@@ -222,7 +221,7 @@ def _weights_table(scores: BlendScores, *, spread: bool) -> Table:
 
 
 def _score(score: Score) -> str:
-    return f"{score.kl:.4f} [{score.low:.4f}, {score.high:.4f}]"
+    return f"{score.value:.4f} [{score.low:.4f}, {score.high:.4f}]"
 
 
 def _said(difference: Difference) -> str:

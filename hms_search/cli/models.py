@@ -1,12 +1,15 @@
 """``hms-search models``: what has been promoted, and what is champion."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
-from hms_search.cli.promote import model_scores
-from hms_search.promotion.models import known_models
+from hms_search.cli.promote import how_to_read, model_scores, score_headings
+from hms_search.promotion.models import KnownModel, known_models
 from hms_search.search.session import Places
 from hms_search.tracking.registry import RegisteredVersion
+from hms_search.training.tasks import TASKS, Task
 
 
 def models_command(places: Places) -> None:
@@ -16,18 +19,25 @@ def models_command(places: Places) -> None:
     if not models:
         console.print("no models yet; hms-search promote STUDY makes one")
         return
-    console.print("out-of-fold KL divergence; interval: 95 % bootstrap over patients")
+    for task in TASKS.values():
+        of_task = [model for model in models if model.card is not None and model.card.task == task.name]
+        if of_task:
+            console.print(f"out-of-fold {how_to_read(task)}", soft_wrap=not console.is_terminal)
+            console.print(_table(task, of_task))
+    for model in models:
+        if model.fault:
+            console.print(model.fault, style="yellow", markup=False, soft_wrap=True)
+
+
+def _table(task: Task, models: Sequence[KnownModel]) -> Table:
     table = Table(pad_edge=False)
-    for name in ("model", "all", "HIGH", "LOW", "interval"):
+    for name in ("model", *score_headings(task)):
         table.add_column(name, no_wrap=True, justify="left" if name == "model" else "right")
     table.add_column("version")
     for model in models:
         if model.card is not None:
             table.add_row(model.name, *model_scores(model.card), "\n".join(_shown(one) for one in model.versions))
-    console.print(table)
-    for model in models:
-        if model.fault:
-            console.print(model.fault, style="yellow", markup=False, soft_wrap=True)
+    return table
 
 
 def _shown(version: RegisteredVersion) -> str:

@@ -2,25 +2,28 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from rich.console import Console
 
 from hms_search.cli.progress import StepProgress
-from hms_search.data.submission import check_submission, write_submission
+from hms_search.data.seizure_reading import read_seizure_samples
+from hms_search.data.submission import check_submission
 from hms_search.data.unlabelled import open_unlabelled
 from hms_search.errors import DataError
 from hms_search.inference.model_folder import ModelCard
 from hms_search.inference.predictor import Predictor, Tta
 from hms_search.inference.submission import Unreadable, predict_folder
 from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import TASKS, Task
 
 SOME_UNREADABLE = 3
 """The exit code of a submission in which some recordings got the prior."""
 _SYNTHETIC = "the model was trained on synthetic recordings: what it predicts says nothing about real EEG"
 
 
-def predict_command(model: Path, root: Path, out: Path, *, tta: Tta, batch_size: int, device: str, strict: bool) -> int:
+def predict_command(
+    model: Path, root: Path, out: Path | None, *, tta: Tta, batch_size: int, device: str, strict: bool
+) -> int:
     """Write the predictions of a folder's recordings and say what they are; return the exit code.
 
     With ``strict``, raises DataError, and writes nothing, where a recording cannot be predicted.
@@ -33,24 +36,29 @@ def predict_command(model: Path, root: Path, out: Path, *, tta: Tta, batch_size:
             root,
             batch_size=batch_size,
             tta=tta,
+            read=read_seizure_samples,
             on_progress=lambda step: progress(f"predicting {root}", step),
         )
     if strict and submission.unreadable:
         raise DataError(
-            f"{len(submission.unreadable)} of {len(submission.eeg_ids)} recordings cannot be predicted, nothing was "
+            f"{len(submission.unreadable)} of {len(submission.rows)} recordings cannot be predicted, nothing was "
             f"written; mend them, or leave out --strict:\n{_listed(submission.unreadable)}"
         )
-    write_submission(out, submission.eeg_ids, submission.probabilities)
-    for notice in (submission.notice, _SYNTHETIC if predictor.card.origin.get("recordings") == "synthetic" else ""):
+    out = out or Path("submission.csv" if predictor.task == "hms" else "predictions.csv")
+    submission.write(out)
+    for notice in (
+        submission.rows.notice,
+        _SYNTHETIC if predictor.card.origin.get("recordings") == "synthetic" else "",
+    ):
         if notice:
             errors.print(f"note: {notice}", style="yellow", markup=False)
     if submission.unreadable:
-        errors.print("these recordings got the model's prior, the mean of its training votes:", style="yellow")
+        errors.print("these recordings got the model's prior, the mean of its training targets:", style="yellow")
         errors.print(_listed(submission.unreadable), markup=False)
     priors = f", {len(submission.unreadable)} of them the prior" if submission.unreadable else ""
     heads = predictor.card.tta if tta == "own" else tta
     Console(highlight=False, soft_wrap=True).print(
-        f"{out}: {len(submission.eeg_ids)} rows{priors}, by {_described(predictor.card)}, TTA {heads}", markup=False
+        f"{out}: {len(submission.rows)} rows{priors}, by {_described(predictor.card)}, TTA {heads}", markup=False
     )
     return SOME_UNREADABLE if submission.unreadable else 0
 
@@ -62,18 +70,23 @@ def check_command(file: Path, root: Path) -> None:
 
 
 def _listed(unreadable: Sequence[Unreadable]) -> str:
-    return "\n".join(f"  eeg {one.eeg_id}: {one.reason}" for one in unreadable)
+    return "\n".join(f"  {one.name}: {one.reason}" for one in unreadable)
 
 
 def _described(card: ModelCard) -> str:
-    """Return what a model is and how well it did on recordings it had not seen, on each stratum."""
+    """Return what a model is and how well it did on recordings it had not seen, on each stratum or level of folds."""
+    task = TASKS[card.task]
     parts = f"{len(card.members)} members" if card.members else f"{len(card.networks)} networks"
-    scores = [_score(card, stratum) for stratum in get_args(Stratum) if f"kl_{stratum}" in card.scores]
-    return f"{card.kind} {card.name} ({parts}; out-of-fold KL {', '.join(scores) or 'unknown'})"
+    scores = [
+        _score(card, task, stratum) for stratum in task.strata if task.metric.format(stratum=stratum) in card.scores
+    ]
+    scores += [f"{card.scores[name]:.4f} by {level}" for level, name in task.levels.items() if name in card.scores]
+    return f"{card.kind} {card.name} ({parts}; out-of-fold {task.symbol} {', '.join(scores) or 'unknown'})"
 
 
-def _score(card: ModelCard, stratum: str) -> str:
-    ends = [card.scores.get(f"kl_interval_{end}") for end in ("low", "high")]
+def _score(card: ModelCard, task: Task, stratum: Stratum) -> str:
+    ends = [card.scores.get(end) for end in task.interval]
     of_the_objective = stratum == card.origin.get("objective") and None not in ends
     interval = f" [{ends[0]:.4f}, {ends[1]:.4f}]" if of_the_objective else ""
-    return f"{card.scores[f'kl_{stratum}']:.4f}{interval} on {stratum} votes"
+    of = "of all files" if task.levels else f"on {stratum} votes"
+    return f"{card.scores[task.metric.format(stratum=stratum)]:.4f}{interval} {of}"

@@ -17,6 +17,7 @@ from hms_search.promotion.train import objective_of, seed_values
 from hms_search.search.events import Event, Notice
 from hms_search.search.session import Places
 from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import TASKS, Task
 
 _STRATA: dict[Stratum, str] = {"all": "all", "high": "HIGH", "low": "LOW"}
 
@@ -26,13 +27,11 @@ def promote_command(request: PromotionRequest, places: Places) -> None:
     console = Console(highlight=False)
     with StepProgress(console) as progress:
         promoted = promote(request, places, notify=lambda event: print_notice(event, console), progress=progress)
-    console.print(f"out-of-fold scores of study {request.study}, KL divergence, lower is better; "
-                  "interval: 95 % bootstrap over patients", soft_wrap=not console.is_terminal)  # fmt: skip
-    console.print(scores_table([one.model.card for one in promoted]))
+    _print_scores(f"study {request.study}", [one.model.card for one in promoted], console)
     for one in promoted:
         print_gate(one.gate, console)
     for one in promoted:
-        print_standing(one.model.card.name, one.standing, request.model_name, console)
+        print_standing(one.model.card.name, one.standing, console)
     _say_next(promoted, console)
 
 
@@ -42,12 +41,10 @@ def system_command(request: SystemRequest, places: Places) -> None:
     with StepProgress(console) as progress:
         rebuilt = rebuild(request, places, notify=lambda event: print_notice(event, console), progress=progress)
     cards = [one.card for one in (*rebuilt.members, rebuilt.ensemble.model)]
-    console.print(f"out-of-fold scores of system {rebuilt.system.name}, KL divergence, lower is better; "
-                  "interval: 95 % bootstrap over patients", soft_wrap=not console.is_terminal)  # fmt: skip
-    console.print(scores_table(cards))
+    _print_scores(f"system {rebuilt.system.name}", cards, console)
     print_gate(rebuilt.ensemble.standing.gate, console)
     name = rebuilt.ensemble.model.card.name
-    print_standing(name, rebuilt.ensemble.standing, request.model_name, console)
+    print_standing(name, rebuilt.ensemble.standing, console)
     console.print(f"to use it: hms-search predict {name} --data ROOT -o submission.csv", markup=False)
 
 
@@ -59,26 +56,50 @@ def promoted_study(name: str | None) -> str:
 
 
 def scores_table(cards: Sequence[ModelCard]) -> Table:
-    """Return a row per model: the KL on each stratum, and the spread of its seeds where there are several."""
+    """Return a row per model of one task: its scores, and the spread of its seeds where there are several."""
     table = Table()
-    for name in ("model", "all", "HIGH", "LOW", "interval", "of each seed"):
+    for name in ("model", *score_headings(TASKS[cards[0].task]), "of each seed"):
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=name != "of each seed")
     for card in cards:
         table.add_row(card.name, *model_scores(card), _spread(seed_values(card)))
     return table
 
 
+def score_headings(task: Task) -> tuple[str, ...]:
+    """Return what :func:`model_scores` are."""
+    if task.levels:
+        return (*task.levels, "all", "interval")
+    return (*_STRATA.values(), "interval")
+
+
 def model_scores(card: ModelCard) -> tuple[str, ...]:
-    """Return the KL on each stratum, and the interval on the objective's, which is named unless it is all votes."""
-    scores, objective = card.scores, objective_of([card])
-    strata = [f"{scores[f'kl_{name}']:.3f}" if f"kl_{name}" in scores else "" for name in _STRATA]
-    interval = f"[{scores['kl_interval_low']:.3f}, {scores['kl_interval_high']:.3f}]"
-    return (*strata, interval if objective == "all" else f"{interval} {_STRATA[objective]}")
+    """Return the value on each stratum, or on folds of files and of patients and of all files by patient; its interval.
+
+    The interval is on the objective's stratum, which is named unless it is all votes.
+    """
+    task, objective = TASKS[card.task], objective_of([card])
+    names = [*task.levels.values(), *(task.metric.format(stratum=stratum) for stratum in task.strata)]
+    values = [f"{card.scores[name]:.3f}" if name in card.scores else "" for name in names]
+    low, high = (card.scores[end] for end in task.interval)
+    of = "" if objective == "all" else f" {_STRATA[objective]}"
+    return (*values, f"[{low:.3f}, {high:.3f}]{of}")
+
+
+def how_to_read(task: Task) -> str:
+    """Return what scores of a task's models are, in one line."""
+    better = "lower" if task.direction == "minimize" else "higher"
+    levels = ""
+    if task.levels:
+        levels = (
+            "; file, patient: mean over folds of these; all: all rows together, on folds of patients, which decides"
+        )
+    return f"{task.measure}, {better} is better{levels}; interval: 95 % bootstrap over patients"
 
 
 def print_gate(gate: Gate, console: Console) -> None:
     """Print a candidate's difference to each reference on each stratum, and the verdict."""
-    console.print(f"gate of {gate.candidate} (decides: {_STRATA[gate.objective]} votes)", markup=False)
+    decides = "folds of patients" if gate.task.levels else f"{_STRATA[gate.objective]} votes"
+    console.print(f"gate of {gate.candidate} (decides: {decides})", markup=False)
     if not gate.comparisons:
         console.print("  nothing to compare with: it is the reference itself, and there is no champion", markup=False)
     for comparison in gate.comparisons:
@@ -88,20 +109,21 @@ def print_gate(gate: Gate, console: Console) -> None:
             soft_wrap=True,
         )
         for difference in comparison.differences.values():
-            console.print(f"    {_difference(difference)}", markup=False, soft_wrap=True)
+            console.print(f"    {_difference(difference, gate.task)}", markup=False, soft_wrap=True)
 
 
-def print_standing(name: str, standing: Standing, model_name: str, console: Console) -> None:
+def print_standing(name: str, standing: Standing, console: Console) -> None:
     """Print which version a model is and whether it is the champion, and why not."""
     if standing.version is None:
         console.print(f"{name}: not registered, there is no tracking store", markup=False)
         return
-    version = f"{name}: version {standing.version.version} of {model_name!r}"
+    version = f"{name}: version {standing.version.version} of {standing.version.name!r}"
     if standing.champion:
         forced = " by --force, recorded" if standing.gate.forced else ""
         console.print(f"{version}, champion{forced}", style="green", markup=False)
     else:
-        why = "the gate stays shut: not every interval lies below zero; --force overrides it and is recorded"
+        side = "below" if standing.gate.task.direction == "minimize" else "above"
+        why = f"the gate stays shut: not every interval lies {side} zero; --force overrides it and is recorded"
         console.print(f"{version}, not champion: {why}", style="yellow", markup=False, soft_wrap=True)
 
 
@@ -112,11 +134,17 @@ def print_notice(event: Event, console: Console) -> None:
         console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
 
 
-def _difference(difference: Difference) -> str:
+def _print_scores(of: str, cards: Sequence[ModelCard], console: Console) -> None:
+    text = f"out-of-fold scores of {of}, {how_to_read(TASKS[cards[0].task])}"
+    console.print(text, soft_wrap=not console.is_terminal)
+    console.print(scores_table(cards))
+
+
+def _difference(difference: Difference, task: Task) -> str:
     interval = f"[{difference.low:+.4f}, {difference.high:+.4f}]"
     count = f"{difference.rows} recordings of {difference.patients} patients"
     return (
-        f"{_STRATA[difference.stratum]:<4} KL {difference.mean:+.4f} {interval}, P(better) "
+        f"{_STRATA[difference.stratum]:<4} {task.symbol} {difference.mean:+.4f} {interval}, P(better) "
         f"{difference.probability_better:.3f}: {difference.verdict} ({count})"
     )
 
@@ -128,8 +156,9 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _say_next(promoted: Sequence[Promoted], console: Console) -> None:
-    best = promoted[0].model.card.name
-    console.print(f"to use the best one: hms-search predict {best} --data ROOT -o submission.csv", markup=False)
+    best = promoted[0].model.card
+    file = "submission.csv" if best.task == "hms" else "predictions.csv"
+    console.print(f"to use the best one: hms-search predict {best.name} --data ROOT -o {file}", markup=False)
     if len(promoted) > 1:
         names = " ".join(one.model.card.name for one in promoted)
         console.print(f"to blend them: hms-search ensemble NAME --members {names}", markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from hms_search.cli.progress import StepProgress
 from hms_search.cli.promote import print_notice
 from hms_search.promotion.reproduce import Reproduction, reproduce
 from hms_search.search.session import Places
+from hms_search.training.tasks import HMS
 
 DIFFERS = 1
 """The exit code where a trial does not give the recorded values again."""
@@ -25,7 +26,8 @@ def reproduce_command(study: str, trial: int, data: str | None, places: Places) 
     if found.equal:
         verdict = f"equal: all {len(found.recorded)} recorded epochs, to the last bit"
     else:
-        verdict = f"differs by up to {found.largest_difference:.3g} nats in validation KL"
+        unit = " nats" if found.task is HMS else ""
+        verdict = f"differs by up to {found.largest_difference:.3g}{unit} in validation {found.task.symbol}"
     console.print(
         f"trial {found.trial} of study {found.study}: {verdict}",
         style="green" if found.equal else "yellow",
@@ -36,7 +38,7 @@ def reproduce_command(study: str, trial: int, data: str | None, places: Places) 
 
 def _table(found: Reproduction) -> Table:
     table = Table()
-    for name in ("epoch of the trial", "recorded KL", "found KL", "difference"):
+    for name in ("epoch of the trial", f"recorded {found.task.symbol}", f"found {found.task.symbol}", "difference"):
         table.add_column(name, justify="right")
     for step, value in sorted(found.recorded.items()):
         again = found.found.get(step)

@@ -1,13 +1,14 @@
 """Out-of-fold predictions: what was predicted for each sample by networks that were not trained on its fold.
 
 One file format: parquet, one row per sample, sorted by ``sample_id``, with the columns ``sample_id, eeg_id,
-spectrogram_id, patient_id, n_votes, stratum, fold, target_<class> x 6, pred_<class> x 6``. Files of other origin are
-read too, see :func:`read_oof`.
+spectrogram_id, patient_id, n_votes, stratum, fold, target_<class> x 6, pred_<class> x 6``; of seizure types
+``sample_id, file, patient, patient_id, fold, target_<class> x 8, pred_<class> x 8``. Files of other origin are read
+too, see :func:`read_oof`.
 """
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,16 @@ from jaxtyping import Bool, Float, Int
 
 from hms_search.data.atomic import replacing
 from hms_search.data.findings import few
-from hms_search.data.labels import CLASSES
+from hms_search.data.labels import CLASSES_OF, TaskName
 from hms_search.data.oof_columns import ID_COLUMNS, SAMPLE_COLUMNS, standard_columns
 from hms_search.errors import DataError
-
-TARGET_COLUMNS = tuple(f"target_{name}" for name in CLASSES)
-PREDICTION_COLUMNS = tuple(f"pred_{name}" for name in CLASSES)
 
 OOF_SUFFIXES = (".parquet", ".csv")
 
 _TYPES = {
     **dict.fromkeys(("sample_id", "patient_id", "fold"), "int64"),
     **dict.fromkeys(("eeg_id", "spectrogram_id", "n_votes"), "Int64"),
+    **dict.fromkeys(("file", "patient"), "object"),
 }
 _SUM_TOLERANCE = 1e-3
 _ROUNDING = 1e-9
@@ -44,15 +43,18 @@ class OutOfFold:
     samples
         One line per sample: ``sample_id, eeg_id, spectrogram_id, patient_id, n_votes, stratum, fold``; ``eeg_id``,
         ``spectrogram_id`` and ``n_votes`` may be missing. ``stratum`` is "high" or "low"; ``fold`` is the one whose
-        networks predicted the sample.
+        networks predicted the sample. Of seizure types: ``sample_id, file, patient, patient_id, fold``.
     targets, probabilities
-        Distributions over the classes, in canonical order; rows sum to 1.
+        Distributions over the task's classes, in their order; rows sum to 1.
+    task
+        What is predicted.
     """
 
     name: str
     samples: pd.DataFrame
-    targets: Float[np.ndarray, "rows 6"]
-    probabilities: Float[np.ndarray, "rows 6"]
+    targets: Float[np.ndarray, "rows classes"]
+    probabilities: Float[np.ndarray, "rows classes"]
+    task: TaskName = "hms"
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -64,7 +66,9 @@ class OutOfFold:
 
     @property
     def high(self) -> Bool[np.ndarray, " rows"]:
-        """Which rows belong to the HIGH stratum."""
+        """Which rows belong to the HIGH stratum; none of a task without votes."""
+        if "stratum" not in self.samples:
+            return np.zeros(len(self), dtype=bool)
         return (self.samples["stratum"] == "high").to_numpy(dtype=bool)
 
     @property
@@ -77,8 +81,9 @@ def out_of_fold(
     name: str,
     samples: pd.DataFrame,
     folds: Int[np.ndarray, " rows"],
-    targets: Float[np.ndarray, "rows 6"],
-    probabilities: Float[np.ndarray, "rows 6"],
+    targets: Float[np.ndarray, "rows classes"],
+    probabilities: Float[np.ndarray, "rows classes"],
+    task: TaskName = "hms",
 ) -> OutOfFold:
     """Return out-of-fold predictions, sorted by ``sample_id``.
 
@@ -87,16 +92,20 @@ def out_of_fold(
     name
         What tables and messages call them.
     samples
-        Lines of :attr:`hms_search.data.store.Store.samples`, in the order of the arrays.
+        Lines of :attr:`hms_search.data.store.Store.samples`, or those of seizures, in the order of the arrays.
     folds, targets, probabilities
         Of the same rows.
+    task
+        What is predicted.
 
     Raises
     ------
     DataError
         Where a sample comes twice, or a row of an array is no distribution (finite, >= 0, sum 1 within 0.001).
     """
-    table = samples.assign(fold=folds).reindex(columns=list(SAMPLE_COLUMNS)).astype(_TYPES)
+    columns = list(SAMPLE_COLUMNS[task])
+    types = {column: kind for column, kind in _TYPES.items() if column in columns}
+    table = samples.assign(fold=folds).reindex(columns=columns).astype(types)
     ids = table["sample_id"].to_numpy(dtype=np.int64)
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
@@ -111,6 +120,7 @@ def out_of_fold(
         samples=table.iloc[order].reset_index(drop=True),
         targets=_distributions(targets[order], ids, f"{name}: targets"),
         probabilities=_distributions(probabilities[order], ids, f"{name}: predicted probabilities"),
+        task=task,
     )
 
 
@@ -122,8 +132,9 @@ def write_oof(oof: OutOfFold, path: Path) -> None:
 
 def oof_bytes(oof: OutOfFold) -> bytes:
     """Return the content of the parquet file of out-of-fold predictions."""
-    targets = pd.DataFrame(oof.targets, columns=list(TARGET_COLUMNS))
-    probabilities = pd.DataFrame(oof.probabilities, columns=list(PREDICTION_COLUMNS))
+    classes = CLASSES_OF[oof.task]
+    targets = pd.DataFrame(oof.targets, columns=[f"target_{name}" for name in classes])
+    probabilities = pd.DataFrame(oof.probabilities, columns=[f"pred_{name}" for name in classes])
     content = io.BytesIO()
     pd.concat([oof.samples, targets, probabilities], axis=1).to_parquet(content, index=False)
     return content.getvalue()
@@ -132,10 +143,11 @@ def oof_bytes(oof: OutOfFold) -> bytes:
 def read_oof(path: Path, *, name: str | None = None, labels: Path | None = None) -> OutOfFold:
     """Return the out-of-fold predictions in a .parquet or .csv file, of this package or of other origin.
 
-    A file of other origin needs an id (``sample_id, label_id, eeg_id`` or ``spectrogram_id``), ``fold``, and six
-    probabilities named ``pred_<class>, <class>_pred, <class>_prob, p_<class>, <class>`` or ``<class>_vote``. Targets
-    (``target_<class>, <class>_target``, or ``<class>_vote`` beside predictions of another name; votes are normalised),
-    ``patient_id`` and ``stratum`` (or ``n_votes``) are taken from the file, else from ``labels``.
+    A file whose predictions are of seizure types is one of ours. A file of other origin needs an id (``sample_id,
+    label_id, eeg_id`` or ``spectrogram_id``), ``fold``, and six probabilities named ``pred_<class>, <class>_pred,
+    <class>_prob, p_<class>, <class>`` or ``<class>_vote``. Targets (``target_<class>, <class>_target``, or
+    ``<class>_vote`` beside predictions of another name; votes are normalised), ``patient_id`` and ``stratum`` (or
+    ``n_votes``) are taken from the file, else from ``labels``.
 
     Parameters
     ----------
@@ -153,7 +165,7 @@ def read_oof(path: Path, *, name: str | None = None, labels: Path | None = None)
     """
     name = name or (path.parent.name if path.stem == "oof" else "") or path.stem
     columns = standard_columns(_read_frame(path), str(path), labels)
-    return out_of_fold(name, columns.samples, columns.folds, columns.targets, columns.probabilities)
+    return out_of_fold(name, columns.samples, columns.folds, columns.targets, columns.probabilities, columns.task)
 
 
 def align(members: Sequence[OutOfFold]) -> tuple[OutOfFold, ...]:
@@ -165,7 +177,8 @@ def align(members: Sequence[OutOfFold]) -> tuple[OutOfFold, ...]:
     ------
     DataError
         Where a blend of them would be scored on what it, or a member, had seen: rows that a member does not cover, a
-        patient in several folds, folds that differ between members; and where targets, patients or strata differ.
+        patient in several folds, folds that differ between members; and where tasks, targets, patients or strata
+        differ.
     """
     if not members:
         raise DataError("a blend needs the out-of-fold predictions of at least one member, found none")
@@ -173,17 +186,15 @@ def align(members: Sequence[OutOfFold]) -> tuple[OutOfFold, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"members need different names, found {few(twice)} more than once; a member counts only once")
-    _check_rows(members)
     first = members[0]
+    _check_tasks(members)
+    _check_rows(members)
     for member in members:
         _check_patients(member)
         if member is not first:
             _check_labels(first, member)
             _check_folds(first, member)
-    return tuple(
-        OutOfFold(member.name, member.samples.assign(fold=first.folds), member.targets, member.probabilities)
-        for member in members
-    )
+    return tuple(replace(member, samples=member.samples.assign(fold=first.folds)) for member in members)
 
 
 def shared_patients(member: OutOfFold) -> Int[np.ndarray, " patients"]:
@@ -207,8 +218,8 @@ def _read_frame(path: Path) -> pd.DataFrame:
 
 
 def _distributions(
-    values: Float[np.ndarray, "rows 6"], ids: Int[np.ndarray, " rows"], what: str
-) -> Float[np.ndarray, "rows 6"]:
+    values: Float[np.ndarray, "rows classes"], ids: Int[np.ndarray, " rows"], what: str
+) -> Float[np.ndarray, "rows classes"]:
     values = np.asarray(values, dtype=np.float64)
     totals = values.sum(axis=1, keepdims=True)
     faulty = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1)
@@ -220,6 +231,13 @@ def _distributions(
         raise DataError(f"{what} must sum to 1 in each row (within {_SUM_TOLERANCE:g}), found {found} in "
                         f"{_rows(ids, faulty)}")  # fmt: skip
     return np.where(abs(totals - 1) > _ROUNDING, values / totals, values)  # so that reading changes no bit of our files
+
+
+def _check_tasks(members: Sequence[OutOfFold]) -> None:
+    tasks = {member.name: member.task for member in members}
+    if len(set(tasks.values())) > 1:
+        found = ", ".join(f"{name}: {task}" for name, task in tasks.items())
+        raise DataError(f"members must be of one task, found {found}")
 
 
 def _check_rows(members: Sequence[OutOfFold]) -> None:

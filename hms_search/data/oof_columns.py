@@ -1,5 +1,6 @@
 """The columns of a table of out-of-fold predictions, however its author spelled them; labels from ``train.csv``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from hms_search.data.findings import few
-from hms_search.data.labels import CLASSES, HIGH_VOTES, VOTE_COLUMNS
+from hms_search.data.labels import CLASSES, CLASSES_OF, HIGH_VOTES, VOTE_COLUMNS, TaskName
 from hms_search.errors import DataError
 
-SAMPLE_COLUMNS = ("sample_id", "eeg_id", "spectrogram_id", "patient_id", "n_votes", "stratum", "fold")
+SAMPLE_COLUMNS: Mapping[TaskName, tuple[str, ...]] = {
+    "hms": ("sample_id", "eeg_id", "spectrogram_id", "patient_id", "n_votes", "stratum", "fold"),
+    "seizure_types": ("sample_id", "file", "patient", "patient_id", "fold"),
+}
 ID_COLUMNS = ("sample_id", "label_id", "eeg_id", "spectrogram_id")
 """What may name a sample; the first of them that a table has does."""
 PREDICTION_SPELLINGS = ("pred_{}", "{}_pred", "{}_prob", "p_{}", "{}", "{}_vote")
@@ -24,8 +28,9 @@ class OofColumns:
 
     samples: pd.DataFrame
     folds: Int[np.ndarray, " rows"]
-    targets: Float[np.ndarray, "rows 6"]
-    probabilities: Float[np.ndarray, "rows 6"]
+    targets: Float[np.ndarray, "rows classes"]
+    probabilities: Float[np.ndarray, "rows classes"]
+    task: TaskName = "hms"
 
 
 def standard_columns(table: pd.DataFrame, source: str, labels: Path | None) -> OofColumns:
@@ -34,6 +39,8 @@ def standard_columns(table: pd.DataFrame, source: str, labels: Path | None) -> O
     ``source`` names the table in messages. What the table lacks comes from ``labels``, a ``train.csv``; where it is
     missing there too, or there are no labels, a DataError says what to give.
     """
+    if "pred_" + CLASSES_OF["seizure_types"][0] in table.columns:
+        return _of_seizures(table, source)
     key = _id_column(table, source)
     names = _prediction_columns(table, source)
     if "fold" not in table.columns:
@@ -57,6 +64,22 @@ def standard_columns(table: pd.DataFrame, source: str, labels: Path | None) -> O
         folds=_integers(table, "fold", source).to_numpy(dtype=np.int64),
         targets=_as_distributions(votes, samples["sample_id"], source),
         probabilities=_numbers(table, names, source).to_numpy(dtype=np.float64),
+    )
+
+
+def _of_seizures(table: pd.DataFrame, source: str) -> OofColumns:
+    """Return the columns of a table of seizures, which is always one of our own files."""
+    targets, predictions = ([f"{what}_{name}" for name in CLASSES_OF["seizure_types"]] for what in ("target", "pred"))
+    missing = [name for name in (*SAMPLE_COLUMNS["seizure_types"], *targets, *predictions) if name not in table]
+    if missing:
+        raise DataError(f"{source}: out-of-fold predictions of seizure types lack the column {', '.join(missing)}")
+    numbers = {name: _integers(table, name, source) for name in ("sample_id", "patient_id", "fold")}
+    return OofColumns(
+        samples=table[["file", "patient"]].assign(**numbers),
+        folds=numbers["fold"].to_numpy(dtype=np.int64),
+        targets=_numbers(table, tuple(targets), source).to_numpy(dtype=np.float64),
+        probabilities=_numbers(table, tuple(predictions), source).to_numpy(dtype=np.float64),
+        task="seizure_types",
     )
 
 

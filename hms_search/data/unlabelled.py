@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float16, Int
+from jaxtyping import Float, Float16, Int
 
 from hms_search.data.findings import few
 from hms_search.data.hms import (
@@ -23,6 +23,7 @@ from hms_search.data.hms import (
     window_of,
 )
 from hms_search.data.middle import middle_windows
+from hms_search.data.submission import write_submission
 from hms_search.errors import DataError
 
 TEST_COLUMNS = ("spectrogram_id", "eeg_id", "patient_id")
@@ -58,6 +59,10 @@ class Unlabelled:
         """What the rows of a submission are called by; unique."""
         return np.array([line.eeg_id for line in self.lines], dtype=np.int64)
 
+    def name(self, row: int) -> str:
+        """Return what messages call a recording: its EEG's id."""
+        return f"eeg {self.lines[row].eeg_id}"
+
     def log_power(self, row: int) -> Float16[np.ndarray, "time 400"]:
         """Return a row's natural-log power as the Store has it: a whole test file, 300 rows of a train file.
 
@@ -87,6 +92,10 @@ class Unlabelled:
         """Return what a model looks at of a row: its spectrogram's log power, its EEG's microvolts, or both."""
         read: dict[Kind, Callable[[int], np.ndarray]] = {"spectrogram": self.log_power, "eeg": self.microvolts}
         return {kind: read[kind](row) for kind in sorted(kinds)}
+
+    def write(self, path: Path, probabilities: Float[np.ndarray, "rows 6"]) -> None:
+        """Write a submission; raises DataError as :func:`hms_search.data.submission.write_submission`."""
+        write_submission(path, self.eeg_ids, probabilities)
 
 
 def open_unlabelled(root: Path) -> Unlabelled:

@@ -33,7 +33,7 @@ class MeanBlend(Component):
     name: Literal["mean"] = "mean"
     space: Space = "probabilities"
 
-    def apply(self, probabilities: Float[np.ndarray, "members rows 6"]) -> Float[np.ndarray, "rows 6"]:
+    def apply(self, probabilities: Float[np.ndarray, "members rows classes"]) -> Float[np.ndarray, "rows classes"]:
         """Return the blended probabilities."""
         return mix(probabilities, np.full(len(probabilities), 1 / len(probabilities)), self.space)
 
@@ -45,7 +45,7 @@ class WeightedBlend(Component):
     weights: tuple[Weight, ...]
     space: Space = "probabilities"
 
-    def apply(self, probabilities: Float[np.ndarray, "members rows 6"]) -> Float[np.ndarray, "rows 6"]:
+    def apply(self, probabilities: Float[np.ndarray, "members rows classes"]) -> Float[np.ndarray, "rows classes"]:
         """Return the blended probabilities; raises ConfigError where the members are not as many as the weights."""
         _check_count(self.weights, probabilities)
         return mix(probabilities, np.array(self.weights), self.space)
@@ -56,9 +56,9 @@ class LinearBlend(Component):
 
     name: Literal["linear"] = "linear"
     weights: tuple[float, ...]
-    bias: tuple[float, float, float, float, float, float]
+    bias: tuple[float, ...]
 
-    def apply(self, probabilities: Float[np.ndarray, "members rows 6"]) -> Float[np.ndarray, "rows 6"]:
+    def apply(self, probabilities: Float[np.ndarray, "members rows classes"]) -> Float[np.ndarray, "rows classes"]:
         """Return the blended probabilities; raises ConfigError where the members are not as many as the weights."""
         _check_count(self.weights, probabilities)
         return softmax(np.tensordot(np.array(self.weights), logits_of(probabilities), axes=1) + np.array(self.bias))
@@ -69,18 +69,19 @@ class StackingBlend(Component):
 
     name: Literal["stacking"] = "stacking"
     hidden: tuple[int, ...] = (600, 1200, 1000, 600)
+    classes: int = 6
 
     def build(self) -> nn.Sequential:
-        """Return the untrained network: statistics ``[rows, 30]`` to logits ``[rows, 6]``; no softmax at its end."""
-        widths = (6 * len(STATISTICS), *self.hidden)
+        """Return the untrained network: statistics ``[rows, 5 x classes]`` to logits; no softmax at its end."""
+        widths = (self.classes * len(STATISTICS), *self.hidden)
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Linear(widths[-1], 6))
+        return nn.Sequential(*layers, nn.Linear(widths[-1], self.classes))
 
     def apply(
-        self, probabilities: Float[np.ndarray, "members rows 6"], tensors: Mapping[str, Tensor]
-    ) -> Float[np.ndarray, "rows 6"]:
+        self, probabilities: Float[np.ndarray, "members rows classes"], tensors: Mapping[str, Tensor]
+    ) -> Float[np.ndarray, "rows classes"]:
         """Return the blended probabilities, given the trained network's state.
 
         Raises CheckpointError where the state is of another network.
@@ -109,7 +110,7 @@ class FittedBlend:
     config: Blend
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
-    def apply(self, probabilities: Float[np.ndarray, "members rows 6"]) -> Float[np.ndarray, "rows 6"]:
+    def apply(self, probabilities: Float[np.ndarray, "members rows classes"]) -> Float[np.ndarray, "rows classes"]:
         """Return the blended probabilities, float64; rows sum to 1. Members are in the order of the fit."""
         if isinstance(self.config, StackingBlend):
             return self.config.apply(probabilities, self.tensors)
@@ -117,35 +118,35 @@ class FittedBlend:
 
 
 def mix(
-    probabilities: Float[np.ndarray, "members rows 6"], weights: Float[np.ndarray, " members"], space: Space
-) -> Float[np.ndarray, "rows 6"]:
+    probabilities: Float[np.ndarray, "members rows classes"], weights: Float[np.ndarray, " members"], space: Space
+) -> Float[np.ndarray, "rows classes"]:
     """Return the weighted sum over members, in a space; with weights that sum to 1 a distribution per row."""
     return from_space(space, np.tensordot(weights, in_space(space, probabilities), axes=1))
 
 
-def in_space(space: Space, probabilities: Float[np.ndarray, "*axes 6"]) -> Float[np.ndarray, "*axes 6"]:
+def in_space(space: Space, probabilities: Float[np.ndarray, "*axes classes"]) -> Float[np.ndarray, "*axes classes"]:
     """Return probabilities as what a space adds up."""
     return logits_of(probabilities) if space == "logits" else np.asarray(probabilities, dtype=np.float64)
 
 
-def from_space(space: Space, values: Float[np.ndarray, "rows 6"]) -> Float[np.ndarray, "rows 6"]:
+def from_space(space: Space, values: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"]:
     """Return what was added up in a space as probabilities."""
     return softmax(values) if space == "logits" else values
 
 
-def logits_of(probabilities: Float[np.ndarray, "*axes 6"]) -> Float[np.ndarray, "*axes 6"]:
+def logits_of(probabilities: Float[np.ndarray, "*axes classes"]) -> Float[np.ndarray, "*axes classes"]:
     """Return ln q, with q at least 1e-15 as in the score: the logits up to a number per row, which softmax ignores."""
     return np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _FLOOR))
 
 
-def softmax(logits: Float[np.ndarray, "rows 6"]) -> Float[np.ndarray, "rows 6"]:
+def softmax(logits: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"]:
     """Return each row's probabilities."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def statistics_of(probabilities: Float[np.ndarray, "members rows 6"]) -> Float[np.ndarray, "rows statistics"]:
-    """Return max, min, mean, std and median over members of each class's probability: 30 numbers per row.
+def statistics_of(probabilities: Float[np.ndarray, "members rows classes"]) -> Float[np.ndarray, "rows statistics"]:
+    """Return max, min, mean, std and median over members of each class's probability, side by side.
 
     The standard deviation is the population's, so that it is 0, and not undefined, for a single member.
     """
@@ -154,7 +155,7 @@ def statistics_of(probabilities: Float[np.ndarray, "members rows 6"]) -> Float[n
     return np.concatenate(parts, axis=1)
 
 
-def _check_count(weights: tuple[float, ...], probabilities: Float[np.ndarray, "members rows 6"]) -> None:
+def _check_count(weights: tuple[float, ...], probabilities: Float[np.ndarray, "members rows classes"]) -> None:
     if len(weights) != len(probabilities):
         raise ConfigError(
             f"the blend has {len(weights)} weights, there are {len(probabilities)} members; give one weight per member"

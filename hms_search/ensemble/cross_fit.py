@@ -78,7 +78,7 @@ def cross_fit(
         method=method,
         members=tuple(members),
         blend=blends[-1],
-        oof=out_of_fold(name, first.samples, first.folds, first.targets, blended),
+        oof=out_of_fold(name, first.samples, first.folds, first.targets, blended, first.task),
         fold_blends=dict(zip(folds.tolist(), blends[:-1], strict=True)),
     )
 

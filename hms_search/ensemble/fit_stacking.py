@@ -53,7 +53,7 @@ class Stacking(Component):
         x = torch.from_numpy(statistics_of(rows.probabilities)).float()
         y = torch.from_numpy(rows.targets).float()
         stopping = torch.from_numpy(self._held_out(rows.patients, seed))
-        blend = StackingBlend(hidden=self.hidden)
+        blend = StackingBlend(hidden=self.hidden, classes=rows.targets.shape[1])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = blend.build()

@@ -108,7 +108,7 @@ class Linear(Component):
             excess = (q - rows.targets) / n_rows
             return kl(rows.targets, q), np.concatenate([np.tensordot(logits, excess, axes=2), excess.sum(axis=0)])
 
-        start = np.concatenate([np.full(n, 1 / n), np.zeros(6)])
+        start = np.concatenate([np.full(n, 1 / n), np.zeros(logits.shape[2])])
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000, "ftol": 1e-12})
         return FittedBlend(LinearBlend(weights=tuple(found.x[:n].tolist()), bias=tuple(found.x[n:].tolist())))
 

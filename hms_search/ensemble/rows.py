@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 class Rows:
     """Members' out-of-fold probabilities of the same samples, the samples' targets and their patients."""
 
-    probabilities: Float[np.ndarray, "members rows 6"]
-    targets: Float[np.ndarray, "rows 6"]
+    probabilities: Float[np.ndarray, "members rows classes"]
+    targets: Float[np.ndarray, "rows classes"]
     patients: Int[np.ndarray, " rows"]
 
     def only(self, chosen: Bool[np.ndarray, " rows"]) -> "Rows":

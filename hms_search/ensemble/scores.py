@@ -6,22 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from hms_search.compare import Difference, losses_of, paired_differences
-from hms_search.data.labels import CLASSES
+from hms_search.compare import Difference, oof_differences
+from hms_search.data.labels import CLASSES_OF
 from hms_search.data.oof import OutOfFold
 from hms_search.ensemble.blends import FittedBlend, LinearBlend, WeightedBlend
 from hms_search.ensemble.cross_fit import CrossFit, cross_fit
 from hms_search.ensemble.fit_weights import Mean
-from hms_search.training.metrics import Stratum, in_stratum, patient_interval
-
-_STRATA: tuple[Stratum, ...] = ("all", "high", "low")
+from hms_search.training.metrics import Stratum, in_stratum
+from hms_search.training.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class Score:
-    """The KL on a stratum with its 95 % interval, a bootstrap over patients."""
+    """The task's value on a stratum, KL or weighted F1, with its 95 % interval, a bootstrap over patients."""
 
-    kl: float
+    value: float
     low: float
     high: float
     rows: int
@@ -48,7 +47,7 @@ class BlendScores:
         Scores by stratum, strata without rows absent: of each member, of the plain mean of their probabilities, and of
         the blend on folds that it was not fitted on.
     differences
-        Blend minus plain mean, paired; see :func:`hms_search.compare.paired_differences`.
+        Blend minus plain mean, paired; see :mod:`hms_search.compare`.
     weights
         One per member, then for a linear blend one bias per class; none for a mean or a stacking network.
     """
@@ -82,27 +81,29 @@ def scores_of(fit: CrossFit, *, seed: int = 0) -> BlendScores:
         members={member.name: by_stratum(member, seed=seed) for member in fit.members},
         mean=by_stratum(mean, seed=seed),
         blend=by_stratum(fit.oof, seed=seed),
-        differences=paired_differences(losses_of(fit.oof), losses_of(mean), mean.patients, mean.high, seed=seed),
+        differences=oof_differences(fit.oof, mean, seed=seed),
         weights=_weights(fit),
     )
 
 
 def by_stratum(oof: OutOfFold, *, seed: int = 0) -> dict[Stratum, Score]:
     """Return the score of out-of-fold predictions on each stratum that has rows."""
-    terms, patients, scores = losses_of(oof), oof.patients, {}
-    for stratum in _STRATA:
+    task, patients, scores = TASKS[oof.task], oof.patients, {}
+    for stratum in task.strata:
         chosen = in_stratum(oof.high, stratum)
         if chosen.any():
-            low, high = patient_interval(terms[chosen], patients[chosen], seed=seed)
+            found = task.pooled_scores(oof.targets, oof.probabilities, oof.high, patients, objective=stratum, seed=seed)
+            low, high = (found[end] for end in task.interval)
             n_patients = len(np.unique(patients[chosen]))
-            scores[stratum] = Score(float(terms[chosen].mean()), low, high, int(chosen.sum()), n_patients)
+            scores[stratum] = Score(task.value(found, stratum), low, high, int(chosen.sum()), n_patients)
     return scores
 
 
 def _weights(fit: CrossFit) -> tuple[Weight, ...]:
     numbers = _numbers(fit.blend)
     folds = np.array([_numbers(blend) for blend in fit.fold_blends.values()])
-    names = (*(member.name for member in fit.members), *(f"bias {name}" for name in CLASSES))
+    classes = CLASSES_OF[fit.oof.task]
+    names = (*(member.name for member in fit.members), *(f"bias {name}" for name in classes))
     return tuple(
         Weight(name, number, float(of_folds.min()), float(of_folds.max()))
         for name, number, of_folds in zip(names, numbers, folds.T, strict=False)

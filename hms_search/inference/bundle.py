@@ -8,10 +8,12 @@
 """
 
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
 from hms_search.data.atomic import replacing_folder
+from hms_search.data.labels import TaskName
 from hms_search.errors import CheckpointError
 from hms_search.inference.model_folder import MANIFEST, ModelFolder, open_model, write_manifest
 from hms_search.inference.sources import BUNDLED, PACKAGE, source_files
@@ -19,6 +21,10 @@ from hms_search.models import Braindecode
 
 CODE, VENDOR, PREDICT, README = "code", "vendor", "predict.py", "README.md"
 _OWN = (CODE, VENDOR, PREDICT, README)
+_SHOWN: Mapping[TaskName, tuple[str, ...]] = {
+    "hms": ("kl_all", "kl_high", "kl_low"),
+    "seizure_types": ("weighted_f1_by_file", "weighted_f1_by_patient"),
+}
 
 
 def export_bundle(model: ModelFolder, target: Path) -> None:
@@ -102,6 +108,6 @@ def _copy(origin: Path, target: Path) -> None:
 def _readme(model: ModelFolder) -> str:
     card = model.card
     parts = [f"{len(card.members)} members" if card.members else f"{len(card.networks)} networks"]
-    parts += [f"{name} {card.scores[name]:.5f}" for name in ("kl_all", "kl_high", "kl_low") if name in card.scores]
-    text = (BUNDLED / README).read_text(encoding="utf-8")
+    parts += [f"{name} {card.scores[name]:.5f}" for name in _SHOWN[card.task] if name in card.scores]
+    text = (BUNDLED / (README if card.task == "hms" else "README-seizures.md")).read_text(encoding="utf-8")
     return text.replace("{name}", card.name).replace("{what}", ", ".join(parts))

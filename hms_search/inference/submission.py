@@ -1,39 +1,63 @@
-"""From a model and a folder of recordings to a submission: nothing stops for one bad file."""
+"""From a model and a folder of recordings to a table of predictions: nothing stops for one bad file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from hms_search.data.fft_samples import read_fft_samples
 from hms_search.data.progress import Progress, ignore
-from hms_search.data.unlabelled import Unlabelled, open_unlabelled
+from hms_search.data.seizure_files import ReadSamples, open_seizure_files
+from hms_search.data.unlabelled import open_unlabelled
+from hms_search.eeg.shapes import Kind
 from hms_search.errors import ConfigError, DataError
 from hms_search.inference.predictor import Predictor, Recording, Tta
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A recording that could not be predicted, and why; its row is the model's prior."""
+    """A recording that could not be predicted, by its name, and why; its row is the model's prior."""
 
-    eeg_id: int
+    name: str
     reason: str
+
+
+class Rows(Protocol):
+    """Recordings to predict: :class:`hms_search.data.unlabelled.Unlabelled`, or files of seizures."""
+
+    @property
+    def notice(self) -> str:
+        """What to know about them, or empty."""
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+
+    def name(self, row: int) -> str:
+        """Return what messages call a recording."""
+
+    def recording(self, row: int, kinds: Collection[Kind]) -> dict[Kind, np.ndarray]:
+        """Return what a model looks at of a recording; raises DataError where it cannot be read."""
+
+    def write(self, path: Path, probabilities: Float[np.ndarray, "rows classes"]) -> None:
+        """Write the probabilities of all of them; raises DataError where the file cannot be written."""
 
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """Class probabilities of all recordings of a folder, in the order of its table.
+    """Class probabilities of all recordings of a folder, in order; ``unreadable`` are those that got the prior."""
 
-    ``unreadable`` are those that got the prior; ``notice`` is what to know about the folder, or empty.
-    """
-
-    eeg_ids: Int[np.ndarray, " rows"]
-    probabilities: Float[np.ndarray, "rows 6"]
+    rows: Rows
+    probabilities: Float[np.ndarray, "rows classes"]
     unreadable: tuple[Unreadable, ...]
-    notice: str
+
+    def write(self, path: Path) -> None:
+        """Write them as the task's table: a submission, or a line per file of a seizure."""
+        self.rows.write(path, self.probabilities)
 
 
 def predict_folder(
@@ -42,16 +66,20 @@ def predict_folder(
     *,
     batch_size: int = 16,
     tta: Tta = "own",
+    read: ReadSamples = read_fft_samples,
     on_progress: Callable[[Progress], None] = ignore,
 ) -> Submission:
-    """Return the predictions of every recording of a folder; see :func:`hms_search.data.unlabelled.open_unlabelled`.
+    """Return the predictions of every recording of a folder.
+
+    The folder is one for :func:`hms_search.data.unlabelled.open_unlabelled`, of a model of seizure types one for
+    :func:`hms_search.data.seizure_files.open_seizure_files`, whose files ``read`` reads.
 
     A thread reads the next ``batch_size`` recordings while the networks run on these. A recording that cannot be read,
     does not fit the model or comes out as NaN gets the model's prior and is listed with the reason.
 
     Raises DataError where the folder's tables are missing or wrong, ConfigError where a batch does not fit the memory.
     """
-    rows = open_unlabelled(root)
+    rows: Rows = open_unlabelled(root) if predictor.task == "hms" else open_seizure_files(root, read)
     probabilities = np.tile(np.array(predictor.card.prior, dtype=np.float64), (len(rows), 1))
     reasons: dict[int, str] = {}
     done = 0
@@ -67,11 +95,11 @@ def predict_folder(
                     reasons[row] = "the model's prediction is not finite"
         done += len(batch.recordings) + len(batch.reasons)
         on_progress(Progress(done, len(rows)))
-    unreadable = tuple(Unreadable(rows.lines[row].eeg_id, reason) for row, reason in sorted(reasons.items()))
-    return Submission(rows.eeg_ids, probabilities, unreadable, rows.notice)
+    unreadable = tuple(Unreadable(rows.name(row), reason) for row, reason in sorted(reasons.items()))
+    return Submission(rows, probabilities, unreadable)
 
 
-def _predicted(predictor: Predictor, recordings: list[Recording], tta: Tta) -> Float[np.ndarray, "recordings 6"]:
+def _predicted(predictor: Predictor, recordings: list[Recording], tta: Tta) -> Float[np.ndarray, "recordings classes"]:
     try:
         return predictor.predict(recordings, tta=tta).probabilities
     except torch.OutOfMemoryError as error:
@@ -89,7 +117,7 @@ class _Batch:
     reasons: dict[int, str]
 
 
-def _read_ahead(rows: Unlabelled, predictor: Predictor, batch_size: int) -> Iterator[_Batch]:
+def _read_ahead(rows: Rows, predictor: Predictor, batch_size: int) -> Iterator[_Batch]:
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="recordings") as pool:
         ahead: Future[_Batch] | None = None
         try:
@@ -105,14 +133,14 @@ def _read_ahead(rows: Unlabelled, predictor: Predictor, batch_size: int) -> Iter
                 ahead.cancel()
 
 
-def _read(rows: Unlabelled, predictor: Predictor, numbers: range) -> _Batch:
+def _read(rows: Rows, predictor: Predictor, numbers: range) -> _Batch:
     batch = _Batch({}, {})
     for number in numbers:
         try:
             recording = rows.recording(number, predictor.kinds)
             predictor.check(recording)
         except DataError as error:
-            batch.reasons[number] = str(error).removeprefix(f"eeg {rows.lines[number].eeg_id}: ")
+            batch.reasons[number] = str(error).removeprefix(f"{rows.name(number)}: ")
         else:
             batch.recordings[number] = recording
     return batch

@@ -45,7 +45,8 @@ def _completed(study: RecordedStudy) -> list[RecordedTrial]:
     completed = [trial for trial in study.trials if trial.row.outcome == "complete"]
     if not completed:
         raise StudyError(f"study {study.config.name!r} has no completed trial to promote; run it further")
-    return sorted(completed, key=lambda trial: (trial.row.value or 0.0, trial.number))
+    task = study.config.learned
+    return sorted(completed, key=lambda trial: (task.as_loss(trial.row.value or 0.0), trial.number))
 
 
 def _without_reals(content: Any) -> Any:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from hms_search.component import fingerprint_of
 from hms_search.data.atomic import replacing_folder
-from hms_search.data.oof import align, oof_bytes, read_oof, write_oof
+from hms_search.data.oof import OutOfFold, align, oof_bytes, read_oof, write_oof
 from hms_search.document import dump_yaml
 from hms_search.ensemble.cross_fit import CrossFit, cross_fit
 from hms_search.ensemble.fit import Method
@@ -26,11 +28,20 @@ from hms_search.inference.model_folder import (
 )
 from hms_search.promotion.models import model_path
 from hms_search.promotion.register import Registrar, Standing, keep_gate
-from hms_search.promotion.train import MAY_LEAK, objective_of, prior_of, scores_of
+from hms_search.promotion.train import (
+    MAY_LEAK,
+    OOF_BY_FILE,
+    card_value,
+    level_scores,
+    objective_of,
+    prior_of,
+    scores_of,
+)
 from hms_search.provenance import code_tags
 from hms_search.search.session import Places
 from hms_search.tracking import open_tracker
 from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import TASKS
 
 EXPERIMENT = "ensembles"
 """The MLflow experiment with a run per ensemble."""
@@ -42,7 +53,8 @@ class EnsembleRequest:
     """What to blend how: ``members`` are references that :func:`hms_search.promotion.models.model_path` knows.
 
     ``fit_on`` is the stratum whose rows the blend is fitted on; the members' objective if None. ``tta`` is the
-    test-time augmentation that the ensemble is to be used with.
+    test-time augmentation that the ensemble is to be used with. ``model_name`` is the registered model's, the task's
+    name if None.
     """
 
     name: str
@@ -51,7 +63,7 @@ class EnsembleRequest:
     seed: int = 0
     fit_on: Stratum | None = None
     tta: Heads = "none"
-    model_name: str = "hms"
+    model_name: str | None = None
     force: bool = False
 
 
@@ -82,8 +94,9 @@ def ensemble_models(
         request.method, members, seed=request.seed, name=request.name, fit_on=request.fit_on or objective, on_fit=on_fit
     )
     model = _kept(request, places, models, fit, objective)
-    best = min(models, key=lambda one: one.card.scores[f"kl_{objective}"])
-    registrar = Registrar.open(places, request.model_name)
+    task = TASKS[model.card.task]
+    best = min(models, key=lambda one: task.as_loss(card_value(one.card)))
+    registrar = Registrar.open(places, request.model_name or task.name)
     standing = registrar.register(model, objective=objective, references={"best member": best}, force=request.force)
     registrar.name_candidate(standing)
     keep_gate(open_tracker(places.tracking_uri, places.artifacts, study=EXPERIMENT), model, standing.gate)
@@ -103,16 +116,20 @@ def _kept(
                 "or remove the folder first"
             )
         return model
-    scores, origin = scores_of(fit.oof, objective, seed=request.seed), _origin(request, models, identity)
+    by_file, origin = _by_file(models, fit), _origin(request, models, identity)
+    scores = scores_of(fit.oof, objective, seed=request.seed) | level_scores(fit.oof, by_file)
     with replacing_folder(target) as gathering:
         for model in models:
             copy_model(model.path, gathering / MEMBERS / model.card.name)
         write_oof(fit.oof, gathering / OOF)
+        if by_file is not None:
+            write_oof(by_file, gathering / OOF_BY_FILE)
         save_blend(gathering, fit.blend)
         run_id = _logged(request, places, fit, scores, origin)
         card = ModelCard(
             name=request.name,
             kind="ensemble",
+            task=fit.oof.task,
             prior=prior_of(fit.oof, objective),
             scores=scores,
             origin={**origin, "run_id": run_id},
@@ -122,6 +139,15 @@ def _kept(
         )
         write_card(gathering, card)
     return open_model(target)
+
+
+def _by_file(models: Sequence[ModelFolder], fit: CrossFit) -> OutOfFold | None:
+    """Return the blend of the members' predictions on folds of files, where they have them."""
+    if not all((model.path / OOF_BY_FILE).is_file() for model in models):
+        return None
+    members = [read_oof(model.path / OOF_BY_FILE, name=model.card.name) for model in models]
+    blended = fit.blend.apply(np.stack([member.probabilities for member in members]))
+    return replace(members[0], name=fit.oof.name, probabilities=blended)
 
 
 def _identity(request: EnsembleRequest, models: Sequence[ModelFolder]) -> str:

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from hms_search.compare import Difference, Verdict, losses_of, paired_differences
+from hms_search.compare import Difference, Verdict, oof_differences
 from hms_search.data.oof import OutOfFold, align
 from hms_search.errors import DataError
 from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import HMS, TASKS, Task
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate against one reference: the difference in KL on each stratum, or why there is none.
+    """A candidate against one reference: the difference in KL on each stratum, or in F1; or why there is none.
 
     ``role`` says what the reference is: baseline, champion or best member.
     """
@@ -36,6 +37,7 @@ class Gate:
     objective: Stratum
     comparisons: tuple[Comparison, ...]
     forced: bool = False
+    task: Task = HMS
 
     @property
     def passed(self) -> bool:
@@ -100,7 +102,7 @@ def judge(
         else _compare(candidate, role, reference, seed)
         for role, reference in references.items()
     )
-    gate = Gate(candidate.name, objective, comparisons)
+    gate = Gate(candidate.name, objective, comparisons, task=TASKS[candidate.task])
     return replace(gate, forced=force and not gate.passed)
 
 
@@ -109,8 +111,7 @@ def _compare(candidate: OutOfFold, role: str, reference: OutOfFold, seed: int) -
         mine, theirs = align((candidate, reference))
     except DataError as error:
         return Comparison(role, reference.name, {}, f"cannot be compared: {error}")
-    differences = paired_differences(losses_of(mine), losses_of(theirs), mine.patients, mine.high, seed=seed)
-    return Comparison(role, reference.name, differences)
+    return Comparison(role, reference.name, oof_differences(mine, theirs, seed=seed))
 
 
 def _plain(difference: Difference) -> dict[str, Any]:

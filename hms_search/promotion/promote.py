@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hms_search.data.folds import FoldPlan, plan_folds
+from hms_search.data.folds import FoldPlan, Folds, counterpart, level_of, plan_folds
 from hms_search.inference.model_folder import ModelFolder
 from hms_search.promotion.choose import choose, completed_trial
 from hms_search.promotion.gate import Gate
 from hms_search.promotion.register import Registrar, Standing, keep_gate
-from hms_search.promotion.samples import check_same, open_samples
+from hms_search.promotion.samples import StudySamples, check_same, open_samples
+from hms_search.promotion.train import card_value
 from hms_search.promotion.workshop import Workshop, design_of
 from hms_search.search.coordinator import derived_seed
 from hms_search.search.events import Event, Notice
@@ -23,8 +24,8 @@ from hms_search.tracking import open_tracker
 class PromotionRequest:
     """What to promote and how; None stands for the study's own setting.
 
-    ``trial`` goes before ``top``, the number of distinct designs. ``model_name`` is the registered model's; ``force``
-    makes the candidate the champion whatever the gate says, and is recorded.
+    ``trial`` goes before ``top``, the number of distinct designs. ``model_name`` is the registered model's, the task's
+    name if None; ``force`` makes the candidate the champion whatever the gate says, and is recorded.
     """
 
     study: str
@@ -34,7 +35,7 @@ class PromotionRequest:
     n_folds: int | None = None
     epochs: int | None = None
     seeds: int | None = None
-    model_name: str = "hms"
+    model_name: str | None = None
     force: bool = False
 
 
@@ -71,8 +72,9 @@ def promote(
         workshop = _workshop(request, study, places, notify=notify, progress=progress)
         baseline = workshop.model(design_of(study.config, study.baseline))
         models = {trial.number: workshop.model(design_of(study.config, trial)) for trial in chosen}
-        registrar = Registrar.open(places, request.model_name)
-        ranked = sorted(models.items(), key=lambda item: item[1].card.scores[f"kl_{study.config.objective}"])
+        registrar = Registrar.open(places, request.model_name or study.config.task)
+        as_loss = study.config.learned.as_loss
+        ranked = sorted(models.items(), key=lambda item: as_loss(card_value(item[1].card)))
         promoted = []
         for number, model in ranked:
             standing = registrar.register(
@@ -101,8 +103,7 @@ def _workshop(
     store = open_samples(study, request.data, places, notify=notify, progress=progress)
     check_same(store, study)
     n_folds = request.n_folds or config.promotion.n_folds
-    folds = config.folds.model_copy(update={"n_folds": n_folds, "use": None})
-    plan = plan_folds(folds, store)
+    plan, by_file = _plans(config, n_folds, store)
     for text in remarks(config, plan):
         notify(Notice(text, warning=True))
     tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
@@ -112,12 +113,25 @@ def _workshop(
         places=places,
         store=store,
         plan=plan,
+        by_file=by_file,
         seeds=tuple(promotion_seed(config.seed, place) for place in range(request.seeds or config.promotion.seeds)),
         epochs=request.epochs or config.promotion.epochs,
         tracker=tracker,
         parent_id=tracker.study_run(),
         progress=progress,
     )
+
+
+def _plans(config: StudyConfig, n_folds: int, store: StudySamples) -> tuple[FoldPlan, FoldPlan | None]:
+    """Return the folds that become the model, and those of files where the task wants the score on both.
+
+    Of the two, those of patients make and judge the model: folds of files share patients, and so flatter it.
+    """
+    folds: Folds = config.folds.model_copy(update={"n_folds": n_folds, "use": None})
+    if not config.learned.levels:
+        return plan_folds(folds, store), None
+    by_level = {level_of(one): one for one in (folds, counterpart(folds))}
+    return plan_folds(by_level["patient"], store), plan_folds(by_level["file"], store)
 
 
 def remarks(config: StudyConfig, plan: FoldPlan) -> Sequence[str]:

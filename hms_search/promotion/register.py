@@ -15,6 +15,7 @@ from hms_search.search.session import Places
 from hms_search.tracking import NO_TRACKING, Tracker
 from hms_search.tracking.registry import ModelRegistry, RegisteredVersion
 from hms_search.training.metrics import Stratum
+from hms_search.training.tasks import TASKS
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 LEAK = "its targets may come from networks that know the labels it is scored on (optimistic: true)"
@@ -98,7 +99,7 @@ class Registrar:
         with tempfile.TemporaryDirectory() as scratch:
             bundle = Path(scratch) / "bundle"
             export_bundle(model, bundle)
-            number = self._registry.register(run_id, bundle, name=self.name, tags=tags)
+            number = self._registry.register(run_id, bundle, name=self.name, task=model.card.task, tags=tags)
         return RegisteredVersion(self.name, number, run_id, (), tags)
 
 
@@ -125,7 +126,9 @@ def _tags(model: ModelFolder) -> Mapping[str, str]:
         MAY_LEAK,
     )
     origin = {name: model.card.origin[name] for name in kept if name in model.card.origin}
-    scores = {name: f"{value:.6f}" for name, value in model.card.scores.items() if name.startswith("kl_")}
+    scores = {
+        name: f"{model.card.scores[name]:.6f}" for name in TASKS[model.card.task].kept if name in model.card.scores
+    }
     return {"model": model.card.name, "kind": model.card.kind, **origin, **scores}
 
 

@@ -7,10 +7,9 @@ import torch
 
 from hms_search.data.folds import FoldPlan, plan_folds
 from hms_search.data.progress import Progress
-from hms_search.data.store import Store
 from hms_search.errors import StudyError, TrackingError, TrainingError, TrialStopped
 from hms_search.experiment import run_experiment
-from hms_search.promotion.samples import open_samples
+from hms_search.promotion.samples import StudySamples, open_samples
 from hms_search.provenance import UNKNOWN_COMMIT
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, RecordedTrial, recorded_study
@@ -21,6 +20,7 @@ from hms_search.search.trial import machine
 from hms_search.tracking import NO_TRACKING
 from hms_search.tracking.reading import RunReader
 from hms_search.training.results import Epoch
+from hms_search.training.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A trial's validation KL by step, as recorded and as found again, and what has changed since.
+    """A trial's validated values by step, as recorded and as found again, and what has changed since.
 
     ``known`` says whether versions, commit and machine of then are known at all.
     """
 
     study: str
+    task: Task
     trial: int
     recorded: Mapping[int, float]
     found: Mapping[int, float]
@@ -95,11 +96,19 @@ def reproduce(
         now = _tags_now(record, trial, store, plan)
     finally:
         torch.set_num_threads(threads)
-    return Reproduction(study, number, trial.values, found, _changes(then or {}, now), known=then is not None)
+    return Reproduction(
+        study=study,
+        task=record.config.learned,
+        trial=number,
+        recorded=trial.values,
+        found=found,
+        changes=_changes(then or {}, now),
+        known=then is not None,
+    )
 
 
 def _values(
-    record: RecordedStudy, trial: RecordedTrial, store: Store, plan: FoldPlan, progress: ReportProgress
+    record: RecordedStudy, trial: RecordedTrial, store: StudySamples, plan: FoldPlan, progress: ReportProgress
 ) -> Mapping[int, float]:
     found: dict[int, float] = {}
 
@@ -133,7 +142,7 @@ def _tags_of(trial: RecordedTrial, places: Places) -> Mapping[str, str] | None:
         return None
 
 
-def _tags_now(record: RecordedStudy, trial: RecordedTrial, store: Store, plan: FoldPlan) -> Mapping[str, str]:
+def _tags_now(record: RecordedStudy, trial: RecordedTrial, store: StudySamples, plan: FoldPlan) -> Mapping[str, str]:
     contract = contract_of(record.config, data=store.fingerprint, folds=plan.fingerprint)
     return {
         **study_tags(record.config, contract),

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 
+from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.errors import StudyError
 from hms_search.search.events import Event
 from hms_search.search.recorded import RecordedStudy
-from hms_search.search.session import Places, ReportProgress, open_store, prepared_data
+from hms_search.search.session import Places, ReportProgress, study_samples
+
+StudySamples = Store | SeizureTypes
+"""What a study learns from."""
 
 
 def open_samples(
@@ -16,17 +20,17 @@ def open_samples(
     *,
     notify: Callable[[Event], None],
     progress: ReportProgress,
-) -> Store:
-    """Return the Store of a study's recordings, prepared first where it is missing; ``data`` says where they lie now.
+) -> StudySamples:
+    """Return what a study learned from, prepared first where it is missing; ``data`` says where it lies now.
 
-    They need not be the ones the study was run on: see :func:`check_same`.
+    They need not be the recordings that the study was run on: see :func:`check_same`.
     """
     sources = study.config.data if data is None else study.config.data.model_copy(update={"root": data})
-    path = prepared_data(sources, places, progress=progress, notify=notify)
-    return open_store(study.config, path, progress=progress)
+    config = study.config.model_copy(update={"data": sources})
+    return study_samples(config, places, progress=progress, notify=notify)
 
 
-def check_same(store: Store, study: RecordedStudy) -> None:
+def check_same(store: StudySamples, study: RecordedStudy) -> None:
     """Raise StudyError unless the samples are those that the study was run on."""
     if store.fingerprint != study.contract.data:
         raise StudyError(

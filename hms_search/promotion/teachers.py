@@ -11,7 +11,7 @@ from hms_search.data.oof import out_of_fold
 from hms_search.data.progress import Progress
 from hms_search.data.store import Store
 from hms_search.data.teachers import write_teacher
-from hms_search.errors import ConfigError
+from hms_search.errors import ConfigError, StudyError
 from hms_search.experiment import ExperimentConfig, run_experiment
 from hms_search.promotion.choose import choose, completed_trial
 from hms_search.promotion.samples import check_same, open_samples
@@ -45,6 +45,8 @@ def teach(
         record = recorded_study(storage, study)
     chosen = completed_trial(record, trial) if trial is not None else choose(record, top=1)[0]
     store = open_samples(record, data, places, notify=notify, progress=progress)
+    if not isinstance(store, Store):
+        raise StudyError(f"study {study!r} is of task {store.task}, which has no predicted targets; teach one of hms")
     check_same(store, record)
     folds = record.config.folds
     if n_folds is not None:

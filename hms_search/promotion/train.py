@@ -12,31 +12,44 @@ from hms_search.component import fingerprint_of
 from hms_search.data.atomic import replacing_folder
 from hms_search.data.folds import FoldPlan
 from hms_search.data.oof import OutOfFold, out_of_fold, write_oof
-from hms_search.data.store import Store
 from hms_search.document import dump_yaml
 from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment, weights_file
 from hms_search.inference.model_folder import NETWORKS, OOF, ModelCard, ModelFolder, NetworkFile, open_model, write_card
 from hms_search.models import architecture
-from hms_search.training.metrics import STRATA, Stratum, in_stratum, kl, pooled_scores
+from hms_search.promotion.samples import StudySamples
+from hms_search.training.metrics import STRATA, Stratum, in_stratum
 from hms_search.training.predictions import predictions_of
-from hms_search.training.results import Epoch
+from hms_search.training.results import Epoch, ignore
+from hms_search.training.tasks import TASKS, Task
 
 MAY_LEAK = "targets_may_leak"
 """In a card's origin: "true" where the model's scores may be of labels that its predicted targets knew."""
+OOF_BY_FILE = "oof_by_file.parquet"
+"""In a model's folder: the out-of-fold predictions behind its score by file, by networks that are not kept."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a final model follows from; ``seeds`` are those of its experiments, one after the other."""
+    """All that a final model follows from.
+
+    ``plan`` are the folds whose networks become the model, and that it is judged on; ``by_file`` those of files, whose
+    score stands beside where the task wants both; ``seeds`` are those of its experiments, one after the other.
+    """
 
     name: str
     config: ExperimentConfig
-    store: Store
+    store: StudySamples
     plan: FoldPlan
+    by_file: FoldPlan | None
     seeds: tuple[int, ...]
     objective: Stratum
     device: str
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return TASKS[self.store.task]
 
     @property
     def identity(self) -> str:
@@ -45,12 +58,14 @@ class Recipe:
         Raises DataError where these are missing or would leak.
         """
         content = [self.config.to_dict(), self.store.fingerprint, self.plan.fingerprint, self.seeds, self.objective]
-        return fingerprint_of([*content, *self._predicted])
+        beside = [] if self.by_file is None else [self.by_file.fingerprint]
+        return fingerprint_of([*content, *beside, *self._predicted])
 
     @property
     def epochs(self) -> int:
         """How many epochs are trained in all, over seeds and folds."""
-        return len(self.seeds) * len(self.plan.use) * self.config.training.epochs
+        folds = len(self.plan.use) + (0 if self.by_file is None else len(self.by_file.use))
+        return len(self.seeds) * folds * self.config.training.epochs
 
     @property
     def _predicted(self) -> list[str]:
@@ -71,26 +86,19 @@ def train(
     target: Path,
     origin: Mapping[str, str],
     on_epoch: Callable[[int, Epoch], None],
+    on_beside: Callable[[Epoch], None] = ignore,
 ) -> ModelFolder:
     """Return the model that a recipe makes, complete in ``target``.
 
     ``work`` keeps what is finished: called again after an interruption, however rude, the training goes on after the
     last finished epoch, to the same model. ``on_epoch`` is called with the place of the seed and each epoch, those of
-    before included. ``origin`` goes onto the model's card.
+    before included; ``on_beside`` with those of the folds of files. ``origin`` goes onto the model's card.
     """
     results = tuple(
-        run_experiment(
-            recipe.config,
-            recipe.store,
-            recipe.plan,
-            seed=seed,
-            device=recipe.device,
-            objective=recipe.objective,
-            on_epoch=lambda epoch, place=place: on_epoch(place, epoch),  # type: ignore[misc]
-            out_dir=_out_dir(work, seed),
-        )
+        _experiment(recipe, recipe.plan, seed, work, lambda epoch, place=place: on_epoch(place, epoch))  # type: ignore[misc]
         for place, seed in enumerate(recipe.seeds)
     )
+    by_file = None if recipe.by_file is None else _by_file(recipe, recipe.by_file, work / "by_file", on_beside)
     with replacing_folder(target) as gathering:
         (gathering / NETWORKS).mkdir()
         networks = tuple(
@@ -98,14 +106,21 @@ def train(
             for seed, result in zip(recipe.seeds, results, strict=True)
             for position in range(len(result.folds))
         )
-        oof = _average(recipe, results)
+        oof = _average(recipe, recipe.plan, results)
         write_oof(oof, gathering / OOF)
+        if by_file is not None:
+            write_oof(by_file, gathering / OOF_BY_FILE)
         (gathering / "config.yaml").write_text(dump_yaml(recipe.config.to_dict()), encoding="utf-8")
         card = ModelCard(
             name=recipe.name,
             kind="model",
+            task=recipe.task.name,
             prior=prior_of(oof, recipe.objective),
-            scores=scores_of(oof, recipe.objective, seed=recipe.seeds[0]) | _seed_scores(recipe, results),
+            scores={
+                **scores_of(oof, recipe.objective, seed=recipe.seeds[0]),
+                **level_scores(oof, by_file),
+                **_seed_scores(recipe, results),
+            },
             origin={
                 **origin,
                 "identity": recipe.identity,
@@ -120,8 +135,23 @@ def train(
 
 
 def scores_of(oof: OutOfFold, objective: Stratum, *, seed: int) -> dict[str, float]:
-    """Return the metrics of out-of-fold predictions, with the interval of the objective's KL."""
-    return pooled_scores(oof.targets, oof.probabilities, oof.high, oof.patients, objective=objective, seed=seed)
+    """Return the metrics of out-of-fold predictions, with the interval of the one that decides."""
+    return TASKS[oof.task].pooled_scores(
+        oof.targets, oof.probabilities, oof.high, oof.patients, objective=objective, seed=seed
+    )
+
+
+def level_scores(by_patient: OutOfFold, by_file: OutOfFold | None) -> dict[str, float]:
+    """Return the values on folds of patients and of files, means over the folds, where the task wants both."""
+    if by_file is None:
+        return {}
+    task = TASKS[by_patient.task]
+    return {task.levels["patient"]: _fold_mean(by_patient), task.levels["file"]: _fold_mean(by_file)}
+
+
+def card_value(card: ModelCard) -> float:
+    """Return what a model is judged by: the task's metric on the objective's rows, of all folds together."""
+    return TASKS[card.task].value(card.scores, objective_of([card]))
 
 
 def prior_of(oof: OutOfFold, objective: Stratum) -> tuple[float, ...]:
@@ -141,12 +171,32 @@ def objective_of(cards: Sequence[ModelCard]) -> Stratum:
 
 
 def seed_values(card: ModelCard) -> tuple[float, ...]:
-    """Return the KL on the objective's stratum of each seed's own out-of-fold predictions."""
+    """Return :func:`card_value` of each seed's own out-of-fold predictions."""
     return tuple(value for name, value in card.scores.items() if name.startswith("seed"))
 
 
 def _out_dir(work: Path, seed: int) -> Path:
     return work / f"seed{seed}"
+
+
+def _experiment(
+    recipe: Recipe, plan: FoldPlan, seed: int, work: Path, on_epoch: Callable[[Epoch], None]
+) -> ExperimentResult:
+    return run_experiment(
+        recipe.config,
+        recipe.store,
+        plan,
+        seed=seed,
+        device=recipe.device,
+        objective=recipe.objective,
+        on_epoch=on_epoch,
+        out_dir=_out_dir(work, seed),
+    )
+
+
+def _by_file(recipe: Recipe, plan: FoldPlan, work: Path, on_epoch: Callable[[Epoch], None]) -> OutOfFold:
+    results = tuple(_experiment(recipe, plan, seed, work, on_epoch) for seed in recipe.seeds)
+    return _average(recipe, plan, results)
 
 
 def _take_network(
@@ -164,23 +214,31 @@ def _take_network(
     )
 
 
-def _average(recipe: Recipe, results: tuple[ExperimentResult, ...]) -> OutOfFold:
+def _average(recipe: Recipe, plan: FoldPlan, results: tuple[ExperimentResult, ...]) -> OutOfFold:
     probabilities = np.mean([_in_order(result) for result in results], axis=0)
     store, rows = recipe.store, np.sort(results[0].rows)
-    return out_of_fold(
-        recipe.name, store.samples.iloc[rows], recipe.plan.assignment[rows], store.targets[rows], probabilities
-    )
+    samples, folds = store.samples.iloc[rows], plan.assignment[rows]
+    return out_of_fold(recipe.name, samples, folds, store.targets[rows], probabilities, store.task)
 
 
-def _in_order(result: ExperimentResult) -> Float[np.ndarray, "rows 6"]:
+def _fold_mean(oof: OutOfFold) -> float:
+    task, values = TASKS[oof.task], []
+    for fold in np.unique(oof.folds):
+        rows = oof.folds == fold
+        scores = task.scores(oof.targets[rows], oof.probabilities[rows], oof.high[rows])
+        values.append(task.value(scores, "all"))
+    return float(np.mean(values))
+
+
+def _in_order(result: ExperimentResult) -> Float[np.ndarray, "rows classes"]:
     """Return an experiment's predictions in the Store's order; every validated sample is out of fold exactly once."""
     return result.probabilities[np.argsort(result.rows)]
 
 
 def _seed_scores(recipe: Recipe, results: tuple[ExperimentResult, ...]) -> dict[str, float]:
-    rows = np.sort(results[0].rows)
-    chosen = in_stratum(recipe.store.high[rows], recipe.objective)
+    rows, task = np.sort(results[0].rows), recipe.task
+    targets, high = recipe.store.targets[rows], recipe.store.high[rows]
     return {
-        f"seed{seed}": kl(recipe.store.targets[rows][chosen], _in_order(result)[chosen])
+        f"seed{seed}": task.value(task.scores(targets, _in_order(result), high), recipe.objective)
         for seed, result in zip(recipe.seeds, results, strict=True)
     }

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from hms_search.curves import learning_curve
 from hms_search.data.folds import FoldPlan
 from hms_search.data.progress import Progress
-from hms_search.data.store import Store
 from hms_search.document import Document, dump_yaml
 from hms_search.experiment import ExperimentConfig
 from hms_search.inference.model_folder import CARD, ModelFolder, is_model, open_model
+from hms_search.promotion.samples import StudySamples
 from hms_search.promotion.train import Recipe, train
 from hms_search.search.recorded import RecordedTrial
 from hms_search.search.session import Places, ReportProgress, study_tags
@@ -18,6 +18,7 @@ from hms_search.search.study import SYNTHETIC, Contract, StudyConfig
 from hms_search.search.trial import epoch_metrics
 from hms_search.tracking import Run, Tracker
 from hms_search.training.results import Epoch
+from hms_search.training.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,22 @@ def design_of(study: StudyConfig, trial: RecordedTrial) -> Design:
 
 @dataclass
 class Workshop:
-    """Trains final models on the samples of a study, on the same folds and under the same seeds; see :meth:`model`."""
+    """Trains final models on the samples of a study, on the same folds and under the same seeds; see :meth:`model`.
+
+    ``by_file`` are the folds of files, where the task wants the score on them beside that of ``plan``.
+    """
 
     study: StudyConfig
     contract: Contract
     places: Places
-    store: Store
+    store: StudySamples
     plan: FoldPlan
     seeds: tuple[int, ...]
     epochs: int | None
     tracker: Tracker
     parent_id: str
     progress: ReportProgress
+    by_file: FoldPlan | None = None
     _models: dict[str, ModelFolder] = field(default_factory=dict)
 
     def model(self, design: Design) -> ModelFolder:
@@ -87,7 +92,14 @@ class Workshop:
         watch.show()
         try:
             origin = {**tags, "run_id": run.id}
-            model = train(recipe, work=work, target=target, origin=origin, on_epoch=watch.on_epoch)
+            model = train(
+                recipe,
+                work=work,
+                target=target,
+                origin=origin,
+                on_epoch=watch.on_epoch,
+                on_beside=lambda _: watch.advance(),
+            )
         except BaseException as error:  # Ctrl-C too: the run must not stay open
             stopped = isinstance(error, KeyboardInterrupt)
             run.finish("interrupted" if stopped else "failed", reason=str(error), metrics={}, files={})
@@ -97,7 +109,16 @@ class Workshop:
 
     def _recipe(self, design: Design) -> Recipe:
         config = final_config(design.config, self.epochs)
-        unnamed = Recipe("", config, self.store, self.plan, self.seeds, self.study.objective, self.study.device)
+        unnamed = Recipe(
+            name="",
+            config=config,
+            store=self.store,
+            plan=self.plan,
+            by_file=self.by_file,
+            seeds=self.seeds,
+            objective=self.study.objective,
+            device=self.study.device,
+        )
         return replace(unnamed, name=f"{design.label}-{unnamed.identity[:6]}")
 
     def _tags(self, design: Design, recipe: Recipe) -> Mapping[str, str]:
@@ -139,8 +160,11 @@ class _Watch:
         if seed_place == 0:
             self.first_seed.append(epoch)
         prefix = f"seed{seed_place}/" if seed_place else ""
-        metrics = {f"{prefix}{name}": value for name, value in epoch_metrics(epoch).items()}
+        metrics = {f"{prefix}{name}": value for name, value in epoch_metrics(epoch, self.recipe.task).items()}
         self.run.log(metrics, step=epoch.epoch)
+        self.advance()
+
+    def advance(self) -> None:
         self._done += 1
         self.show()
 
@@ -151,5 +175,5 @@ class _Watch:
 def _finish(run: Run, model: ModelFolder, first_seed: Sequence[Epoch]) -> None:
     files = {"oof.parquet": model.oof.read_bytes(), CARD: (model.path / CARD).read_bytes()}
     if first_seed:
-        files["learning_curve.png"] = learning_curve(first_seed, title=model.card.name)
+        files["learning_curve.png"] = learning_curve(first_seed, title=model.card.name, task=TASKS[model.card.task])
     run.finish("complete", metrics=model.card.scores, files=files)

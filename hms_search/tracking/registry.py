@@ -18,24 +18,17 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from hms_search.data.labels import VOTE_COLUMNS
+from hms_search.data.labels import CLASSES_OF, VOTE_COLUMNS, TaskName
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import check_address, reported, sqlite_path, without_password
 
 DEFAULT_NAME = "hms"
 _LOADER = Path(__file__).parent / "loader" / "hms_model.py"
 _NEEDS = ("torch", "torchvision", "timm", "numpy", "pandas", "pyarrow", "safetensors")
-_SIGNATURE = ModelSignature(
-    inputs=Schema(
-        [
-            ColSpec(DataType.string, "spectrogram_path", required=False),
-            ColSpec(Array(Array(DataType.double)), "power", required=False),
-        ]
-    ),
-    outputs=Schema([ColSpec(DataType.double, name) for name in VOTE_COLUMNS]),
-    params=ParamSchema([ParamSpec("tta", DataType.string, "own")]),
-)
-_EXAMPLE = {"spectrogram_path": ["test_spectrograms/853520.parquet"]}
+_EXAMPLES: Mapping[TaskName, Mapping[str, list[str]]] = {
+    "hms": {"spectrogram_path": ["test_spectrograms/853520.parquet"]},
+    "seizure_types": {"seizure_path": ["seizure00000.npy"]},
+}
 
 
 @dataclass(frozen=True)
@@ -76,8 +69,13 @@ class ModelRegistry:
                 )
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
-    def register(self, run_id: str, folder: Path, *, name: str = DEFAULT_NAME, tags: Mapping[str, str]) -> int:
-        """Log a model folder under its run and return its number as a new version of the registered model."""
+    def register(
+        self, run_id: str, folder: Path, *, name: str = DEFAULT_NAME, task: TaskName = "hms", tags: Mapping[str, str]
+    ) -> int:
+        """Log a model folder under its run and return its number as a new version of the registered model.
+
+        ``task`` says what the model takes and returns.
+        """
         with reported(self._uri):
             experiment_id = self._client.get_run(run_id).info.experiment_id
             logged = self._client.create_logged_model(experiment_id, name, run_id, dict(tags))
@@ -89,8 +87,8 @@ class ModelRegistry:
                     data_path=str(folder.resolve()),
                     code_paths=[str(_LOADER)],
                     mlflow_model=Model(run_id=run_id, model_id=model_id, model_uuid=model_id),
-                    signature=_SIGNATURE,
-                    input_example=_EXAMPLE,
+                    signature=_signature(task),
+                    input_example=dict(_EXAMPLES[task]),
                     pip_requirements=_requirements(folder),
                 )
                 self._client.log_model_artifacts(model_id, f"{scratch}/model")
@@ -168,6 +166,20 @@ class ModelRegistry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _signature(task: TaskName) -> ModelSignature:
+    """Return what a model of a task takes, a file or the numbers themselves, and what it returns."""
+    array = Array(Array(DataType.double))
+    inputs: dict[str, DataType | Array] = {"spectrogram_path": DataType.string, "power": array}
+    if task == "seizure_types":
+        inputs = {"seizure_path": DataType.string, "samples": Array(array)}
+    outputs = VOTE_COLUMNS if task == "hms" else CLASSES_OF[task]
+    return ModelSignature(
+        inputs=Schema([ColSpec(kind, name, required=False) for name, kind in inputs.items()]),
+        outputs=Schema([ColSpec(DataType.double, name) for name in outputs]),
+        params=ParamSchema([ParamSpec("tta", DataType.string, "own")]),
+    )
 
 
 def _requirements(folder: Path) -> list[str]:

@@ -43,16 +43,25 @@ def f1_interval(
     draws: int = 1000,
 ) -> tuple[float, float]:
     """Return the 95 % percentile-bootstrap interval of the weighted F1, patients drawn with replacement."""
-    _, patient = np.unique(patients, return_inverse=True)
-    n_patients = int(patient.max()) + 1
+    hits, predicted, true = patient_counts(target, probability, patients)
+    n_patients = len(true)
     drawn = np.random.default_rng(seed).multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=draws)
-    by_patient = []
-    for part in _counted(target, probability):
-        sums = np.zeros((n_patients, part.shape[1]))
-        np.add.at(sums, patient, part)
-        by_patient.append(drawn @ sums)
-    low, high = np.quantile(weighted_f1(*by_patient), [0.025, 0.975])
+    low, high = np.quantile(weighted_f1(drawn @ hits, drawn @ predicted, drawn @ true), [0.025, 0.975])
     return float(low), float(high)
+
+
+def patient_counts(
+    target: Float[np.ndarray, "rows classes"],
+    probability: Float[np.ndarray, "rows classes"],
+    patients: Int[np.ndarray, " rows"],
+) -> tuple[
+    Float[np.ndarray, "patients classes"], Float[np.ndarray, "patients classes"], Float[np.ndarray, "patients classes"]
+]:
+    """Return how many samples of each class were found, were predicted, and are there, of each patient in order."""
+    _, patient = np.unique(patients, return_inverse=True)
+    rows_of = np.eye(int(patient.max()) + 1)[:, patient]
+    hits, predicted, true = (rows_of @ part for part in _counted(target, probability))
+    return hits, predicted, true
 
 
 def pooled_f1(

@@ -39,7 +39,7 @@ def test_it_prints_the_scores_and_keeps_the_blend(command: CommandLine) -> None:
     rows = rows_of(output)
     assert {"a", "b", "c", "plain mean", "trio"} <= rows.keys()
     value = kl(blended.targets, blended.probabilities)
-    assert record["scores"]["blend"]["all"]["kl"] == pytest.approx(value)
+    assert record["scores"]["blend"]["all"]["value"] == pytest.approx(value)
     assert rows["trio"][0].startswith(f"{value:.4f} [")
     assert "blend against plain mean, all: -" in output
     assert ", better (better in 100% of draws)" in output

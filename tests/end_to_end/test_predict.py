@@ -29,7 +29,11 @@ def test_predict_writes_what_the_library_predicts_and_says_by_which_model(
     output = hms_search("predict", "model", "--data", "recordings", "-o", "out/mine.csv", "--tta", "left_right")
     expected = predict_folder(Predictor.open(model), recordings, tta="left_right")
     table = votes(hms_search.folder / "out" / "mine.csv")
-    assert table.index.tolist() == expected.eeg_ids.tolist() == pd.read_csv(recordings / "test.csv")["eeg_id"].tolist()
+    assert (
+        table.index.tolist()
+        == expected.rows.eeg_ids.tolist()
+        == pd.read_csv(recordings / "test.csv")["eeg_id"].tolist()
+    )
     np.testing.assert_allclose(table.to_numpy(), expected.probabilities, rtol=0, atol=1e-6)
     (last,) = [line for line in output.splitlines() if line.startswith("out/mine.csv: ")]
     for part in (

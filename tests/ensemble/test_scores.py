@@ -21,8 +21,8 @@ def test_a_score_is_the_kl_of_its_stratum_within_its_interval() -> None:
     scores = by_stratum(oof)
     for stratum, rows in (("all", np.ones(180, dtype=bool)), ("high", oof.high), ("low", ~oof.high)):
         score = scores[stratum]
-        assert score.kl == pytest.approx(kl(oof.targets[rows], oof.probabilities[rows]))
-        assert score.low < score.kl < score.high
+        assert score.value == pytest.approx(kl(oof.targets[rows], oof.probabilities[rows]))
+        assert score.low < score.value < score.high
         assert score.rows == rows.sum()
         assert score.patients == 60
     assert losses_of(oof).shape == (180,)
@@ -39,9 +39,9 @@ def test_members_the_plain_mean_and_the_blend_are_scored_and_compared() -> None:
     scores = scores_of(cross_fit(NelderMead(), members))
     assert list(scores.members) == ["a", "b", "c"]
     mean = np.mean([m.probabilities for m in members], axis=0)
-    assert scores.mean["all"].kl == pytest.approx(kl(members[0].targets, mean))
+    assert scores.mean["all"].value == pytest.approx(kl(members[0].targets, mean))
     difference = scores.differences["all"]
-    assert difference.mean == pytest.approx(scores.blend["all"].kl - scores.mean["all"].kl)
+    assert difference.mean == pytest.approx(scores.blend["all"].value - scores.mean["all"].value)
     assert difference.verdict == "better"
 
 

@@ -114,7 +114,7 @@ def test_a_bundle_predicts_the_same_numbers_where_nothing_of_the_search_can_be_i
     assert listing(bundle) == before
     predicted = pd.read_csv(tmp_path / "submission.csv")
     expected = predict_folder(Predictor.open(ensemble, device="cpu"), recordings, tta="left_right")
-    assert predicted["eeg_id"].tolist() == expected.eeg_ids.tolist()
+    assert predicted["eeg_id"].tolist() == expected.rows.eeg_ids.tolist()
     assert len(predicted) > 3
     assert expected.probabilities.std(axis=0).max() > 0.01
     np.testing.assert_allclose(predicted[list(VOTE_COLUMNS)], expected.probabilities, rtol=0, atol=1e-6)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from small_models import PRIOR, write_model
 
 from hms_search.data.progress import Progress
-from hms_search.data.submission import check_submission, write_submission
+from hms_search.data.submission import check_submission
 from hms_search.data.synthetic import write_synthetic
 from hms_search.data.unlabelled import open_unlabelled
 from hms_search.errors import ConfigError, DataError
@@ -54,9 +54,9 @@ def test_every_recording_is_predicted_as_it_is_alone_whatever_the_batch_size(
     alone = np.concatenate([predictor.predict([rows.log_power(row)]).probabilities for row in range(len(rows))])
     for batch_size in (1, 3, 100):
         submission = predict_folder(predictor, recordings, batch_size=batch_size)
-        assert submission.eeg_ids.tolist() == rows.eeg_ids.tolist()
+        assert submission.rows.eeg_ids.tolist() == rows.eeg_ids.tolist()
         assert submission.unreadable == ()
-        assert "no test.csv" in submission.notice
+        assert "no test.csv" in submission.rows.notice
         np.testing.assert_allclose(submission.probabilities, alone, rtol=0, atol=1e-6)
 
 
@@ -64,19 +64,19 @@ def test_a_recording_that_cannot_be_read_gets_the_prior_and_is_listed_and_the_ot
     predictor: Predictor, recordings: Path, broken: Path, tmp_path: Path
 ) -> None:
     whole, part = (predict_folder(predictor, root, batch_size=2) for root in (recordings, broken))
-    unreadable = {one.eeg_id: one.reason for one in part.unreadable}
-    assert 0 < len(unreadable) < len(part.eeg_ids)
+    unreadable = {one.name: one.reason for one in part.unreadable}
+    assert 0 < len(unreadable) < len(part.rows.eeg_ids)
     assert {reason.split(": ")[1].split(" ")[0] for reason in unreadable.values()} == {"unreadable", "no"}
-    for eeg_id, before, after in zip(part.eeg_ids, whole.probabilities, part.probabilities, strict=True):
-        np.testing.assert_allclose(after, PRIOR if eeg_id in unreadable else before, rtol=0, atol=1e-6)
-    write_submission(tmp_path / "submission.csv", part.eeg_ids, part.probabilities)
-    check_submission(tmp_path / "submission.csv", part.eeg_ids)
+    for eeg_id, before, after in zip(part.rows.eeg_ids, whole.probabilities, part.probabilities, strict=True):
+        np.testing.assert_allclose(after, PRIOR if f"eeg {eeg_id}" in unreadable else before, rtol=0, atol=1e-6)
+    part.write(tmp_path / "submission.csv")
+    check_submission(tmp_path / "submission.csv", part.rows.eeg_ids)
 
 
 def test_a_folder_of_nothing_but_bad_files_is_all_prior(predictor: Predictor, recordings: Path, tmp_path: Path) -> None:
     (tmp_path / "train.csv").symlink_to(recordings / "train.csv")
     submission = predict_folder(predictor, tmp_path)
-    assert len(submission.unreadable) == len(submission.eeg_ids)
+    assert len(submission.unreadable) == len(submission.rows.eeg_ids)
     assert (submission.probabilities == np.array(PRIOR)).all()
 
 
@@ -90,7 +90,7 @@ def test_a_recording_that_does_not_fit_the_model_is_listed(tmp_path: Path, recor
     (tmp_path / "data" / "test.csv").write_text(f"spectrogram_id,eeg_id,patient_id\n{lines}\n")
     predictor = Predictor.open(write_model(tmp_path / "model", resize=None), device="cpu")
     submission = predict_folder(predictor, tmp_path / "data")
-    assert submission.notice == ""
+    assert submission.rows.notice == ""
     assert submission.unreadable
     assert all("expected 300 rows of time, found" in one.reason for one in submission.unreadable)
 
@@ -110,7 +110,7 @@ def test_a_prediction_that_is_not_finite_is_the_prior(tmp_path: Path, recordings
 def test_progress_begins_at_none_and_ends_at_all(predictor: Predictor, broken: Path) -> None:
     seen: list[Progress] = []
     submission = predict_folder(predictor, broken, batch_size=2, on_progress=seen.append)
-    total = len(submission.eeg_ids)
+    total = len(submission.rows.eeg_ids)
     assert [step.done for step in seen] == [*range(0, total, 2), total]
     assert {step.total for step in seen} == {total}
 
@@ -137,6 +137,7 @@ class NoMemory:
 
     def __init__(self, predictor: Predictor) -> None:
         self.card, self.check, self.kinds = predictor.card, predictor.check, predictor.kinds
+        self.task = predictor.task
 
     def predict(self, _recordings: list[np.ndarray], **_options: str) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -12,7 +12,7 @@ from hms_search.data.labels import VOTE_COLUMNS
 from hms_search.data.synthetic import write_synthetic
 from hms_search.errors import ConfigError, DataError
 from hms_search.inference.predictor import Predictor
-from hms_search.inference.pyfunc import VotesModel, _load_pyfunc
+from hms_search.inference.pyfunc import ServedModel, _load_pyfunc
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,11 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> VotesModel:
+def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     return _load_pyfunc(str(write_model(tmp_path_factory.mktemp("model") / "small", normalise={"name": "datawide"})))
 
 
-def test_paths_and_powers_give_what_the_predictor_gives(model: VotesModel, recordings: list[Path]) -> None:
+def test_paths_and_powers_give_what_the_predictor_gives(model: ServedModel, recordings: list[Path]) -> None:
     files = (recordings * 20)[:18]  # more than one batch
     log_power = [read_log_power(file) for file in files]
     power = [read_spectrogram(file) for file in files]
@@ -46,7 +46,7 @@ def test_paths_and_powers_give_what_the_predictor_gives(model: VotesModel, recor
             np.testing.assert_allclose(votes, expected, rtol=0, atol=1e-6, err_msg=name)
 
 
-def test_missing_values_may_be_none_in_lists(model: VotesModel, recordings: list[Path]) -> None:
+def test_missing_values_may_be_none_in_lists(model: ServedModel, recordings: list[Path]) -> None:
     power = read_spectrogram(recordings[0])[:300]
     power[5:9, 100:200] = np.nan
     lists = [[None if np.isnan(value) else float(value) for value in line] for line in power]
@@ -68,12 +68,12 @@ def test_missing_values_may_be_none_in_lists(model: VotesModel, recordings: list
     ],
 )
 def test_a_recording_that_cannot_be_used_is_named(
-    model: VotesModel, table: dict[str, list[object]], fault: str
+    model: ServedModel, table: dict[str, list[object]], fault: str
 ) -> None:
     with pytest.raises(DataError, match=fault):
         model.predict(pd.DataFrame(table))
 
 
-def test_an_unknown_augmentation_is_named(model: VotesModel, recordings: list[Path]) -> None:
+def test_an_unknown_augmentation_is_named(model: ServedModel, recordings: list[Path]) -> None:
     with pytest.raises(ConfigError, match="expected tta to be one of own, none, left_right, flips, found 'sideways'"):
         model.predict(pd.DataFrame({"spectrogram_path": [str(recordings[0])]}), {"tta": "sideways"})

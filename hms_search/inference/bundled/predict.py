@@ -2,8 +2,9 @@
 
     python predict.py --data FOLDER -o submission.csv
 
-FOLDER is in the Kaggle layout: test.csv and test_spectrograms/. Each prediction first compares every file of the model
-and of its code with its checksum; ``--check`` does only that.
+FOLDER is in the Kaggle layout: test.csv and test_spectrograms/; for a model of seizure types it holds .npy or .npz
+files of FFT samples. Each prediction first compares every file of the model and of its code with its checksum;
+``--check`` does only that.
 
 Exit codes: 0, done; 3, done, but some recordings could not be read and got the mean of the training rows; 2, an error.
 """
@@ -35,7 +36,6 @@ def main() -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from hms_search.data.submission import write_submission
     from hms_search.errors import HmsSearchError
     from hms_search.inference.predictor import Predictor
     from hms_search.inference.submission import predict_folder
@@ -49,23 +49,23 @@ def _predict(options: argparse.Namespace) -> int:
             tta=options.tta,
             on_progress=lambda step: print(f"{step.done} of {step.total} recordings", file=sys.stderr),
         )
-        if found.notice:
-            print(f"notice: {found.notice}", file=sys.stderr)
+        if found.rows.notice:
+            print(f"notice: {found.rows.notice}", file=sys.stderr)
         for recording in found.unreadable:
-            print(f"eeg {recording.eeg_id} gets the prior: {recording.reason}", file=sys.stderr)
+            print(f"{recording.name} gets the prior: {recording.reason}", file=sys.stderr)
         if found.unreadable and options.strict:
             return _error(f"{len(found.unreadable)} recordings cannot be predicted; nothing was written")
-        write_submission(options.output, found.eeg_ids, found.probabilities)
+        found.write(options.output)
     except HmsSearchError as error:
         return _error(str(error))
-    print(f"{options.output}: {len(found.eeg_ids)} rows by {predictor.card.name} on {predictor.device}")
+    print(f"{options.output}: {len(found.rows)} rows by {predictor.card.name} on {predictor.device}")
     return SOME_UNREADABLE if found.unreadable else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--data", type=Path, help="folder with test.csv and test_spectrograms/")
+    task.add_argument("--data", type=Path, help="folder with the recordings")
     task.add_argument("--check", action="store_true", help="only compare every file with its checksum")
     parser.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="the file to write")
     heads = ["own", "none", "left_right", "flips"]
