@@ -10,10 +10,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hms_search.search.evidence import CARRIED_KEY
 from hms_search.search.space import Categorical, Parameter, SearchSpace
 
-CARRIED_KEY = "carried_from"
-"""The user attribute that names a carried trial's origin: ``study#number``; such a trial was not run in its study."""
 PARAMS_KEY = "params"
 """The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
 
@@ -40,7 +39,7 @@ def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str) -> I
         if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not fits(trial.params, space):
             continue
         origin = {CARRIED_KEY: f"{study}#{trial.number}", PARAMS_KEY: dict(trial.params)}
-        yield create_trial(
+        made = create_trial(
             state=trial.state,
             value=trial.value,
             params={path: trial.params[path] for path in space.parameters},
@@ -48,6 +47,8 @@ def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str) -> I
             intermediate_values=trial.intermediate_values,
             user_attrs={**origin, **trial.user_attrs},
         )
+        made.datetime_start, made.datetime_complete = trial.datetime_start, trial.datetime_complete
+        yield made
 
 
 def _has(parameter: Parameter, value: object) -> bool:

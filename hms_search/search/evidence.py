@@ -13,6 +13,8 @@ from scipy.stats import f as f_distribution
 Direction = Literal["minimize", "maximize"]
 OUTCOME_KEY = "outcome"
 FOLDS_KEY = "folds"
+CARRIED_KEY = "carried_from"
+"""The user attribute that names a carried trial's origin, ``study#number``; it was not run in the study it is in."""
 
 _FEWEST_FOR_NOISE = 4
 _TOLD_APART = 1.645 * math.sqrt(2)
@@ -21,12 +23,12 @@ _TOLD_APART = 1.645 * math.sqrt(2)
 
 @dataclass(frozen=True)
 class Scored:
-    """A finished trial: its parameters and its loss, smaller is better; infinite where it was pruned or failed.
+    """A finished trial: its name, its parameters and its loss; infinite where it was pruned or failed.
 
     A pruned trial has no value on the same footing as the others, but it is known to be worse than what was kept.
     """
 
-    number: int
+    name: str
     params: Mapping[str, Any]
     loss: float
 
@@ -79,8 +81,8 @@ class Evidence:
 def evidence_of(trials: Sequence[FrozenTrial], direction: Direction = "minimize") -> Evidence:
     """Return what the trials say that were completed, pruned or failed by themselves."""
     finished = [trial for trial in trials if is_evidence(trial)]
-    scored = [Scored(trial.number, trial.params, loss_of(trial, direction)) for trial in finished]
-    ranked = tuple(sorted(scored, key=lambda trial: (trial.loss, trial.number)))
+    scored = [Scored(_name(trial), trial.params, loss_of(trial, direction)) for trial in finished]
+    ranked = tuple(sorted(scored, key=lambda trial: (trial.loss, trial.name)))
     values = fold_values(finished)
     return Evidence(ranked, noise_of(finished, direction), p_equal(values) if _enough(values) else None)
 
@@ -136,6 +138,11 @@ def p_equal(values: Float[np.ndarray, "trials folds"]) -> float:
     if residual == 0:
         return float(between == 0)
     return float(f_distribution.sf(between / residual, n_trials - 1, (n_trials - 1) * (n_folds - 1)))
+
+
+def _name(trial: FrozenTrial) -> str:
+    """Return a trial's number, or where it came from."""
+    return str(trial.user_attrs.get(CARRIED_KEY, trial.number))
 
 
 def _residual_variance(values: Float[np.ndarray, "trials folds"]) -> float:

@@ -168,7 +168,7 @@ class _Rule:
         if self._stands_out and p_value > self.config.freeze:
             reason = (
                 f"its importance is within the noise: {p_value:.0%} of shuffled records make it look as important; "
-                f"the value is trial {self.best.number}'s"
+                f"the value is trial {self.best.name}'s"
             )
             return None, self._change(path, "frozen", str(self.best.params[path]), reason, p_value=p_value)
         if isinstance(parameter, Categorical):
@@ -194,9 +194,9 @@ class _Rule:
         moved = parameter.model_copy(update={"low": number(region.low), "high": number(region.high)})
         reason = f"the best {len(elite)} trials lie from {_span(trial.params[path] for trial in elite)}"
         if region.passed:
-            reason += f"; the best, trial {self.best.number}, lies on the {region.passed[0]} bound: it is passed"
+            reason += f"; the best, trial {self.best.name}, lies on the {region.passed[0]} bound: it is passed"
         if region.blocked:
-            reason += f"; the best, trial {self.best.number}, lies on the {region.blocked[0]} bound, which is a limit"
+            reason += f"; the best, trial {self.best.name}, lies on the {region.blocked[0]} bound, which is a limit"
         kind: Kind = "widened" if region.passed else "kept" if moved == parameter else "narrowed"
         return moved, self._change(path, kind, described(moved), reason, quantile=self.config.quantile)
 

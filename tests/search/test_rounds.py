@@ -1,0 +1,148 @@
+"""Rounds: the next space and the trials it starts with follow from the record alone."""
+
+import math
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from hms_search.document import parse_yaml
+from hms_search.search.carrying import PARAMS_KEY, carried, fits
+from hms_search.search.evidence import CARRIED_KEY
+from hms_search.search.narrowing import Narrow
+from hms_search.search.rounds import PlayedRound, Round, next_round, round_name
+from hms_search.search.space import SearchSpace
+from hms_search.search.storage import close_storage, open_storage
+
+LR, DROPOUT, SCHEDULER = "training.optimiser.lr", "model.dropout", "training.scheduler"
+TEXT = """\
+name: small
+base:
+  pipeline: {source: spectrogram, resize: [32, 64]}
+  model: {name: timm, backbone: resnet18, dropout: 0.1}
+  training: {epochs: 2, optimiser: {name: adamw, lr: 5.0e-4}, scheduler: {name: cosine}}
+parameters:
+  training.optimiser.lr: {type: float, low: 1e-4, high: 1e-3, log: true}
+  model.dropout: {type: float, low: 0.0, high: 0.5}
+  training.scheduler:
+    type: categorical
+    choices: {cosine: {name: cosine}, step: {name: step}, constant: {name: constant}}
+"""
+SPACE = SearchSpace.from_document(parse_yaml(TEXT, source="small.yaml"))
+FOR_EVER = Narrow(freeze=1)
+
+
+def loss(trial: optuna.Trial) -> float:
+    """Best at a rate of 2.5e-3; the step schedule is bad."""
+    rate = trial.params.get(LR, 5e-4)
+    return math.log(rate / 2.5e-3) ** 2 + trial.params.get(DROPOUT, 0) + 2 * (trial.params.get(SCHEDULER) == "step")
+
+
+def play(
+    name: str, space: SearchSpace, storage: optuna.storages.BaseStorage, start: Round | None = None
+) -> PlayedRound:
+    """Run a round of 20 trials, seeded with what it starts with; every fifth trial is pruned."""
+    sampler = optuna.samplers.TPESampler(seed=len(name))
+    study = optuna.create_study(study_name=name, storage=storage, sampler=sampler)
+    if start is not None:
+        study.add_trials(start.carried)
+    for number in range(20):
+        trial = study.ask()
+        space.suggest(trial)
+        if number % 5 == 4:
+            trial.report(9.0, 0)
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, loss(trial))
+    return PlayedRound(name, space, tuple(study.get_trials()))
+
+
+@pytest.fixture
+def played() -> tuple[PlayedRound, PlayedRound, Round]:
+    """Two rounds, and the second as it was planned."""
+    storage = optuna.storages.InMemoryStorage()
+    first = play("small", SPACE, storage)
+    second = next_round([first], FOR_EVER)
+    return first, play(second.study, second.space, storage, second), second
+
+
+def test_rounds_go_on_where_the_last_one_ended(played: tuple[PlayedRound, PlayedRound, Round]) -> None:
+    first, second, planned = played
+    third = next_round([first, second], FOR_EVER)
+    assert [planned.number, planned.study, third.number, third.study] == [2, "small.round2", 3, "small.round3"]
+    assert third.study == round_name("small", 3)
+    assert min(values(third.carried)) == min(values((*first.own, *second.own)))
+    origins = {trial.user_attrs[CARRIED_KEY].partition("#")[0] for trial in third.carried}
+    assert "small.round2" in origins
+    assert origins <= {"small", "small.round2"}
+
+
+def values(trials: tuple[FrozenTrial, ...]) -> list[float]:
+    return [trial.value for trial in trials if trial.value is not None]
+
+
+def test_a_carried_trial_is_a_trial_of_the_new_space(played: tuple[PlayedRound, PlayedRound, Round]) -> None:
+    first, _, planned = played
+    distributions = {path: parameter.distribution for path, parameter in planned.space.parameters.items()}
+    assert planned.carried
+    for trial in planned.carried:
+        assert trial.distributions == distributions
+        original = first.trials[int(trial.user_attrs[CARRIED_KEY].partition("#")[2])]
+        assert trial.user_attrs[PARAMS_KEY] == original.params
+        assert (trial.state, trial.value) == (original.state, original.value)
+        assert trial.intermediate_values == original.intermediate_values
+    outside = [trial for trial in first.trials if not fits(trial.params, planned.space)]
+    assert len(outside) + len(planned.carried) == len(first.trials)
+
+
+def test_a_trial_of_a_dropped_choice_is_left_behind() -> None:
+    fewer = SPACE.model_copy(
+        update={
+            "parameters": {
+                **SPACE.parameters,
+                SCHEDULER: SPACE.parameters[SCHEDULER].model_copy(update={"choices": {"cosine": {"name": "cosine"}}}),
+            }
+        }
+    )
+    first = play("small", SPACE, optuna.storages.InMemoryStorage())
+    taken = carried(first.own, fewer, study="small")
+    assert taken
+    assert {trial.params[SCHEDULER] for trial in taken} == {"cosine"}
+
+
+def test_a_frozen_parameter_does_not_keep_a_trial_back() -> None:
+    without = SPACE.model_copy(update={"parameters": {LR: SPACE.parameters[LR]}})
+    first = play("small", SPACE, optuna.storages.InMemoryStorage())
+    taken = carried(first.own, without, study="small")
+    assert len(taken) == len(first.own)
+    assert all(set(trial.params) == {LR} and DROPOUT in trial.user_attrs[PARAMS_KEY] for trial in taken)
+
+
+def test_a_round_is_the_same_after_a_kill_wherever_it_hit(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    storage = open_storage(url)
+    first = play("small", SPACE, storage)
+    before = next_round([first], FOR_EVER, seed=3)
+    study = optuna.create_study(study_name=before.study, storage=storage)
+    study.add_trials(before.carried[:2])  # killed while it was seeded
+    close_storage(storage)
+
+    reopened = open_storage(url)
+    read = PlayedRound("small", SPACE, tuple(optuna.load_study(study_name="small", storage=reopened).get_trials()))
+    after = next_round([read], FOR_EVER, seed=3)
+    assert (after.space, after.changes) == (before.space, before.changes)
+    second = optuna.load_study(study_name=before.study, storage=reopened)
+    missing = after.missing(second.get_trials())
+    assert len(missing) == len(after.carried) - 2
+    second.add_trials(missing)
+    assert after.missing(second.get_trials()) == ()
+    close_storage(reopened)
+
+
+def test_what_a_round_was_seeded_with_follows_from_the_rounds_before(
+    played: tuple[PlayedRound, PlayedRound, Round],
+) -> None:
+    first, second, _ = played
+    half_seeded = PlayedRound(second.study, second.space, second.own)
+    assert next_round([first, half_seeded], FOR_EVER) == next_round([first, second], FOR_EVER)
