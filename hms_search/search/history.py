@@ -1,10 +1,13 @@
 """A study as it stands in its storage: its configuration and all its trials, for whatever reads them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import optuna
 from optuna.trial import FrozenTrial
 
+from hms_search.search.carrying import fits
+from hms_search.search.evidence import CARRIED_KEY, Direction, Evidence, evidence_of, is_evidence
 from hms_search.search.report import find_report
 from hms_search.search.study import StudyConfig, stored_config
 
@@ -19,6 +22,26 @@ class StudyHistory:
     config: StudyConfig
     trials: tuple[FrozenTrial, ...]
     shared_patients: int | None = None
+
+    @property
+    def direction(self) -> Direction:
+        """Which way values are better."""
+        return self.config.learned.direction
+
+    @cached_property
+    def ended(self) -> tuple[FrozenTrial, ...]:
+        """The trials of this study that completed, were pruned or failed by themselves; none carried from another."""
+        return tuple(trial for trial in self.trials if is_evidence(trial) and CARRIED_KEY not in trial.user_attrs)
+
+    @cached_property
+    def proposed(self) -> tuple[FrozenTrial, ...]:
+        """The trials that ended and are not the baseline."""
+        return tuple(trial for trial in self.ended if not trial.user_attrs.get("baseline"))
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What all trials in the study's space say, those carried from another among them."""
+        return evidence_of([trial for trial in self.trials if fits(trial.params, self.config.space)], self.direction)
 
 
 def study_history(storage: optuna.storages.BaseStorage, name: str) -> StudyHistory:

@@ -66,12 +66,17 @@ def region_of(
 
 def on_bound(parameter: Number, value: float) -> End | None:
     """Return which bound a value lies on, in the parameter's own scale; None inside the range."""
-    scale = _Scale(parameter)
-    low, high, place = scale.to(parameter.low), scale.to(parameter.high), scale.to(value)
-    near = ON_BOUND * (high - low)
-    if place - low <= near:
+    place = place_in(parameter, value)
+    if place <= ON_BOUND:
         return "low"
-    return "high" if high - place <= near else None
+    return "high" if place >= 1 - ON_BOUND else None
+
+
+def place_in(parameter: Number, value: float) -> float:
+    """Return where in its range a value lies, in the parameter's own scale: 0 at the low bound, 1 at the high one."""
+    scale = _Scale(parameter)
+    low, high = scale.to(parameter.low), scale.to(parameter.high)
+    return (scale.to(value) - low) / (high - low) if high > low else 0.5
 
 
 def _reachable(bound: float, limit: float, is_open: bool) -> float:

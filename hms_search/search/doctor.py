@@ -1,0 +1,39 @@
+"""The doctor of studies: everything that is known to waste trials or to make scores worthless, looked for in a record.
+
+Each check takes a study's history and yields what it finds. All but those of :data:`DEEP` are cheap enough for a look
+after every trial.
+"""
+
+from collections.abc import Callable, Iterator
+
+from hms_search.search import doctor_of_scores as scores
+from hms_search.search import doctor_of_trials as trials
+from hms_search.search.findings import Finding, worst_first
+from hms_search.search.history import StudyHistory
+
+Check = Callable[[StudyHistory], Iterator[Finding]]
+
+LIVE: tuple[Check, ...] = (
+    trials.everything_pruned,
+    trials.failing,
+    trials.best_on_bound,
+    trials.no_improvement,
+    trials.too_few_trials,
+    scores.leak,
+    scores.folds_disagree,
+    scores.strata_disagree,
+    scores.seed_noise,
+)
+"""Checks of milliseconds."""
+DEEP: tuple[Check, ...] = (trials.without_effect,)
+"""Checks that take a second or more."""
+
+
+def live_findings(history: StudyHistory) -> tuple[Finding, ...]:
+    """Return what is found in milliseconds, worst first; a running study says each :attr:`Finding.what` once."""
+    return worst_first(finding for check in LIVE for finding in check(history))
+
+
+def findings(history: StudyHistory) -> tuple[Finding, ...]:
+    """Return everything that is found, worst first."""
+    return worst_first(finding for check in (*LIVE, *DEEP) for finding in check(history))

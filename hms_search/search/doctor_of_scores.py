@@ -1,0 +1,102 @@
+"""What a study's scores show that makes them worth less: leaks, folds and strata that disagree, noise above gain."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+from optuna.trial import TrialState
+
+from hms_search.data.folds import GroupedFolds
+from hms_search.search.evidence import fold_values, loss_of
+from hms_search.search.findings import Finding
+from hms_search.search.history import StudyHistory
+from hms_search.search.rank_agreement import Agreement, agreement, mean_agreement
+
+_FEWEST_RANKED = 12
+"""Below, a rank correlation of 0.6 cannot be told from none."""
+_TOLD_APART = 1.645
+"""One-sided, 5 %, of a normal difference."""
+
+
+def leak(history: StudyHistory) -> Iterator[Finding]:
+    """Find patients on both sides of a fold."""
+    folds, shared = history.config.folds, history.shared_patients
+    if shared == 0 or (shared is None and isinstance(folds, GroupedFolds)):
+        return
+    counted = f"{shared} patients have" if shared is not None else "patients may have"
+    both = history.config.learned.levels
+    yield Finding(
+        "note" if both else "error",
+        "patients are on both sides of a fold",
+        f"folds: {folds.name}; {counted} samples in more than one fold, which flatters every score",
+        "compare by the score on folds of patients, which stands beside" if both else "folds: {name: grouped}",
+    )
+
+
+def folds_disagree(history: StudyHistory) -> Iterator[Finding]:
+    """Find that the folds rank the trials differently, so that their mean ranks by chance."""
+    found = mean_agreement(fold_values(history.ended))
+    if found is not None and _disagree(found):
+        yield Finding(
+            "warning",
+            "the folds rank the trials differently",
+            str(found),
+            f"folds.n_folds above {history.config.folds.n_folds}, or more training.epochs",
+        )
+
+
+def strata_disagree(history: StudyHistory) -> Iterator[Finding]:
+    """Find that votes of many and of few experts rank the trials differently."""
+    scored = [
+        (trial.user_attrs["kl_high"], trial.user_attrs["kl_low"])
+        for trial in history.ended
+        if trial.state == TrialState.COMPLETE and {"kl_high", "kl_low"} <= trial.user_attrs.keys()
+    ]
+    if not scored:
+        return
+    high, low = np.array(scored, dtype=np.float64).T
+    found = agreement(high, low)
+    if found is not None and _disagree(found):
+        yield Finding(
+            "warning",
+            "HIGH and LOW votes rank the trials differently",
+            str(found),
+            f"objective: high, if that is what will be scored (now: {history.config.objective})",
+        )
+
+
+def seed_noise(history: StudyHistory) -> Iterator[Finding]:
+    """Find that the gain over the baseline is no larger than what another seed alone changes."""
+    baseline = [loss_of(trial, history.direction) for trial in history.trials if trial.user_attrs.get("baseline")]
+    best = history.evidence.best
+    repeated, noise = _seed_noise(history)
+    if not baseline or not math.isfinite(baseline[0]) or best is None or noise is None:
+        return
+    gain, needed = baseline[0] - best.loss, _TOLD_APART * math.sqrt(2) * noise
+    if gain <= needed:
+        yield Finding(
+            "warning",
+            "the gain is within the noise of the seed",
+            f"the best is {gain:.2g} better than the baseline; the same parameters differ by a standard deviation of "
+            f"{noise:.2g} between seeds ({repeated} configurations repeated), and it takes {needed:.2g} to tell",
+            f"rerun the best and the baseline under more seeds: hms-search promote {history.config.name} --seeds 3",
+        )
+
+
+def _seed_noise(history: StudyHistory) -> tuple[int, float | None]:
+    """Return how many configurations ran more than once, and the standard deviation of a value between their runs."""
+    groups: defaultdict[str, set[float]] = defaultdict(set)
+    for trial in history.ended:
+        if trial.state == TrialState.COMPLETE:
+            groups[json.dumps(trial.params, sort_keys=True)].add(loss_of(trial, history.direction))
+    repeated = [np.array(sorted(group)) for group in groups.values() if len(group) > 1]  # equal values: one run, twice
+    if not repeated:
+        return 0, None
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in repeated)
+    return len(repeated), math.sqrt(squares / sum(len(group) - 1 for group in repeated))
+
+
+def _disagree(found: Agreement) -> bool:
+    return found.trials >= _FEWEST_RANKED and found.low <= 0

@@ -1,0 +1,194 @@
+"""What a study's trials show that wastes them: pruning, failures, bounds, and a search that no longer gets anywhere."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import mannwhitneyu
+
+from hms_search.search.evidence import loss_of
+from hms_search.search.field_limits import limits_of
+from hms_search.search.findings import Finding
+from hms_search.search.history import StudyHistory
+from hms_search.search.importance import importances
+from hms_search.search.narrowing import Narrow
+from hms_search.search.pruners import Threshold
+from hms_search.search.regions import on_bound, place_in, region_of
+from hms_search.search.space import Categorical
+
+_FEW_PRUNED = 4
+"""With the baseline, which is not pruned, that makes the fifth trial of the report's failure the one that tells."""
+_FEWEST_ENDED = 8
+_FAILING_SHARE = 0.2
+_OUTER = 0.2
+_PATIENCE = 10
+_NO_EFFECT = 0.5
+_LEVEL = 0.05
+
+
+def everything_pruned(history: StudyHistory) -> Iterator[Finding]:
+    """Find that no trial but the baseline gets through, as in the report's last round: 40 of 40."""
+    pruned = [trial for trial in history.proposed if trial.state == TrialState.PRUNED]
+    completed = [trial for trial in history.proposed if trial.state == TrialState.COMPLETE]
+    none_gets_through = len(pruned) >= _FEW_PRUNED and not completed
+    firsts, pruner = _first_values(history), history.config.pruner
+    seen = f"{len(pruned)} of {len(history.proposed)} trials besides the baseline were pruned, none completed"
+    if isinstance(pruner, Threshold):
+        low = pruner.lower if pruner.lower is not None else -np.inf
+        high = pruner.upper if pruner.upper is not None else np.inf
+        outside = [value for value in firsts if not low <= value <= high]
+        if none_gets_through or (len(firsts) > _FEW_PRUNED and len(outside) == len(firsts)):
+            bounds = f"lower {pruner.lower}, upper {pruner.upper}"
+            yield Finding(
+                "error",
+                "every trial is pruned",
+                f"{len(outside)} of {len(firsts)} trials begin outside {bounds}: {_span(firsts)}; {seen}",
+                f"pruner: {{name: median}}, or bounds that hold {_span(firsts)}",
+            )
+    elif none_gets_through:
+        yield Finding(
+            "warning",
+            "every trial is pruned",
+            f"{seen}; their first epochs: {_span(firsts)}",
+            f"pruner: {{name: {pruner.name}}} is too eager here: a later start, or pruner: {{name: none}}",
+        )
+
+
+def failing(history: StudyHistory) -> Iterator[Finding]:
+    """Find that many trials fail, of what, and which number tells them from the others."""
+    failed = [trial for trial in history.ended if trial.state == TrialState.FAIL]
+    share = len(failed) / max(1, len(history.ended))
+    if len(failed) < 2 or share < _FAILING_SHARE:
+        return
+    reasons = Counter(str(trial.user_attrs.get("reason", "no reason was kept")) for trial in failed)
+    reason, times = reasons.most_common(1)[0]
+    yield Finding(
+        "error" if share == 1 else "warning",
+        "many trials fail",
+        f"{len(failed)} of {len(history.ended)} trials ({share:.0%}), {times} of them because: {reason}",
+        _culprit(history, failed) or f"look at trial {failed[-1].number}'s reason (hms-search show)",
+    )
+
+
+def best_on_bound(history: StudyHistory) -> Iterator[Finding]:
+    """Find numbers whose best trial, and most of the good ones, lie on a bound that is no limit of the field."""
+    evidence, narrowing = history.evidence, Narrow()
+    if len(evidence.trials) < _FEWEST_ENDED or evidence.best is None:
+        return
+    elite = evidence.elite(narrowing.quantile)
+    for path, parameter in history.config.space.parameters.items():
+        if isinstance(parameter, Categorical) or (end := on_bound(parameter, evidence.best.params[path])) is None:
+            continue
+        values = [trial.params[path] for trial in elite]
+        inner = median(place_in(parameter, value) for value in values)
+        if _OUTER < inner < 1 - _OUTER:
+            continue  # the others lie elsewhere: chance put the best one there
+        region = region_of(
+            parameter,
+            values,
+            evidence.best.params[path],
+            limits=limits_of(history.config.space.base, path),
+            margin=narrowing.margin,
+            widen=narrowing.widen,
+        )
+        if region.passed:
+            yield Finding(
+                "warning",
+                f"the best trial lies on a bound of {path}",
+                f"trial {evidence.best.name} has {evidence.best.params[path]:.4g} in [{parameter.low:g}, "
+                f"{parameter.high:g}], the best {len(elite)} trials {_span(values)}",
+                f"parameters.{path}.{end}: {getattr(region, end):g}, in another study or round",
+            )
+
+
+def no_improvement(history: StudyHistory) -> Iterator[Finding]:
+    """Find that the last trials have not improved the best value by more than the noise."""
+    losses = [loss_of(trial, history.direction) for trial in history.ended]
+    patience = max(_PATIENCE, 2 * len(history.config.space.parameters))
+    before, recent = losses[:-patience], losses[-patience:]
+    if len(before) < _PATIENCE or not np.isfinite(min(before)):
+        return
+    gain, noise = max(0.0, min(before) - min(recent)), history.evidence.told_apart
+    if gain > noise or (noise == 0 and gain > 0):
+        return
+    than = f"less than the {noise:.2g} that tells two trials apart" if noise else "nothing"
+    yield Finding(
+        "warning",
+        "the search no longer improves",
+        f"the last {patience} trials gained {gain:.2g}, {than}",
+        f"stop here, or search on in a narrower space: hms-search narrow {history.config.name} -o space.yaml",
+    )
+
+
+def without_effect(history: StudyHistory) -> Iterator[Finding]:
+    """Find parameters whose importance is within the noise, where another one stands out. It takes a second."""
+    space, evidence, narrowing = history.config.space, history.evidence, Narrow()
+    if len(evidence.trials) < narrowing.needed(len(space.parameters)) or len(space.parameters) < 2:
+        return
+    if len(evidence.completed) < _FEW_PRUNED:
+        return
+    weighed = importances(space, evidence, quantile=narrowing.quantile, seed=history.config.seed)
+    idle = {path: found.p_value for path, found in weighed.items() if found.p_value > _NO_EFFECT}
+    if idle and any(found.p_value <= _LEVEL for found in weighed.values()):
+        shares = ", ".join(f"{path} ({p_value:.0%})" for path, p_value in idle.items())
+        yield Finding(
+            "note",
+            "parameters without effect",
+            f"as important in shuffled records of {len(evidence.trials)} trials: {shares}",
+            f"take them out of parameters: hms-search narrow {history.config.name} -o space.yaml",
+        )
+
+
+def too_few_trials(history: StudyHistory) -> Iterator[Finding]:
+    """Find that the budget is too small for the number of parameters, or is spent at random."""
+    config = history.config
+    n_parameters = len(config.space.parameters)
+    needed = Narrow().needed(n_parameters)
+    if config.trials < needed:
+        yield Finding(
+            "warning",
+            "too few trials for the parameters",
+            f"trials: {config.trials} over {n_parameters} parameters; below {needed} nothing can be told of them",
+            f"trials: {needed} or more, or fewer parameters",
+        )
+    at_random = getattr(config.sampler, "n_startup_trials", 0)
+    if at_random >= config.trials:
+        yield Finding(
+            "warning",
+            "every trial is drawn at random",
+            f"sampler.n_startup_trials is {at_random}, trials is {config.trials}",
+            f"sampler.n_startup_trials: {max(1, config.trials // 4)}, or more trials",
+        )
+
+
+def _first_values(history: StudyHistory) -> list[float]:
+    """Return each trial's value after the first epoch that the pruner looks at."""
+    step = getattr(history.config.pruner, "n_warmup_epochs", 0)
+    return [trial.intermediate_values[step] for trial in history.ended if step in trial.intermediate_values]
+
+
+def _culprit(history: StudyHistory, failed: Sequence[FrozenTrial]) -> str:
+    """Return the bound to move where failed trials have larger or smaller numbers than the others, or nothing."""
+    others = [trial for trial in history.ended if trial.state != TrialState.FAIL]
+    told: list[tuple[float, str]] = []
+    for path, parameter in history.config.space.parameters.items():
+        if isinstance(parameter, Categorical):
+            continue
+        theirs = [trial.params[path] for trial in failed if path in trial.params]
+        ours = [trial.params[path] for trial in others if path in trial.params]
+        if theirs and ours and len(set(theirs + ours)) > 1:
+            told.append((float(mannwhitneyu(theirs, ours).pvalue), _bound_without(path, theirs, ours)))
+    p_value, change = min(told, default=(1.0, ""))
+    return change if p_value <= _LEVEL else ""
+
+
+def _bound_without(path: str, failed: Sequence[float], others: Sequence[float]) -> str:
+    if median(failed) > median(others):
+        return f"parameters.{path}.high: {min(failed):.4g} or less (failed from there on)"
+    return f"parameters.{path}.low: {max(failed):.4g} or more (failed up to there)"
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{min(values):.4g} to {max(values):.4g}" if values else "no values"

@@ -1,0 +1,280 @@
+"""The doctor of studies: each thing it looks for, in a study that has it and in one that does not."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hms_search.data.findings import SEVERITIES
+from hms_search.search.doctor import DEEP, LIVE, findings, live_findings
+from hms_search.search.findings import Finding
+from hms_search.search.history import StudyHistory, study_history
+from hms_search.search.study import StudyConfig, contract_of, open_study, read_study
+
+QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
+LR, DROPOUT, CLIP = "training.optimiser.lr", "model.dropout", "pipeline.clip_log.high"
+PRUNED_ALL = "every trial is pruned"
+REPORT = ("name=report", "trials=40", "pruner={name: threshold, upper: 0.57}")
+REPORT_FIRST_EPOCHS = (0.72, 0.64, 1.13, 0.88, 0.97)
+"""From the saved output of the report's last round: first-epoch losses of .64 to 1.13 against a threshold of 0.57."""
+
+
+@cache
+def config(*settings: str) -> StudyConfig:
+    return read_study(QUICKSTART, settings)
+
+
+def trial(
+    study: StudyConfig,
+    value: float | None = None,
+    *,
+    params: Mapping[str, Any] | None = None,
+    curve: Sequence[float] = (),
+    failed: str = "",
+    **attributes: Any,
+) -> FrozenTrial:
+    """A trial: completed where it has a value, failed where it has a reason, else pruned."""
+    state = TrialState.COMPLETE if value is not None else TrialState.FAIL if failed else TrialState.PRUNED
+    everything = {**study.space.baseline(), **(params or {})}
+    outcome = {TrialState.COMPLETE: "complete", TrialState.FAIL: "failed", TrialState.PRUNED: "pruned"}[state]
+    return create_trial(
+        state=state,
+        value=value,
+        params=everything,
+        distributions={path: study.space.parameters[path].distribution for path in everything},
+        intermediate_values=dict(enumerate(curve)),
+        user_attrs={"outcome": outcome, **({"reason": failed} if failed else {}), **attributes},
+    )
+
+
+def history(study: StudyConfig, trials: Sequence[FrozenTrial], shared_patients: int | None = 0) -> StudyHistory:
+    """The trials as a storage gives them back."""
+    storage = optuna.storages.InMemoryStorage()
+    open_study(study, contract_of(study, data="d" * 12, folds="f" * 12), storage).add_trials(trials)
+    return StudyHistory(study, study_history(storage, study.name).trials, shared_patients)
+
+
+def found(record: StudyHistory) -> dict[str, Finding]:
+    return {finding.what: finding for finding in live_findings(record)}
+
+
+def spread(seed: int = 0, n: int = 30) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Values of trials, far apart."""
+    return np.random.default_rng(seed).uniform(0.5, 1.5, n)
+
+
+def test_the_reports_failure_is_found_by_the_fifth_trial() -> None:
+    study = config(*REPORT)
+    trials = [
+        trial(study, 0.71, curve=REPORT_FIRST_EPOCHS[:1], baseline=True),
+        *(trial(study, curve=[value]) for value in REPORT_FIRST_EPOCHS[1:]),
+    ]
+    finding = found(history(study, trials))[PRUNED_ALL]
+    assert finding.severity == "error"
+    assert "upper 0.57" in finding.evidence
+    assert "0.64 to 1.13" in finding.evidence
+    assert PRUNED_ALL not in found(history(study, trials[:4]))
+
+
+def test_the_reports_failure_is_found_though_the_floor_lets_some_trials_through() -> None:
+    study = config(*REPORT)
+    spared = [trial(study, value - 0.05, curve=[value]) for value in REPORT_FIRST_EPOCHS]
+    assert PRUNED_ALL in found(history(study, spared))
+
+
+def test_a_threshold_that_some_trials_meet_is_no_finding() -> None:
+    study = config(*REPORT)
+    trials = [trial(study, curve=[value]) for value in REPORT_FIRST_EPOCHS] + [trial(study, 0.5, curve=[0.55])]
+    assert PRUNED_ALL not in found(history(study, trials))
+
+
+def test_a_pruner_that_lets_nothing_through_is_found_whichever_it_is() -> None:
+    study = config()
+    baseline = trial(study, 0.7, curve=[0.8] * 8, baseline=True)
+    pruned = [trial(study, curve=[0.9 + 0.01 * number]) for number in range(4)]
+    assert "0.8 to 0.93" in found(history(study, [baseline, *pruned]))[PRUNED_ALL].evidence
+    assert PRUNED_ALL not in found(history(study, [baseline, *pruned, trial(study, 0.6)]))
+
+
+def test_failures_are_found_with_the_bound_that_they_lie_behind() -> None:
+    study = config()
+    rates = np.geomspace(1e-4, 1e-2, 15)
+    trials = [
+        trial(study, 0.6, params={LR: rate}) if rate < 2e-3 else trial(study, params={LR: rate}, failed="loss is nan")
+        for rate in rates.tolist()
+    ]
+    finding = found(history(study, trials))["many trials fail"]
+    assert "loss is nan" in finding.evidence
+    assert finding.change.startswith(f"parameters.{LR}.high: 0.00")
+    assert "many trials fail" not in found(history(study, trials[:10]))
+
+
+def rates_that_fall_towards(best: float) -> list[FrozenTrial]:
+    study = config()
+    rng = np.random.default_rng(3)
+    return [
+        trial(study, abs(math.log(rate / best)), params={LR: rate})
+        for rate in [*(10 ** rng.uniform(-4, -2, 30)).tolist(), 9.9e-3, 3e-3]
+    ]
+
+
+def test_a_best_trial_on_a_bound_is_found_with_the_bound_to_write() -> None:
+    finding = found(history(config(), rates_that_fall_towards(2e-2)))[f"the best trial lies on a bound of {LR}"]
+    assert finding.change.startswith(f"parameters.{LR}.high: 0.1")
+    assert not [what for what in found(history(config(), rates_that_fall_towards(3e-3))) if LR in what]
+
+
+def test_a_bound_that_is_a_limit_of_the_field_is_no_finding() -> None:
+    study = config()
+    trials = [trial(study, 0.5 + value, params={DROPOUT: value}) for value in np.linspace(0, 0.5, 20).tolist()]
+    assert not [what for what in found(history(study, trials)) if DROPOUT in what]
+
+
+def test_a_search_that_stands_still_is_found() -> None:
+    study = config()
+    falling = [trial(study, 1.0 - 0.02 * number) for number in range(12)]
+    still = [trial(study, 0.9 + 0.001 * number) for number in range(14)]
+    what = "the search no longer improves"
+    assert "the last 12 trials gained 0" in found(history(study, [*falling, *still]))[what].evidence
+    assert what not in found(history(study, [*still, *falling]))
+    assert what not in found(history(study, falling))
+
+
+def folds_of(study: StudyConfig, seeds: tuple[int, int]) -> list[FrozenTrial]:
+    """Trials whose folds are drawn from two seeds: the same seed makes folds that agree."""
+    values = np.stack([spread(seed) for seed in seeds], axis=1)
+    return [trial(study, float(row.mean()), folds=row.tolist()) for row in values]
+
+
+def test_folds_that_rank_the_trials_differently_are_found_with_their_correlation() -> None:
+    what = "the folds rank the trials differently"
+    assert "rank correlation" in found(history(config(), folds_of(config(), (0, 1))))[what].evidence
+    assert what not in found(history(config(), folds_of(config(), (0, 0))))
+    assert what not in found(history(config(), folds_of(config(), (0, 1))[:8]))
+
+
+def test_strata_that_rank_the_trials_differently_are_found() -> None:
+    def votes(high: int, low: int) -> StudyHistory:
+        pairs = zip(spread(high).tolist(), spread(low).tolist(), strict=True)
+        return history(config(), [trial(config(), 0.5 * (h + lo), kl_high=h, kl_low=lo) for h, lo in pairs])
+
+    what = "HIGH and LOW votes rank the trials differently"
+    assert what in found(votes(0, 1))
+    assert what not in found(votes(0, 0))
+
+
+def effects(*, clip_matters: bool) -> StudyHistory:
+    study, rng = config(), np.random.default_rng(0)
+    trials = []
+    for _ in range(40):
+        rate, clip, dropout = float(10 ** rng.uniform(-4, -2)), float(rng.uniform(6, 12)), float(rng.uniform(0, 0.5))
+        loss = math.log10(rate / 1e-3) ** 2 + (0.3 * (clip - 9) ** 2 if clip_matters else 0)
+        trials.append(trial(study, loss + 0.001 * rng.normal(), params={LR: rate, CLIP: clip, DROPOUT: dropout}))
+    return history(study, trials)
+
+
+def test_parameters_without_effect_are_found() -> None:
+    def named(record: StudyHistory) -> str:
+        told = [finding.evidence for finding in findings(record) if finding.what == "parameters without effect"]
+        return " ".join(told)
+
+    idle = named(effects(clip_matters=False))
+    assert DROPOUT in idle
+    assert LR not in idle
+    assert CLIP not in named(effects(clip_matters=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "shared", "severity"),
+    [
+        ((), 0, ""),
+        ((), None, ""),
+        (("folds={name: random, n_folds: 2}",), 17, "error"),
+        (("folds={name: random, n_folds: 2}",), None, "error"),
+        (("folds={name: random, n_folds: 2}",), 0, ""),
+    ],
+)
+def test_patients_on_both_sides_of_a_fold_are_found(
+    settings: tuple[str, ...], shared: int | None, severity: str
+) -> None:
+    leaks = found(history(config(*settings), [], shared)).get("patients are on both sides of a fold")
+    assert (leaks.severity if leaks else "") == severity
+    assert leaks is None or shared is None or "17 patients" in leaks.evidence
+
+
+def test_a_budget_too_small_for_the_parameters_is_found() -> None:
+    what = "too few trials for the parameters"
+    assert "trials: 12 or more" in found(history(config("trials=9"), []))[what].change
+    assert what not in found(history(config("trials=12"), []))
+
+
+def test_a_search_that_never_leaves_chance_is_found() -> None:
+    what = "every trial is drawn at random"
+    assert what in found(history(config("trials=12", "sampler={name: tpe, n_startup_trials: 12}"), []))
+    assert what not in found(history(config("trials=13", "sampler={name: tpe, n_startup_trials: 12}"), []))
+
+
+def repeated(gain: float) -> StudyHistory:
+    """A baseline and a best, each of three seeds that differ by some hundredths."""
+    study = config()
+    runs = [(DROPOUT, 0.0, 0.80), (DROPOUT, 0.3, 0.80 - gain)]
+    trials = [
+        trial(study, value + change, params={path: setting}, baseline=setting == 0 and change == 0)
+        for path, setting, value in runs
+        for change in (0.0, 0.02, -0.02)
+    ]
+    return history(study, trials)
+
+
+def test_a_gain_no_larger_than_the_seeds_noise_is_found() -> None:
+    what = "the gain is within the noise of the seed"
+    assert "2 configurations repeated" in found(repeated(0.01))[what].evidence
+    assert what not in found(repeated(0.2))
+    without = history(config(), [trial(config(), 0.8, baseline=True), trial(config(), 0.79, params={DROPOUT: 0.2})])
+    assert what not in found(without)
+
+
+def healthy() -> StudyHistory:
+    """A search that goes well: folds and strata agree, the best lies inside, the last trials still gain."""
+    study, rng = config(), np.random.default_rng(5)
+    trials = []
+    for number in range(24):
+        rate = float(1e-3 * 10 ** rng.uniform(-0.9, 0.9))
+        loss = 0.6 + 0.3 * math.log10(rate / 1.2e-3) ** 2 - 0.01 * number
+        trials.append(
+            trial(
+                study,
+                loss,
+                params={LR: rate, DROPOUT: float(rng.uniform(0.1, 0.4)), CLIP: float(rng.uniform(7, 11))},
+                curve=[loss + 0.2] * 8,
+                folds=[loss - 0.05 + 0.002 * rng.normal(), loss + 0.05 + 0.002 * rng.normal()],
+                kl_high=loss - 0.1,
+                kl_low=loss + 0.1,
+                baseline=number == 0,
+            )
+        )
+    return history(study, trials)
+
+
+def test_a_healthy_study_has_no_findings() -> None:
+    assert live_findings(healthy()) == ()
+
+
+@pytest.mark.parametrize("check", [*LIVE, *DEEP], ids=lambda check: check.__name__)
+def test_every_check_passes_over_a_study_that_has_hardly_begun(check: Callable[[StudyHistory], Any]) -> None:
+    study = config()
+    for trials in ([], [trial(study, 0.7, baseline=True)], [trial(study, failed="out of memory")], [trial(study)] * 3):
+        assert list(check(history(study, trials))) == []
+
+
+def test_the_worst_comes_first_and_every_finding_says_what_to_change() -> None:
+    study = config(*REPORT, "trials=9", "folds={name: random, n_folds: 2}")
+    told = live_findings(history(study, [trial(study, curve=[value]) for value in REPORT_FIRST_EPOCHS], 3))
+    assert [SEVERITIES.index(finding.severity) for finding in told] == [0, 0, 1]
+    assert all(finding.what and finding.evidence and finding.change for finding in told)
