@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float16, Float32
 from scipy.signal import resample_poly
 
+from hms_search.data.arrays import read_numbers
 from hms_search.data.edf_header import EdfHeader, is_edf, read_edf_header
 from hms_search.data.electrode_names import match_electrodes
 from hms_search.data.hms import (
@@ -33,6 +34,8 @@ SHORTEST_S = 10
 
 _LOWEST_HZ, _HIGHEST_HZ = 100, 50_000
 """Sampling rates that are read: what EEG is looked at for lies below 50 Hz, and nothing becomes longer than twice."""
+_MOST_BYTES = 2**32
+"""Of an array: two days in float64."""
 _VOLTS = {"uV": 1.0, "µV": 1.0, "μV": 1.0, "mV": 1.0, "V": 1.0, "uv": 1e-6, "UV": 1e-6, "nV": 1e-9}
 """What MNE's values are multiplied by to be volts: it takes the units that it does not know for volts."""
 
@@ -79,7 +82,7 @@ def read_recording(path: Path) -> LoadedRecording:
     if magic[:4] == b"PAR1":
         return _parquet(path)
     if magic[:6] == b"\x93NUMPY":
-        return LoadedRecording("eeg", _rounded(_numpy(path), path), ELECTRODES)
+        return LoadedRecording("eeg", _rounded(_array(path), path), ELECTRODES)
     if is_edf(path):
         return _edf(path)
     raise DataError(f"{path.name}: expected EDF, BDF, parquet or a NumPy array (.npy), found none of these")
@@ -89,6 +92,19 @@ def read_edf(path: Path, *, sfreq: float = float(SFREQ)) -> Float32[np.ndarray, 
     """Return the microvolts of an EDF or BDF file at a sampling rate; raises as :func:`read_recording`."""
     header = read_edf_header(path)
     return _microvolts(path, header, _matched(path, header), sfreq)[0]
+
+
+def resampled(
+    signals: Float[np.ndarray, "signal n_times"], rate: float, sfreq: float
+) -> Float[np.ndarray, "signal n_times2"]:
+    """Return signals at another rate, low-passed where it is lower, without a shift; ends go on as a line would."""
+    ratio = Fraction(sfreq / rate).limit_denominator(10_000)
+    if ratio == 1:
+        return signals
+    out: Float[np.ndarray, "signal n_times2"] = resample_poly(
+        signals, ratio.numerator, ratio.denominator, axis=1, padtype="line"
+    )
+    return out
 
 
 def windows(recording: LoadedRecording, step_s: float) -> Iterator[tuple[float, Float16[np.ndarray, "10000 20"]]]:
@@ -116,19 +132,9 @@ def _parquet(path: Path) -> LoadedRecording:
     return LoadedRecording("eeg", _rounded(read_eeg(path), path), ELECTRODES)
 
 
-def _numpy(path: Path) -> Float32[np.ndarray, "n_times 20"]:
-    """Return an array that was saved; mapped first, so that a lying header costs no memory."""
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path.name}: not a readable NumPy array: {str(error).splitlines()[0]}") from None
-    n_columns = len(ELECTRODES)
-    if mapped.ndim != 2 or mapped.shape[1] != n_columns or not len(mapped) or mapped.dtype.kind not in "fiu":
-        raise DataError(
-            f"{path.name}: expected microvolts [n_times, {n_columns}] at {SFREQ} Hz, found "
-            f"{list(mapped.shape)} of {mapped.dtype}"
-        )
-    return np.asarray(mapped, dtype=np.float32)
+def _array(path: Path) -> Float32[np.ndarray, "n_times 20"]:
+    axes = ("n_times", len(ELECTRODES))
+    return read_numbers(path, axes, what=f"microvolts at {SFREQ} Hz", most_bytes=_MOST_BYTES)
 
 
 def _rounded(eeg: Float[np.ndarray, "n_times 20"], path: Path) -> Float16[np.ndarray, "n_times 20"]:
@@ -181,7 +187,7 @@ def _microvolts(
         numbers = [matched[electrode] for electrode in electrodes]
         volts, start = _volts(path, header, numbers)
         scale = np.array([[1e6 * _VOLTS[header.signals[number].unit]] for number in numbers])
-        signals = _resampled(volts * scale, rate, sfreq)[:, : len(eeg)]
+        signals = resampled(volts * scale, rate, sfreq)[:, : len(eeg)]
         eeg[: signals.shape[1], [ELECTRODES.index(electrode) for electrode in electrodes]] = signals.T
     return eeg, start
 
@@ -205,16 +211,3 @@ def _volts(
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path.name}: not a readable {header.kind} file: {reason}") from None
     return raw.get_data(picks=labels, verbose="ERROR"), raw.info["meas_date"]
-
-
-def _resampled(
-    signals: Float[np.ndarray, "signal n_times"], rate: float, sfreq: float
-) -> Float[np.ndarray, "signal n_times2"]:
-    """Return signals at another rate, low-passed where it is lower, without a shift; ends go on as a line would."""
-    ratio = Fraction(sfreq / rate).limit_denominator(10_000)
-    if ratio == 1:
-        return signals
-    out: Float[np.ndarray, "signal n_times2"] = resample_poly(
-        signals, ratio.numerator, ratio.denominator, axis=1, padtype="line"
-    )
-    return out

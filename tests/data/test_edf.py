@@ -253,7 +253,7 @@ def test_an_array_is_read_and_nothing_is_ever_unpickled(tmp_path: Path) -> None:
 )
 def test_an_array_of_another_shape_or_type_is_refused_with_it(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "array.npy", array)
-    with pytest.raises(DataError, match=r"expected microvolts \[n_times, 20\] at 200 Hz, found \["):
+    with pytest.raises(DataError, match=r"expected microvolts at 200 Hz \[n_times, 20\], found (\[|values of type)"):
         read_recording(tmp_path / "array.npy")
 
 
@@ -261,7 +261,7 @@ def test_an_array_that_claims_more_than_its_file_holds_is_refused(tmp_path: Path
     np.save(tmp_path / "array.npy", np.zeros((100, 20)))
     content = (tmp_path / "array.npy").read_bytes().replace(b"(100, 20), }        ", b"(100000000, 20), }  ")
     (tmp_path / "array.npy").write_bytes(content)
-    with pytest.raises(DataError, match="not a readable NumPy array"):
+    with pytest.raises(DataError, match="found 16000 bytes of the 16000000000 that it claims|more than"):
         read_recording(tmp_path / "array.npy")
 
 

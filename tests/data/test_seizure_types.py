@@ -80,10 +80,10 @@ def test_everything_that_is_wrong_is_said_at_once_in_a_line_each(tmp_path: Path)
     assert lines[0].endswith("13 faults")
     said = {line.split(": ")[0]: line for line in lines[1:]}
     assert {*names, "labels.csv:3", "labels.csv:12", "labels.csv:13"} == said.keys()
-    assert "expected samples x 20 x 24 numbers, found 20 x 24" in said["flat.npy"]
+    assert "expected FFT samples [samples, 20, 24], found [20, 24]" in said["flat.npy"]
     assert "NaN or infinity" in said["nan.npy"]
     assert "Python objects" in said["pickle.npy"]
-    assert "it holds 2 arrays; save one" in said["both.npz"]
+    assert "found 2 arrays in one file; save one" in said["both.npz"]
     assert "No such file" in said["absent.npy"]
     assert "a path inside the folder" in said["labels.csv:12"]
     assert any("did you mean 'ABSZ'?" in line for line in lines)
@@ -112,7 +112,7 @@ def test_a_compressed_file_that_claims_too_much_is_not_unpacked(
     monkeypatch.setattr("hms_search.data.fft_samples._MOST_BYTES", 10_000)
     np.savez_compressed(tmp_path / "bomb.npz", np.zeros((1000, 20, 24)))
     root = write(tmp_path, ("bomb.npz", "ABSZ", "a"))
-    with pytest.raises(DataError, match="claims 3840128 bytes, more than 10000"):
+    with pytest.raises(DataError, match="a claim of 3840000 bytes, more than 10000"):
         SeizureTypes.open(root)
 
 
