@@ -1,5 +1,8 @@
 """A headless Chromium for the tests; the pictures it takes are kept in ``test-artifacts``."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from selenium.common.exceptions import (
     StaleElementReferenceException,
     TimeoutException,
 )
+from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -78,3 +82,22 @@ class Browser:
 
         width, height = WebDriverWait(self.driver, 60, 0.2).until(size)
         return width, height
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Browser | None]:
+    """Run a fresh Chromium that keeps its files in a folder; yields None where there is none."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        yield None
+        return
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    for flag in (*FLAGS.split(), f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        yield Browser(chrome)
+    finally:
+        chrome.quit()

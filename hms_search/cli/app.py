@@ -64,14 +64,16 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
     dashboard_port: Annotated[int, typer.Option(help="Port of optuna-dashboard.")] = 8080,
+    app_port: Annotated[int, typer.Option(help="Port of the champion's web app.")] = 7860,
     storage: StorageOption = None,
     tracking_uri: TrackingOption = None,
 ) -> None:
-    """Start the MLflow UI and optuna-dashboard on the local stores; Ctrl-C stops both."""
+    """Start the MLflow UI and optuna-dashboard on the local stores, and the champion's web app; Ctrl-C stops all."""
     from hms_search.cli.up import up_command
     from hms_search.search.session import Places
 
-    up_command(Places(storage_url=storage, tracking=tracking_uri), host, mlflow_port, dashboard_port)
+    places = Places(storage_url=storage, tracking=tracking_uri)
+    up_command(places, host=host, mlflow_port=mlflow_port, dashboard_port=dashboard_port, app_port=app_port)
 
 
 @app.command("ls")
@@ -142,7 +144,7 @@ def predict(
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Argument(help="What to serve, as for predict.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="What to serve, as for predict.")] = "champion",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 7860,
     auth: Annotated[str | None, typer.Option(help="user:password, asked of page and endpoint.")] = None,

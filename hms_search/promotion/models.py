@@ -5,9 +5,10 @@ from pathlib import Path
 
 from hms_search.errors import CheckpointError, TrackingError
 from hms_search.inference.model_folder import CARD, ModelCard, is_model, read_card
+from hms_search.promotion.register import CHAMPION
 from hms_search.search.session import Places
 from hms_search.tracking import NO_TRACKING
-from hms_search.tracking.registry import ModelRegistry, RegisteredVersion
+from hms_search.tracking.registry import DEFAULT_NAME, ModelRegistry, RegisteredVersion
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ def model_path(reference: str, places: Places) -> Path:
         return registry.fetch(registry.find(reference))
     except TrackingError as error:
         raise CheckpointError(f"no model {reference!r}: there is no such folder, and {error}") from error
+
+
+def champions(places: Places) -> tuple[RegisteredVersion, ...]:
+    """Return the champion of each registered model that has one, the model ``hms`` first."""
+    crowned = [one for one in _registered(places) if CHAMPION in one.aliases]
+    return tuple(sorted(crowned, key=lambda one: one.name != DEFAULT_NAME))
 
 
 def _known(folder: Path, registered: tuple[RegisteredVersion, ...]) -> KnownModel:

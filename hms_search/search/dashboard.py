@@ -1,6 +1,5 @@
 """Looking at studies: optuna-dashboard, read-only and on this machine's names only, and the MLflow UI beside it."""
 
-import errno
 import ipaddress
 import logging
 import signal
@@ -22,10 +21,10 @@ import optuna
 import optuna_dashboard
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
-from hms_search.errors import StudyError
 from hms_search.search.storage import open_existing_storage
+from hms_search.servers import ChildServer, free_port
 from hms_search.tracking import NO_TRACKING
-from hms_search.tracking.server import MlflowServer, mlflow_server
+from hms_search.tracking.server import mlflow_server
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +54,14 @@ class Dashboards:
 
     mlflow: str
     dashboard: str
-    _server: MlflowServer | None
+    _server: ChildServer | None
 
-    def wait(self) -> None:
-        """Stay until the user ends it; raises TrackingError where the MLflow server ends by itself."""
+    def wait(self, *others: ChildServer) -> None:
+        """Stay until the user ends it; raises ServerError where the MLflow server or another one ends by itself."""
+        servers = others if self._server is None else (self._server, *others)
         while True:
-            if self._server is not None:
-                self._server.check()
+            for server in servers:
+                server.check()
             time.sleep(0.5)
 
 
@@ -82,7 +82,7 @@ def dashboards_up(
     A port that is taken is replaced by a free one, with a warning. Where the tracking URI is a server, its own UI is
     named instead of a new one.
 
-    Raises StudyError or TrackingError where a store cannot be opened or a server does not start.
+    Raises StudyError where the storage cannot be opened, ServerError where a server does not start.
     """
     with ExitStack() as stack:
         stack.enter_context(_signals_interrupt())
@@ -92,7 +92,7 @@ def dashboards_up(
         if tracking_uri == NO_TRACKING:
             mlflow = "not tracked"
         elif not tracking_uri.startswith(("http://", "https://")):
-            port = _free_port(host, mlflow_port, "the MLflow UI")
+            port = free_port(host, mlflow_port, "the MLflow UI")
             server = stack.enter_context(mlflow_server(tracking_uri, artifacts, host=host, port=port))
             mlflow = server.address
         with suppress(KeyboardInterrupt):
@@ -177,27 +177,9 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def _listen(host: str, port: int, app: WsgiApp) -> WSGIServer:
-    server = _Server((host, _free_port(host, port, "optuna-dashboard")), _QuietHandler)
+    server = _Server((host, free_port(host, port, "optuna-dashboard")), _QuietHandler)
     server.set_app(app)
     return server
-
-
-def _free_port(host: str, wanted: int, what: str) -> int:
-    """Return ``wanted``, or with a warning another port where it is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                if port and error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    continue
-                raise StudyError(f"cannot listen on {host}: {error}; give a --host of this machine") from error
-            found = int(probe.getsockname()[1])
-        if found != wanted:
-            logger.warning("port %d is taken or not allowed: %s is on port %d", wanted, what, found)
-        return found
-    raise StudyError(f"no port is free on {host}")
 
 
 @contextmanager

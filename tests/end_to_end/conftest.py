@@ -1,17 +1,14 @@
 """A small synthetic data set, a small study over it, and the command line as a real process."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import FLAGS, Browser
+from browser import Browser, chromium
 from command_line import CommandLine
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 from hms_search.data.synthetic import write_synthetic
 
@@ -76,19 +73,10 @@ def hms_search(
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A fresh Chromium; skipped where there is none, but never in CI."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        message = "no Chromium here: install Debian's packages chromium and chromium-driver"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    try:
-        yield Browser(chrome)
-    finally:
-        chrome.quit()
+    with chromium(tmp_path_factory.mktemp("chromium")) as found:
+        if found is None:
+            message = "no Chromium here: install Debian's packages chromium and chromium-driver"
+            if os.environ.get("CI") == "true":
+                pytest.fail(message)
+            pytest.skip(message)
+        yield found

@@ -1,4 +1,4 @@
-"""The quickstart study in both dashboards, seen by a browser; the pictures are kept in ``test-artifacts``."""
+"""The quickstart study in both dashboards, and a champion's web app, seen by a browser; see ``test-artifacts``."""
 
 import os
 import signal
@@ -11,7 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 from browser import Browser
+from crowned import crown
 from mlflow import MlflowClient
+from small_models import write_model
+
+from hms_search.search.session import Places
 
 REPOSITORY = Path(__file__).parents[2]
 SMALLER = {
@@ -27,10 +31,11 @@ pytestmark = pytest.mark.browser
 
 @dataclass(frozen=True)
 class Up:
-    """``hms-search up`` on a finished study: both addresses and the ids of the runs."""
+    """``hms-search up`` on a finished study and a champion: the addresses and the ids of the runs."""
 
     mlflow: str
     dashboard: str
+    app: str
     experiment_id: str
     study_run: str
     trial_runs: dict[int, str]
@@ -57,14 +62,17 @@ def up(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[U
     run = start(folder, "run", str(REPOSITORY / "studies" / "quickstart.yaml"), "--trials", "3", *settings)
     output, _ = run.communicate(timeout=240)
     assert run.returncode == 0, output
-    process = start(folder, "up")
+    for name in ("hms", "another"):
+        crown(write_model(folder / name, name=name, networks=1), Places(folder / "mlruns"), name=name)
+    process = start(folder, "up", "--app-port", "0")
     assert process.stdout is not None
     printed = ""
-    while "stops both" not in printed:
+    while "Ctrl-C" not in printed:
         line = process.stdout.readline()
         assert line, printed
         printed += line
-    mlflow, dashboard = (word for word in printed.split() if word.startswith("http://"))
+    assert "(hms@champion); also hms-search serve another@champion" in printed
+    mlflow, dashboard, app = (word for word in printed.split() if word.startswith("http://"))
     client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("quickstart")
     assert experiment is not None
@@ -73,7 +81,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[U
     trials = {int(run.data.tags["trial"]): run.info.run_id for run in runs if run.data.tags["kind"] == "trial"}
     children = psutil.Process(process.pid).children(recursive=True)
     try:
-        yield Up(mlflow, dashboard, experiment.experiment_id, study_run, trials)
+        yield Up(mlflow, dashboard, app, experiment.experiment_id, study_run, trials)
     finally:
         os.killpg(process.pid, signal.SIGINT)
         rest, _ = process.communicate(timeout=60)
@@ -139,3 +147,8 @@ def test_mlflow_shows_a_trials_state_parameters_metrics_and_files(browser: Brows
 def test_mlflow_shows_that_and_why_a_trial_was_pruned(browser: Browser, up: Up) -> None:
     browser.open(f"{up.mlflow}/#/experiments/{up.experiment_id}/runs/{up.trial_runs[1]}")
     browser.sees("trial 1", "Killed", "state", "pruned", "reason", picture="mlflow-trial-1")
+
+
+def test_the_champions_web_app_stands_beside_the_dashboards(browser: Browser, up: Up) -> None:
+    browser.open(up.app)
+    browser.sees("Harmful brain activity", "not for diagnosis", "Predict", picture="champion-app")

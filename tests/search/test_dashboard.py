@@ -17,7 +17,7 @@ import optuna
 import psutil
 import pytest
 
-from hms_search.errors import HmsSearchError, StudyError, TrackingError
+from hms_search.errors import HmsSearchError, ServerError, StudyError
 from hms_search.search.dashboard import attach_trial, dashboards_up, guarded, serve_dashboard
 from hms_search.search.storage import open_storage
 from hms_search.tracking import open_tracker
@@ -153,7 +153,7 @@ def test_both_dashboards_answer_while_up_and_refuse_foreign_names(
         assert len(children) <= 4  # without the job runner's consumers
         open_tracker(running.mlflow, places.artifacts, study="over http").start_study(tags={}, texts={"a.txt": "b"})
         children[0].kill()
-        with pytest.raises(TrackingError, match="ended with exit code -9; it wrote: "):
+        with pytest.raises(ServerError, match="ended with exit code -9; it wrote: "):
             running.wait()
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
@@ -214,7 +214,7 @@ def test_what_cannot_come_up_is_named_in_one_line(
     arguments = {**places.arguments(), "mlflow_port": free_port(), "dashboard_port": free_port(), **changed}
     with pytest.raises(HmsSearchError) as raised, dashboards_up(**arguments):  # type: ignore[arg-type]
         pass
-    assert isinstance(raised.value, StudyError | TrackingError)
+    assert isinstance(raised.value, StudyError | ServerError)
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not mine()
