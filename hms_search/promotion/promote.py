@@ -11,7 +11,7 @@ from hms_search.promotion.register import Registrar, Standing, keep_gate
 from hms_search.promotion.samples import StudySamples, check_same, open_samples
 from hms_search.promotion.train import card_value
 from hms_search.promotion.workshop import Workshop, design_of
-from hms_search.search.coordinator import derived_seed
+from hms_search.search.asking import derived_seed
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, recorded_study
 from hms_search.search.session import Places, ReportProgress, only_session

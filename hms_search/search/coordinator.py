@@ -2,15 +2,19 @@
 
     ask --> Job --> worker --> EpochEnded --> verdict --> ... --> TrialEnded --> tell
 
+Under a policy that pauses trials, a worker goes on with one of them or starts another, whatever the policy finds more
+promising; those that still wait at the end count as pruned.
+
 A trial counts towards the study's total when it completed, was pruned or failed by itself. One that was interrupted (by
 Ctrl-C, a time limit or a crash) does not: it is told as failed, and its parameters are queued again.
 """
 
-import hashlib
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,21 +23,33 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.errors import CheckpointError, ConfigError
-from hms_search.experiment import ExperimentConfig
-from hms_search.models import resolve_weights, settled_weights
+from hms_search.search.asking import Asker, is_baseline, origin_of
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
-from hms_search.search.pruners import FoldJudge
-from hms_search.search.report import KEPT_METRICS, OUTCOME_KEY
+from hms_search.search.halving import Resume, Start
+from hms_search.search.policy import policy_of
+from hms_search.search.report import KEPT_METRICS, OUTCOME_KEY, SPARED_KEY
 from hms_search.search.samplers import exhausted
 from hms_search.search.study import StudyConfig
-from hms_search.search.trial import Ending, EpochEnded, Job, TrialEnded, TrialStarted, Verdict
+from hms_search.search.trial import Before, Ending, EpochEnded, TrialEnded, TrialStarted, Verdict, trial_folder
 from hms_search.search.workers import Worker, WorkerDied, ready_workers
 from hms_search.tracking import Tracker
 
-WEIGHTS_KEY = "hms_search:weights"
+_PAUSED_KEY = "paused_seconds"
+_RUN_KEY = "mlflow_run_id"
 _HOPELESS = 3
-_ALARM_AFTER = 10
+_ALARM_AFTER = 4
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a study's runs, pictures and unfinished trials go; ``tags`` are those of all its runs."""
+
+    tracker: Tracker
+    parent_id: str
+    tags: Mapping[str, str]
+    pictures: Path
+    work: Path
 
 
 class Coordinator:
@@ -45,8 +61,6 @@ class Coordinator:
         The study. ``trials`` is the study's total over all sessions, ``timeout_s`` this session's.
     study
         The Optuna study, opened under its contract; nobody else writes to it.
-    tracker, parent_id
-        Where runs go, and the study's own run.
     notify
         Called with each event, and with None at least every half second.
     """
@@ -55,27 +69,26 @@ class Coordinator:
         self,
         config: StudyConfig,
         study: optuna.Study,
+        around: Surroundings,
         *,
-        tracker: Tracker,
-        parent_id: str,
-        tags: Mapping[str, str],
-        pictures: Path,
         notify: Callable[[Event], None],
     ) -> None:
-        self._config, self._study, self._tracker = config, study, tracker
-        self._parent_id, self._tags, self._notify = parent_id, dict(tags), notify
-        self._pictures = pictures
+        self._config, self._study, self._around, self._notify = config, study, around, notify
+        self._asker = Asker(config, study, tags=around.tags, notify=notify)
         self._running: dict[int, optuna.Trial] = {}
+        self._paused: dict[int, optuna.Trial] = {}
         self._interrupts = 0
         self._deadline = time.monotonic() + config.timeout_s if config.timeout_s is not None else None
-        self._n_folds = len(config.folds.use or range(config.folds.n_folds))
-        self._epochs = config.space.base.training.epochs
-        self._judge = FoldJudge(
+        n_folds = len(config.folds.use or range(config.folds.n_folds))
+        epochs = config.space.base.training.epochs
+        self._total = n_folds * epochs
+        self._policy = policy_of(
             config.pruner,
-            n_folds=self._n_folds,
-            epochs=self._epochs,
+            n_folds=n_folds,
+            epochs=epochs,
             study_name=config.name,
             direction=config.learned.direction,
+            seed=config.seed,
         )
         self._alarmed = self._said_stopping = False
 
@@ -94,24 +107,29 @@ class Coordinator:
                 for worker in ready_workers(busy, timeout_s=0.5):
                     self._listen(worker)
                 self._notify(None)
+        if not self._stopping():
+            self._end_paused()
 
     def remaining(self) -> int:
-        """Return how many trials the study's total still allows."""
+        """Return how many more trials the study's total allows to start."""
         return max(0, self._config.trials - sum(counts(trial) for trial in self._study.get_trials(deepcopy=False)))
+
+    def left(self) -> int:
+        """Return how many trials may be started or gone on with."""
+        return self.remaining() + len(self._paused)
 
     # --- handing out ---------------------------------------------------------------------------------------------
 
     def _hand_out(self, workers: list[Worker]) -> None:
         for worker in workers:
-            while worker.job is None and self._may_ask():
-                job = self._ask()
-                if job is not None:
-                    worker.submit(job)
-                    baseline = job.tags["baseline"] == "true"
-                    self._notify(Submitted(job.number, worker.slot, job.params, baseline))
+            while worker.job is None and (turn := self._turn()) is not None:
+                self._take(turn, worker)
 
-    def _may_ask(self) -> bool:
-        if self._stopping() or self.remaining() == 0:
+    def _turn(self) -> Start | Resume | None:
+        return None if self._stopping() else self._policy.next(tuple(self._running), may_start=self._may_start())
+
+    def _may_start(self) -> bool:
+        if self.remaining() == 0:
             return False
         trials = self._study.get_trials(deepcopy=False)
         if exhausted(self._study.sampler, self._study) and not any(t.state == TrialState.WAITING for t in trials):
@@ -123,34 +141,32 @@ class Coordinator:
             return False
         return True
 
-    def _ask(self) -> Job | None:
-        trial = self._study.ask()
-        origin = origin_of(trial)
-        seed = trial_seed(self._config.seed, origin)
+    def _take(self, turn: Start | Resume, worker: Worker) -> None:
+        before = None
+        if isinstance(turn, Resume):
+            trial = self._paused.pop(turn.number)
+            stored = self._study._storage.get_trial(trial._trial_id)
+            seconds = stored.user_attrs[_PAUSED_KEY]
+            before = Before(stored.user_attrs[_RUN_KEY], len(stored.intermediate_values), seconds)
+        else:
+            trial = self._study.ask()
+        self._running[trial.number] = trial
         try:
-            config = self._config.space.suggest(trial)
-            config = self._with_weights(config)
+            job = self._asker.job(trial, before)
         except (ConfigError, CheckpointError) as error:
             self._refuse(trial, str(error))
-            return None
-        self._running[trial.number] = trial
-        tags = {
-            **self._tags,
-            "trial": str(trial.number),
-            "baseline": str(bool(trial.user_attrs.get("baseline"))).lower(),
-            "seed": str(seed),
-            "config_fingerprint": config.fingerprint(),
-        }
-        if "retry_of" in trial.user_attrs:
-            tags["retry_of"] = str(trial.user_attrs["retry_of"])
-        return Job(trial.number, config, dict(trial.params), seed, tags, origin)
+            return
+        baseline = is_baseline(trial)
+        self._policy.begin(trial.number, turn.until, exempt=baseline)
+        worker.submit(job)
+        self._notify(Submitted(job.number, worker.slot, job.params, baseline))
 
     # --- listening -----------------------------------------------------------------------------------------------
 
     def _listen(self, worker: Worker) -> None:
         message = worker.receive()
         if isinstance(message, TrialStarted):
-            self._running[message.number].set_user_attr("mlflow_run_id", message.run_id)
+            self._running[message.number].set_user_attr(_RUN_KEY, message.run_id)
         elif isinstance(message, EpochEnded):
             verdict = self._verdict(message)
             worker.answer(verdict)
@@ -166,18 +182,25 @@ class Coordinator:
             return "interrupt" if self._stopping() else "continue"
         trial, epoch = self._running[message.number], message.epoch
         trial.report(epoch.value, epoch.step)
-        prune = self._judge.epoch_ended(message.number, epoch.step, epoch.value)
-        last = epoch.step + 1 == self._n_folds * self._epochs
-        if self._stopping() and not last:
+        judgement = self._policy.epoch_ended(message.number, epoch.step, epoch.value)
+        if epoch.step + 1 == self._total:
+            return "continue"
+        if self._stopping():
             return "interrupt"
-        return "prune" if prune and not last and not trial.user_attrs.get("baseline") else "continue"
+        return judgement
 
     def _tell(self, ended: TrialEnded) -> None:
         trial = self._running.pop(ended.number)
-        self._judge.trial_ended(ended.number, failed=ended.outcome == "failed")
+        if ended.outcome == "paused":
+            self._pause(trial, ended)
+            return
+        self._policy.trial_ended(ended.number, ended.outcome)
+        spared_at = self._policy.spared_at(ended.number)
+        if ended.outcome == "complete" and spared_at is not None:
+            trial.set_user_attr(SPARED_KEY, spared_at)
         for name, value in _attributes(ended).items():
             trial.set_user_attr(name, value)
-        attach_trial(self._study, trial, note=_note(ended), curve=ended.curve, pictures=self._pictures)
+        self._attach(trial, ended)
         if ended.outcome == "complete":
             self._study.tell(trial, ended.value)
         elif ended.outcome == "pruned":
@@ -187,9 +210,18 @@ class Coordinator:
         self._notify(Finished(ended))
         self._watch_pruning()
 
+    def _pause(self, trial: optuna.Trial, ended: TrialEnded) -> None:
+        trial.set_user_attr(_PAUSED_KEY, round(ended.seconds, 2))
+        self._attach(trial, ended)
+        self._paused[ended.number] = trial
+        self._notify(Finished(ended))
+
+    def _attach(self, trial: optuna.Trial, ended: TrialEnded) -> None:
+        attach_trial(self._study, trial, note=_note(ended), curve=ended.curve, pictures=self._around.pictures)
+
     def _bury(self, died: WorkerDied, outcome: Ending, reason: str) -> None:
         if died.run_id:
-            self._tracker.end_orphan(died.run_id, reason, failed=outcome == "failed")
+            self._around.tracker.end_orphan(died.run_id, reason, failed=outcome == "failed")
         self._tell(TrialEnded(died.job.number, outcome, died.run_id, seconds=0.0, reason=reason))
 
     def _fail(self, trial: optuna.Trial, outcome: Ending) -> None:
@@ -198,16 +230,31 @@ class Coordinator:
             self._queue_again(trial.number, trial.params, trial.user_attrs)
 
     def _refuse(self, trial: optuna.Trial, reason: str) -> None:
-        run = self._tracker.start_run(
+        run = self._around.tracker.start_run(
             f"trial {trial.number}",
-            parent_id=self._parent_id,
+            parent_id=self._around.parent_id,
             params=trial.params,
-            tags={**self._tags, "trial": str(trial.number)},
+            tags={**self._around.tags, "trial": str(trial.number)},
             texts={},
         )
         run.finish("failed", reason=reason, metrics={}, files={})
-        self._running[trial.number] = trial
         self._tell(TrialEnded(trial.number, "failed", run.id, seconds=0.0, reason=reason))
+
+    def _end_paused(self) -> None:
+        """End the trials that still wait when the study is over: nothing promoted them, so they count as pruned."""
+        for number, trial in sorted(self._paused.items()):
+            stored = self._study._storage.get_trial(trial._trial_id)
+            steps = len(stored.intermediate_values)
+            reason = f"paused after {steps} of {self._total} epochs; others were better there"
+            run = self._around.tracker.resume_run(stored.user_attrs[_RUN_KEY])
+            run.finish("pruned", reason=reason, metrics={}, files={})
+            shutil.rmtree(trial_folder(self._around.work, origin_of(stored)), ignore_errors=True)
+            trial.set_user_attr(OUTCOME_KEY, "pruned")
+            trial.set_user_attr("reason", reason)
+            trial.set_user_attr("seconds", stored.user_attrs[_PAUSED_KEY])
+            self._study.tell(trial, state=TrialState.PRUNED)
+            self._policy.trial_ended(number, "pruned")
+        self._paused.clear()
 
     # --- stopping and recovering -----------------------------------------------------------------------------------
 
@@ -245,31 +292,33 @@ class Coordinator:
             self._study.enqueue_trial(self._config.space.baseline(), user_attrs={"baseline": True})
             return
         for trial in trials:
-            if trial.state == TrialState.RUNNING:
-                self._notify(Notice(f"trial {trial.number} was left running by a session that died; it is run again"))
-                if "mlflow_run_id" in trial.user_attrs:
-                    self._tracker.end_orphan(trial.user_attrs["mlflow_run_id"], "its session died", failed=False)
-                self._study._storage.set_trial_user_attr(trial._trial_id, OUTCOME_KEY, "interrupted")
-                self._study.tell(trial.number, state=TrialState.FAIL)
-                self._queue_again(trial.number, trial.params, trial.user_attrs)
-            elif trial.state.is_finished():
-                self._judge.replay(trial)
+            if trial.state == TrialState.RUNNING and _PAUSED_KEY in trial.user_attrs:
+                self._take_up(trial)
+            elif trial.state == TrialState.RUNNING:
+                self._run_again(trial)
+            elif trial.state.is_finished() and trial.user_attrs.get(OUTCOME_KEY) != "interrupted":
+                self._policy.replay(trial)
+
+    def _take_up(self, trial: FrozenTrial) -> None:
+        """Let a trial wait that did so before, or that had gone on when the session died."""
+        self._around.tracker.resume_run(trial.user_attrs[_RUN_KEY]).pause()
+        self._paused[trial.number] = optuna.Trial(self._study, trial._trial_id)
+        self._policy.replay(trial)
+
+    def _run_again(self, trial: FrozenTrial) -> None:
+        """End a trial whose session died, and queue its parameters."""
+        self._notify(Notice(f"trial {trial.number} was left running by a session that died; it is run again"))
+        if _RUN_KEY in trial.user_attrs:
+            self._around.tracker.end_orphan(trial.user_attrs[_RUN_KEY], "its session died", failed=False)
+        self._study._storage.set_trial_user_attr(trial._trial_id, OUTCOME_KEY, "interrupted")
+        self._study.tell(trial.number, state=TrialState.FAIL)
+        self._queue_again(trial.number, trial.params, trial.user_attrs)
 
     def _queue_again(self, number: int, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
         kept = {"baseline": True} if attrs.get("baseline") else {}
         self._study.enqueue_trial(dict(params), user_attrs={**kept, "retry_of": attrs.get("retry_of", number)})
 
     # --- watching --------------------------------------------------------------------------------------------------
-
-    def _with_weights(self, config: ExperimentConfig) -> ExperimentConfig:
-        """Settle ``weights: auto``, once per backbone for the whole study, so that its trials compare."""
-        settled: dict[str, str] = self._study.user_attrs.get(WEIGHTS_KEY, {})
-        now = settled_weights(config.model, settled)
-        if now != settled:
-            self._study.set_user_attr(WEIGHTS_KEY, now)
-        for text in missing_weights(settled, now):
-            self._notify(Notice(text, warning=True))
-        return config.model_copy(update={"model": resolve_weights(config.model, now)})
 
     def _watch_pruning(self) -> None:
         """Say it when a search prunes everything: the report lost six GPU hours to a threshold nobody looked at."""
@@ -287,37 +336,11 @@ class Coordinator:
         self._notify(Notice(text, warning=True))
 
 
-def missing_weights(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return what to say of backbones whose ``weights: auto`` was newly settled to none."""
-    return [
-        f"no ImageNet weights of {backbone} can be had (neither hub, cache nor an installed package has them): it is "
-        "trained from random weights; give model.weights a .safetensors file for better"
-        for backbone, weights in now.items()
-        if backbone not in before and weights == "none"
-    ]
-
-
 def counts(trial: FrozenTrial) -> bool:
     """Say whether a trial counts towards the study's total."""
     if trial.state == TrialState.FAIL:
         return trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
     return trial.state != TrialState.WAITING
-
-
-def origin_of(trial: optuna.Trial | FrozenTrial) -> int:
-    """Return the number of the first trial that ran a trial's experiment: its own but where it is run again."""
-    return int(trial.user_attrs.get("retry_of", trial.number))
-
-
-def trial_seed(study_seed: int, number: int) -> int:
-    """Return a trial's training seed, derived from the study's seed and the number of :func:`origin_of`."""
-    return derived_seed("trial", study_seed, number)
-
-
-def derived_seed(purpose: str, seed: int, number: int) -> int:
-    """Return a 31-bit seed for one of several things of a study, told apart by purpose and number."""
-    digest = hashlib.sha256(f"hms_search {purpose} {seed} {number}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
 
 
 def _attributes(ended: TrialEnded) -> dict[str, Any]:

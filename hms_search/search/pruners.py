@@ -10,14 +10,26 @@ from typing import Annotated, Literal, Self
 
 import optuna
 from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from pydantic import Field, model_validator
 
 from hms_search.component import Component
 from hms_search.search.experimental import knowingly
+from hms_search.search.halving import PausingHalving
 
 
-class Median(Component):
+class Sparing(Component):
+    """What all pruners keep to, so that no search can lose every trial unnoticed.
+
+    ``floor`` is the least share of trials that reach the end; of those that would be stopped, the share ``audit``,
+    drawn by the trial's number, goes on nevertheless, so that it is known how often stopping would have been wrong.
+    """
+
+    floor: float = Field(default=0.1, ge=0, le=1)
+    audit: float = Field(default=0.05, ge=0, le=1)
+
+
+class Median(Sparing):
     """Stop a trial whose best epoch of the fold is worse than the median of the others at the same epoch."""
 
     name: Literal["median"] = "median"
@@ -29,7 +41,7 @@ class Median(Component):
         return optuna.pruners.MedianPruner(self.n_startup_trials, n_warmup_steps=self.n_warmup_epochs + 1)
 
 
-class Percentile(Component):
+class Percentile(Sparing):
     """As ``median``, with another share of the trials that are kept."""
 
     name: Literal["percentile"] = "percentile"
@@ -44,7 +56,7 @@ class Percentile(Component):
         )
 
 
-class SuccessiveHalving(Component):
+class SuccessiveHalving(Sparing):
     """Keep the best 1/``reduction_factor`` at epochs that grow by that factor, asynchronously."""
 
     name: Literal["successive_halving"] = "successive_halving"
@@ -58,7 +70,7 @@ class SuccessiveHalving(Component):
         )
 
 
-class Hyperband(Component):
+class Hyperband(Sparing):
     """Several successive halvings side by side, which start at different epochs."""
 
     name: Literal["hyperband"] = "hyperband"
@@ -72,7 +84,7 @@ class Hyperband(Component):
         )
 
 
-class Threshold(Component):
+class Threshold(Sparing):
     """Stop a trial whose value leaves fixed bounds. The report's last round used ``upper: 0.57`` and lost all 40."""
 
     name: Literal["threshold"] = "threshold"
@@ -93,7 +105,7 @@ class Threshold(Component):
         return optuna.pruners.ThresholdPruner(self.lower, self.upper, n_warmup_steps=self.n_warmup_epochs + 1)
 
 
-class NoPruner(Component):
+class NoPruner(Sparing):
     """Let every trial run to its end."""
 
     name: Literal["none"] = "none"
@@ -108,7 +120,7 @@ _Wrappable = Annotated[
 ]
 
 
-class Patient(Component):
+class Patient(Sparing):
     """Wait until the fold's curve has not improved for ``patience`` epochs, then ask ``wrapped`` (none: stop)."""
 
     name: Literal["patient"] = "patient"
@@ -123,9 +135,9 @@ class Patient(Component):
             return optuna.pruners.PatientPruner(wrapped, self.patience, self.min_delta)
 
 
-Pruner = Annotated[
-    Median | Percentile | SuccessiveHalving | Hyperband | Threshold | Patient | NoPruner, Field(discriminator="name")
-]
+StockPruner = Median | Percentile | SuccessiveHalving | Hyperband | Threshold | Patient | NoPruner
+Pruner = Annotated[StockPruner | PausingHalving, Field(discriminator="name")]
+"""What may stop a trial, or let it wait: see :mod:`hms_search.search.policy`."""
 
 
 class FoldJudge:
@@ -145,7 +157,7 @@ class FoldJudge:
 
     def __init__(
         self,
-        pruner: Pruner,
+        pruner: StockPruner,
         *,
         n_folds: int,
         epochs: int,
@@ -182,9 +194,3 @@ class FoldJudge:
         for key in [key for key in self._curves if key[0] == number]:
             curve = self._curves.pop(key)
             self._shadows[key[1]].tell(curve, state=TrialState.FAIL if failed else TrialState.PRUNED)
-
-    def replay(self, trial: FrozenTrial) -> None:
-        """Take in the stored curve of a finished trial, as after a resumption."""
-        for step, value in sorted(trial.intermediate_values.items()):
-            self.epoch_ended(trial.number, step, value)
-        self.trial_ended(trial.number, failed=trial.state == TrialState.FAIL)

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig
 from hms_search.models import resolve_weights
-from hms_search.search.coordinator import WEIGHTS_KEY, origin_of, trial_seed
+from hms_search.search.asking import WEIGHTS_KEY, origin_of, trial_seed
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.study import CONTRACT_KEY, Contract, StudyConfig, stored_config
 

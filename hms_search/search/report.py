@@ -17,6 +17,8 @@ from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS, Task
 
 OUTCOME_KEY = "outcome"
+SPARED_KEY = "spared_at"
+"""The step at which a trial that completed would have been stopped, but for the floor or the audit."""
 KEPT_METRICS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.kept))
 """The metrics of all out-of-fold rows that the study itself keeps; the MLflow run has them all."""
 

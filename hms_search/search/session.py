@@ -20,7 +20,7 @@ from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError, StudyError
 from hms_search.models.device import device_of
 from hms_search.provenance import code_tags
-from hms_search.search.coordinator import Coordinator
+from hms_search.search.coordinator import Coordinator, Surroundings
 from hms_search.search.events import Event, Notice
 from hms_search.search.report import StudyReport, report_of
 from hms_search.search.seizure_data import read_seizures, synthetic_seizures
@@ -189,13 +189,11 @@ def run_study(
         tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
         tags = study_tags(config, contract)
         parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
-        coordinator = Coordinator(
-            config, study, tracker=tracker, parent_id=parent_id, tags=tags, pictures=places.pictures, notify=notify
-        )
-        workers = []
+        around = Surroundings(tracker, parent_id, tags, places.pictures, places.trials(config.name))
+        coordinator = Coordinator(config, study, around, notify=notify)
         coordinator.recover()
-        n_workers = min(config.workers, coordinator.remaining())
-        if n_workers:
+        workers = []
+        if n_workers := min(config.workers, coordinator.left()):
             workers = start_workers(n_workers, _worker_settings(config, places, store, plan, parent_id))
         for worker in workers:
             stack.callback(worker.close)

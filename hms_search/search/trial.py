@@ -116,7 +116,7 @@ class TrialContext:
 
     def folder(self, job: Job) -> Path:
         """Return the folder of a trial's unfinished folds."""
-        return self.work / f"trial{job.origin}"
+        return trial_folder(self.work, job.origin)
 
     @property
     def task(self) -> Task:
@@ -153,12 +153,12 @@ def run_trial(
 
     outcome, reason, result = _run(job, context, report, on_other)
     seconds = time.perf_counter() - started + (0.0 if job.before is None else job.before.seconds)
-    if outcome == "paused":
-        run.pause()
-        return TrialEnded(job.number, outcome, run.id, seconds)
     curve = learning_curve(epochs, title=f"{context.study} trial {job.number}", task=context.task) if epochs else b""
-    metrics = dict(result.metrics) if result is not None else {}
     files = {"learning_curve.png": curve} if curve else {}
+    if outcome == "paused":
+        run.pause(files)
+        return TrialEnded(job.number, outcome, run.id, seconds, curve=curve)
+    metrics = dict(result.metrics) if result is not None else {}
     if result is not None:
         files |= _predictions(job, context, result)
     run.finish(outcome, reason=reason, metrics=metrics, files=files)
@@ -175,6 +175,11 @@ def run_trial(
         fold_values=tuple(fold.value for fold in result.folds) if result is not None else (),
         curve=curve,
     )
+
+
+def trial_folder(work: Path, origin: int) -> Path:
+    """Return the folder of the unfinished folds of a trial and of those that run its experiment again."""
+    return work / f"trial{origin}"
 
 
 def machine(device: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What a search asks of a tracking store; the trainer knows nothing of it."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
@@ -20,8 +21,8 @@ class Run(Protocol):
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch, all at once."""
 
-    def pause(self) -> None:
-        """Say that the trial waits for its turn."""
+    def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Say that the trial waits for its turn, with what there is of it so far."""
 
     def finish(
         self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]

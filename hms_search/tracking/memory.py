@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from hms_search.tracking.contract import Kind, Outcome
 
@@ -26,15 +27,17 @@ class MemoryRun:
         """Keep the metrics of one epoch."""
         self.epochs.append((step, dict(metrics)))
 
-    def pause(self) -> None:
+    def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Keep that the trial waits."""
         self.outcome = "paused"
+        self.files.update(files)
 
     def finish(
         self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
     ) -> None:
         """Keep how the run ended."""
-        self.outcome, self.reason, self.metrics, self.files = outcome, reason, dict(metrics), dict(files)
+        self.outcome, self.reason, self.metrics = outcome, reason, dict(metrics)
+        self.files.update(files)
 
 
 class MemoryTracker:
@@ -115,7 +118,7 @@ class NullRun:
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Forget."""
 
-    def pause(self) -> None:
+    def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Forget."""
 
     def finish(

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 from mlflow import MlflowClient
@@ -189,9 +190,10 @@ class MlflowRun:
         with reported(self._uri):
             self._client.log_batch(self.id, metrics=_metrics(metrics, step=step))
 
-    def pause(self) -> None:
+    def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Say that the trial waits: MLflow's status SCHEDULED."""
         with reported(self._uri):
+            _log_files(self._client, self.id, files)
             self._client.log_batch(self.id, tags=_tags({"state": "paused"}))
             self._client.update_run(self.id, status="SCHEDULED")
 

@@ -31,10 +31,13 @@ def trials_of(folder: Path, study: str = "small") -> list[FrozenTrial]:
 
 
 def runs_of(folder: Path, study: str = "small") -> list[mlflow.entities.Run]:
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name(study)
+    experiment = client(folder).get_experiment_by_name(study)
     assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id]))
+    return list(client(folder).search_runs([experiment.experiment_id]))
+
+
+def client(folder: Path) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
 
 
 def trial_runs_of(folder: Path) -> dict[int, mlflow.entities.Run]:
@@ -136,13 +139,52 @@ def test_a_killed_worker_fails_its_trial_and_the_study_goes_on(hms_search: Comma
     assert trial_runs_of(hms_search.folder)[0].info.status == "FAILED"
 
 
-def test_pruned_trials_are_marked_and_a_search_that_prunes_everything_says_so(hms_search: CommandLine) -> None:
-    output = hms_search(*RUN, "--trials", "12", "--set", "pruner={name: threshold, upper: 0.001}")
+def test_a_search_that_prunes_everything_says_so_early_and_still_finishes_some(hms_search: CommandLine) -> None:
+    strict = "pruner={name: threshold, upper: 0.001, floor: 0.2, audit: 0}"
+    output = hms_search(*RUN, "--trials", "12", "--set", strict)
     trials, runs = trials_of(hms_search.folder), trial_runs_of(hms_search.folder)
-    assert trials[0].state == TrialState.COMPLETE  # the baseline is never pruned
-    assert {trial.state for trial in trials[1:]} == {TrialState.PRUNED}
-    assert {runs[trial.number].info.status for trial in trials[1:]} == {"KILLED"}
-    assert "were pruned and none completed" in output
+    states = [trial.state for trial in trials]
+    assert states[0] == TrialState.COMPLETE  # the baseline is never pruned
+    assert states[1:].count(TrialState.COMPLETE) == 2  # of eleven, a fifth
+    assert states[1:].count(TrialState.PRUNED) == 9
+    spared = [trial for trial in trials[1:] if trial.state == TrialState.COMPLETE]
+    assert [trial.user_attrs["spared_at"] for trial in spared] == [1, 1]
+    assert {runs[n].info.status for n, state in enumerate(states) if state == TrialState.PRUNED} == {"KILLED"}
+    assert "all 4 trials besides the baseline were pruned" in output
+
+
+def test_paused_trials_go_on_in_their_runs_and_the_rest_counts_as_pruned(hms_search: CommandLine) -> None:
+    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 0, audit: 0}"
+    hms_search(*RUN, "--trials", "7", "--set", pausing)
+    trials, runs = trials_of(hms_search.folder), trial_runs_of(hms_search.folder)
+    steps = [len(trial.intermediate_values) for trial in trials]
+    ended = [trial.state for trial in trials]
+    assert steps[0] == 4  # the baseline is not paused
+    assert set(steps) == {1, 2, 4}
+    assert [state == TrialState.COMPLETE for state in ended] == [count == 4 for count in steps]
+    assert set(ended) == {TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in trials:
+        logged = [
+            point.step
+            for fold in (0, 1)
+            for point in client(hms_search.folder).get_metric_history(
+                runs[trial.number].info.run_id, f"kl_all/fold{fold}"
+            )
+        ]
+        assert logged == [step % 2 for step in range(steps[trial.number])]  # no epoch is logged twice
+        assert runs[trial.number].info.status == ("FINISHED" if steps[trial.number] == 4 else "KILLED")
+    assert not list((hms_search.folder / "mlruns" / "trials").rglob("*.pt"))
+
+
+def test_a_trial_that_was_paused_ends_with_the_value_of_one_that_was_not(hms_search: CommandLine) -> None:
+    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 1, audit: 1}"
+    hms_search(*RUN, "--trials", "3", "--set", pausing)
+    hms_search(*RUN, "--trials", "3", "--set", "name=straight", "--set", "pruner={name: none}")
+    paused, straight = trials_of(hms_search.folder), trials_of(hms_search.folder, "straight")
+    assert [trial.state for trial in paused] == [TrialState.COMPLETE] * 3
+    assert paused[1].params == straight[1].params
+    assert paused[1].value == straight[1].value
+    assert paused[1].intermediate_values == straight[1].intermediate_values
 
 
 def test_a_diverging_trial_fails_with_its_reason_and_a_hopeless_study_stops(hms_search: CommandLine) -> None:

@@ -1,6 +1,5 @@
 import optuna
 import pytest
-from optuna.trial import TrialState, create_trial
 
 from hms_search.search.pruners import (
     FoldJudge,
@@ -93,34 +92,6 @@ def test_no_pruner_prunes_nothing() -> None:
     judge = judge_of(NoPruner())
     easier_first_fold(judge)
     assert run(judge, 99, [50.0, 50.0]) is None
-
-
-@pytest.mark.parametrize(
-    "pruner", [Median(), Percentile(), SuccessiveHalving(), Hyperband(), Threshold(upper=2.5), Patient(), NoPruner()]
-)
-def test_a_resumed_judge_decides_as_one_that_never_stopped(pruner: Pruner) -> None:
-    values = [
-        [0.5, 0.6],
-        [0.4, 0.7],
-        [0.9, 0.9],
-        [0.3, 1.9],
-        [0.6, 0.5],
-        [0.2, 0.2],
-        [0.8, 0.1],
-        [0.5, 0.5],
-        [0.7, 0.9],
-    ]
-    straight, first, resumed = judge_of(pruner), judge_of(pruner), judge_of(pruner)
-    decisions = [run(straight, number, value) for number, value in enumerate(values)]
-    for number, value in enumerate(values[:6]):
-        pruned_at = run(first, number, value)
-        steps = 2 * EPOCHS if pruned_at is None else pruned_at + 1
-        curve = {s: value[s // EPOCHS] + 1.0 / (s % EPOCHS + 1) for s in range(steps)}
-        state = TrialState.COMPLETE if pruned_at is None else TrialState.PRUNED
-        trial = create_trial(state=state, value=1.0, intermediate_values=curve)
-        trial.number = number
-        resumed.replay(trial)
-    assert [run(resumed, number, value) for number, value in enumerate(values[6:], start=6)] == decisions[6:]
 
 
 def test_curves_of_failed_trials_are_no_evidence() -> None:

@@ -1,0 +1,219 @@
+"""Asynchronous successive halving that pauses trials and goes on with the best of them, instead of ending the others.
+
+A trial trains in steps (an epoch of a fold is one). At certain steps, the *rungs*, it pauses, its checkpoint kept. A
+free worker goes on with a paused trial that is among the best 1/``reduction_factor`` of its rung, the highest rung
+first; where there is none it starts a new trial. Nothing is trained twice, and no trial is stopped for good before the
+study ends: when many others turn out worse, a paused trial becomes one of the best and goes on. After Li et al. 2020,
+"A system for massively parallel hyperparameter tuning" (ASHA).
+
+The rules read no clock, no file and no history but what they are told, so that the same reports lead to the same
+decisions after a resumption.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import ceil, isnan
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from hms_search.component import Component
+
+
+class PausingHalving(Component):
+    """Train every trial a little, and go on with the best; the others pause and may go on later.
+
+    ``floor`` is the least share of trials that reach the end, one at least. Of the trials that would stay paused, the
+    share ``audit`` is finished too, so that it is known how often a pause was wrong.
+    """
+
+    name: Literal["pausing_halving"] = "pausing_halving"
+    min_epochs: int = Field(default=2, ge=1)
+    reduction_factor: int = Field(default=3, ge=2)
+    floor: float = Field(default=0.02, ge=0, le=1)
+    audit: float = Field(default=0.02, ge=0, le=1)
+
+    def rungs(self, total_steps: int) -> tuple[int, ...]:
+        """Return the steps at which trials pause, the last is their end.
+
+        They grow by ``reduction_factor`` up to the end, so that the last leg is not shorter than the others.
+        """
+        steps = [total_steps]
+        while round(steps[-1] / self.reduction_factor) >= self.min_epochs:
+            steps.append(round(steps[-1] / self.reduction_factor))
+        return tuple(reversed(steps))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start a new trial and train it until step ``until``."""
+
+    until: int
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with the paused trial ``number`` until step ``until``."""
+
+    number: int
+    until: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A trial finished although it would have stayed paused: after ``step``, with its value at the end.
+
+    The pause would have been ``wrong`` where the trial ends better than all that reached the end by merit.
+    """
+
+    number: int
+    step: int
+    value: float
+    wrong: bool
+
+
+class Scheduler:
+    """Says what a free worker does next.
+
+    Parameters
+    ----------
+    config
+        The rules.
+    total_steps
+        Steps of a whole trial.
+    direction
+        Which way values are better.
+    seed
+        Draws, with a trial's number, whether it is audited.
+    """
+
+    def __init__(
+        self, config: PausingHalving, total_steps: int, direction: Literal["minimize", "maximize"], seed: int
+    ) -> None:
+        self._config, self._seed = config, seed
+        self._sign = 1.0 if direction == "minimize" else -1.0
+        self.rungs = config.rungs(total_steps)
+        self._losses: list[dict[int, float]] = [{} for _ in self.rungs]
+        self._gone: set[int] = set()
+
+    def next(self, running: Collection[int], *, may_start: bool = True) -> Resume | Start | None:
+        """Return what a free worker does now, while the trials ``running`` are being trained; None: nothing is left.
+
+        With ``may_start`` false, because the study's budget of trials is spent, paused trials go on until nothing is
+        promoted any more and the floor holds.
+        """
+        for rung in reversed(range(len(self.rungs) - 1)):
+            number = self._to_go_on(rung, running)
+            if number is not None:
+                return Resume(number, self.rungs[rung + 1])
+        if self._owes_an_end(running, may_start):
+            number = self._best_paused(running)
+            if number is not None:
+                return Resume(number, self.rungs[-1])
+        return Start(self.rungs[0]) if may_start else None
+
+    def reached(self, number: int, step: int, value: float) -> None:
+        """Take in a trial's value at a step; between two rungs it is of no consequence."""
+        if step in self.rungs:
+            self._losses[self.rungs.index(step)][number] = _loss(self._sign * value)
+
+    def failed(self, number: int) -> None:
+        """Take in that a trial diverged or broke down: it counts as the worst of the rung it was heading for."""
+        rung = self._rung_of(number) + 1
+        if rung < len(self.rungs):
+            self._losses[rung][number] = np.inf
+        self._gone.add(number)
+
+    def ended(self, number: int) -> None:
+        """Take in that a trial will not go on, whatever its values: somebody else stopped it."""
+        self._gone.add(number)
+
+    @property
+    def paused(self) -> tuple[int, ...]:
+        """The trials that reached a rung but not the end, in the order of their numbers; some may be running again."""
+        return tuple(sorted(number for number in self._losses[0] if self._may_go_on(number, ())))
+
+    @property
+    def finished(self) -> tuple[int, ...]:
+        """The trials that reached the end, in the order of their numbers."""
+        return tuple(sorted(number for number, loss in self._losses[-1].items() if loss < np.inf))
+
+    @property
+    def audits(self) -> tuple[Audit, ...]:
+        """The audited trials that reached the end and would not have, with what they say about pausing."""
+        stayed = {number: self._stays_at(number) for number in self.finished if self._audited(number)}
+        by_merit = [loss for number, loss in self._losses[-1].items() if stayed.get(number) is None]
+        best = min(by_merit, default=np.inf)
+        return tuple(
+            Audit(number, step, self._sign * self._losses[-1][number], self._losses[-1][number] < best)
+            for number, step in stayed.items()
+            if step is not None
+        )
+
+    # --- who goes on -------------------------------------------------------------------------------------------------
+
+    def _to_go_on(self, rung: int, running: Collection[int]) -> int | None:
+        """Return the best trial of a rung that goes on by merit or to be audited and has not yet."""
+        ranked = self._ranked(rung)
+        promo = getattr(self, "promo", "top")
+        if promo != "top":
+            quota = self._n_kept(rung)
+            n_up = sum(n in self._losses[rung] and not self._audited(n) for n in self._losses[rung + 1])
+            pool = ranked[:quota] if promo == "both" else ranked
+            pool = pool if n_up < quota else []
+            for number in (*pool, *filter(self._audited, ranked)):
+                if number not in self._losses[rung + 1] and self._may_go_on(number, running):
+                    return number
+            return None
+        by_merit, others = ranked[: self._n_kept(rung)], ranked[self._n_kept(rung) :]
+        for number in (*by_merit, *filter(self._audited, others)):
+            if number not in self._losses[rung + 1] and self._may_go_on(number, running):
+                return number
+        return None
+
+    def _ranked(self, rung: int) -> list[int]:
+        losses = self._losses[rung]
+        return sorted(losses, key=lambda number: (losses[number], number))
+
+    def _n_kept(self, rung: int) -> int:
+        return len(self._losses[rung]) // self._config.reduction_factor
+
+    def _may_go_on(self, number: int, running: Collection[int]) -> bool:
+        rung = self._rung_of(number)
+        sound = rung < 0 or self._losses[rung][number] < np.inf
+        return sound and rung + 1 < len(self.rungs) and number not in self._gone and number not in running
+
+    def _rung_of(self, number: int) -> int:
+        """Return the highest rung a trial has reached, -1 for none."""
+        return max((rung for rung, losses in enumerate(self._losses) if number in losses), default=-1)
+
+    # --- floor and audit ---------------------------------------------------------------------------------------------
+
+    def _owes_an_end(self, running: Collection[int], may_start: bool) -> bool:
+        """Say whether fewer trials than the floor have reached the end or are in the last leg."""
+        n_started = len(self._losses[0])
+        owed = ceil(self._config.floor * n_started) if not may_start else int(self._config.floor * n_started)
+        last_leg = [number for number in running if self._rung_of(number) == len(self.rungs) - 2]
+        return len(self.finished) + len(last_leg) < (max(1, owed) if not may_start else owed)
+
+    def _best_paused(self, running: Collection[int]) -> int | None:
+        for rung in reversed(range(len(self.rungs) - 1)):
+            for number in self._ranked(rung):
+                if self._rung_of(number) == rung and self._may_go_on(number, running):
+                    return number
+        return None
+
+    def _audited(self, number: int) -> bool:
+        return bool(np.random.default_rng([self._seed, number]).random() < self._config.audit)
+
+    def _stays_at(self, number: int) -> int | None:
+        """Return the first step at which a trial is not among the best of its rung; None: it has merit everywhere."""
+        for rung, step in enumerate(self.rungs[:-1]):
+            if number not in self._ranked(rung)[: self._n_kept(rung)]:
+                return step
+        return None
+
+
+def _loss(value: float) -> float:
+    return np.inf if isnan(value) else value

@@ -1,0 +1,179 @@
+"""Who trains next, how far, and who is stopped: what the coordinator asks of pruners and schedulers alike.
+
+A trial's steps are the epochs of its folds, counted from 0 over the folds one after the other. At the same step all
+trials have trained the same folds, so their values compare.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Literal, Protocol
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from hms_search.search.asking import is_baseline
+from hms_search.search.halving import PausingHalving, Resume, Scheduler, Start
+from hms_search.search.pruners import FoldJudge, Pruner, StockPruner
+from hms_search.search.report import SPARED_KEY
+from hms_search.search.trial import Ending
+
+Judgement = Literal["continue", "pause", "prune"]
+_ENDINGS: Mapping[TrialState, Ending] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+class Policy(Protocol):
+    """Says what a free worker does next, and after each epoch whether its trial goes on."""
+
+    def next(self, running: Collection[int], *, may_start: bool) -> Start | Resume | None:
+        """Return what a free worker does while others train the trials ``running``; None: nothing now."""
+
+    def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
+        """Take in that a trial now trains until step ``until``; an exempt one, the baseline, is never stopped."""
+
+    def epoch_ended(self, number: int, step: int, value: float) -> Judgement:
+        """Take in one epoch of a trial; return whether it goes on."""
+
+    def trial_ended(self, number: int, outcome: Ending) -> None:
+        """Take in that a trial will not go on."""
+
+    def spared_at(self, number: int) -> int | None:
+        """Return the step at which a trial would have been stopped, but for the floor or the audit."""
+
+    def replay(self, trial: FrozenTrial) -> None:
+        """Take in the stored curve of a trial that ended or was paused, as after a resumption."""
+
+
+def policy_of(
+    pruner: Pruner,
+    *,
+    n_folds: int,
+    epochs: int,
+    study_name: str,
+    direction: Literal["minimize", "maximize"],
+    seed: int,
+) -> Policy:
+    """Return the policy that a study's ``pruner`` stands for, with trials of ``n_folds`` times ``epochs`` steps."""
+    if isinstance(pruner, PausingHalving):
+        return Pausing(Scheduler(pruner, n_folds * epochs, direction, seed), epochs=epochs)
+    return Pruning(pruner, n_folds=n_folds, epochs=epochs, study_name=study_name, direction=direction, seed=seed)
+
+
+class Pruning:
+    """Every trial is started once, and a stock pruner may stop it; see :class:`FoldJudge`.
+
+    Some that it would stop are spared, see :class:`hms_search.search.pruners.Sparing`.
+    """
+
+    def __init__(
+        self,
+        pruner: StockPruner,
+        *,
+        n_folds: int,
+        epochs: int,
+        study_name: str,
+        direction: Literal["minimize", "maximize"],
+        seed: int,
+    ) -> None:
+        self._pruner, self._seed, self._total = pruner, seed, n_folds * epochs
+        self._judge = FoldJudge(pruner, n_folds=n_folds, epochs=epochs, study_name=study_name, direction=direction)
+        self._exempt: set[int] = set()
+        self._spared: dict[int, int] = {}
+        self._ends: Counter[Ending] = Counter()
+
+    def next(self, running: Collection[int], *, may_start: bool) -> Start | None:  # noqa: ARG002
+        """Return the start of a new trial, whoever runs."""
+        return Start(self._total) if may_start else None
+
+    def begin(self, number: int, until: int, *, exempt: bool = False) -> None:  # noqa: ARG002
+        """Keep who is exempt: all trials are to reach the end."""
+        if exempt:
+            self._exempt.add(number)
+
+    def epoch_ended(self, number: int, step: int, value: float) -> Judgement:
+        """Take in one epoch; return whether the pruner stops the trial."""
+        if not self._judge.epoch_ended(number, step, value) or number in self._spared or number in self._exempt:
+            return "continue"
+        if not self._spares(number):
+            return "prune"
+        self._spared[number] = step + 1
+        return "continue"
+
+    def trial_ended(self, number: int, outcome: Ending) -> None:
+        """Close the trial's curve."""
+        self._judge.trial_ended(number, failed=outcome == "failed")
+        if number not in self._exempt:
+            self._ends[outcome] += 1
+        if outcome != "complete":
+            self._spared.pop(number, None)
+
+    def spared_at(self, number: int) -> int | None:
+        """Return the step at which a trial was spared."""
+        return self._spared.get(number)
+
+    def replay(self, trial: FrozenTrial) -> None:
+        """Take in the curve of a trial, and that it was spared if it was."""
+        for step, value in sorted(trial.intermediate_values.items()):
+            self._judge.epoch_ended(trial.number, step, value)
+        if is_baseline(trial):
+            self._exempt.add(trial.number)
+        if SPARED_KEY in trial.user_attrs:
+            self._spared[trial.number] = trial.user_attrs[SPARED_KEY]
+        if trial.state in _ENDINGS:
+            self.trial_ended(trial.number, _ENDINGS[trial.state])
+
+    def _spares(self, number: int) -> bool:
+        """Say whether a trial that the pruner would stop goes on: by lot, or because too few have reached the end."""
+        if np.random.default_rng([self._seed, number]).random() < self._pruner.audit:
+            return True
+        done, stopped = self._ends["complete"], self._ends["pruned"]
+        return done < int(self._pruner.floor * (done + stopped + 1))
+
+
+class Pausing:
+    """Trials pause at rungs and the best go on; see :class:`Scheduler`.
+
+    A trial's merit at a step is the mean over its folds so far: the last value of those that are done, and the fold's
+    in which it is.
+    """
+
+    def __init__(self, scheduler: Scheduler, *, epochs: int) -> None:
+        self._scheduler, self._epochs, self._total = scheduler, epochs, scheduler.rungs[-1]
+        self._until: dict[int, int] = {}
+        self._folds: dict[int, dict[int, float]] = {}
+
+    def next(self, running: Collection[int], *, may_start: bool) -> Start | Resume | None:
+        """Return the scheduler's word."""
+        return self._scheduler.next(running, may_start=may_start)
+
+    def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
+        """Keep how far the trial goes this time."""
+        self._until[number] = self._total if exempt else until
+
+    def epoch_ended(self, number: int, step: int, value: float) -> Judgement:
+        """Take in one epoch; return whether the trial has come as far as it was to."""
+        folds = self._folds.setdefault(number, {})
+        folds[step // self._epochs] = value
+        self._scheduler.reached(number, step + 1, sum(folds.values()) / len(folds))
+        return "pause" if step + 1 == self._until.get(number, self._total) < self._total else "continue"
+
+    def trial_ended(self, number: int, outcome: Ending) -> None:
+        """Take in that a trial will not go on."""
+        if outcome == "failed":
+            self._scheduler.failed(number)
+        else:
+            self._scheduler.ended(number)
+
+    def spared_at(self, number: int) -> int | None:
+        """Return the step at which a trial that was audited would have stayed."""
+        return next((audit.step for audit in self._scheduler.audits if audit.number == number), None)
+
+    def replay(self, trial: FrozenTrial) -> None:
+        """Take in the curve of a trial."""
+        for step, value in sorted(trial.intermediate_values.items()):
+            self.epoch_ended(trial.number, step, value)
+        if trial.state in _ENDINGS:
+            self.trial_ended(trial.number, _ENDINGS[trial.state])

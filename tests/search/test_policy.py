@@ -1,0 +1,136 @@
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hms_search.search.halving import PausingHalving, Resume, Start
+from hms_search.search.policy import Policy, policy_of
+from hms_search.search.pruners import (
+    Hyperband,
+    Median,
+    NoPruner,
+    Patient,
+    Percentile,
+    Pruner,
+    SuccessiveHalving,
+    Threshold,
+)
+from hms_search.search.report import SPARED_KEY
+
+EPOCHS = 4
+TOTAL = 2 * EPOCHS
+FAR_TOO_STRICT = Threshold(upper=0.57, audit=0.0)
+
+
+def policy(pruner: Pruner, seed: int = 0) -> Policy:
+    return policy_of(pruner, n_folds=2, epochs=EPOCHS, study_name="s", direction="minimize", seed=seed)
+
+
+def value_at(step: int, folds: list[float]) -> float:
+    """Return the value of a curve that falls to each fold's value."""
+    return folds[step // EPOCHS] + 1.0 / (step % EPOCHS + 1)
+
+
+def run(judge: Policy, number: int, folds: list[float], *, exempt: bool = False) -> int:
+    """Feed a trial to its end, or until it is stopped; return the number of its steps."""
+    judge.begin(number, TOTAL, exempt=exempt)
+    for step in range(TOTAL):
+        if judge.epoch_ended(number, step, value_at(step, folds)) == "prune":
+            judge.trial_ended(number, "pruned")
+            return step + 1
+    judge.trial_ended(number, "complete")
+    return TOTAL
+
+
+def stored(number: int, folds: list[float], steps: int, attrs: dict[str, int] | None = None) -> FrozenTrial:
+    trial = create_trial(
+        state=TrialState.COMPLETE if steps == TOTAL else TrialState.PRUNED,
+        value=1.0,
+        params={"x": 0.5},
+        distributions={"x": FloatDistribution(0, 1)},
+        intermediate_values={step: value_at(step, folds) for step in range(steps)},
+        user_attrs=attrs or {},
+    )
+    trial.number = number
+    return trial
+
+
+@pytest.mark.parametrize(
+    "pruner", [Median(), Percentile(), SuccessiveHalving(), Hyperband(), Threshold(upper=2.5), Patient(), NoPruner()]
+)
+def test_a_resumed_policy_decides_as_one_that_never_stopped(pruner: Pruner) -> None:
+    values = [
+        [0.5, 0.6],
+        [0.4, 0.7],
+        [0.9, 0.9],
+        [0.3, 1.9],
+        [0.6, 0.5],
+        [0.2, 0.2],
+        [0.8, 0.1],
+        [0.5, 0.5],
+        [0.7, 0.9],
+    ]
+    straight, first, resumed = policy(pruner), policy(pruner), policy(pruner)
+    decisions = [run(straight, number, value) for number, value in enumerate(values)]
+    for number, value in enumerate(values[:6]):
+        steps, spared_at = run(first, number, value), first.spared_at(number)
+        resumed.replay(stored(number, value, steps, {} if spared_at is None else {SPARED_KEY: spared_at}))
+    assert [run(resumed, number, value) for number, value in enumerate(values[6:], start=6)] == decisions[6:]
+
+
+def test_a_pruner_that_would_stop_all_lets_the_floor_reach_the_end() -> None:
+    judge = policy(FAR_TOO_STRICT)
+    run(judge, 0, [0.9, 0.9], exempt=True)
+    steps = [run(judge, number, [0.9, 0.9]) for number in range(1, 41)]
+    assert steps.count(TOTAL) == 4
+    assert steps.count(1) == 36
+    assert [judge.spared_at(number) for number, found in enumerate(steps, start=1) if found == TOTAL] == [1] * 4
+
+
+def test_the_exempt_baseline_counts_neither_as_stopped_nor_as_spared() -> None:
+    judge = policy(FAR_TOO_STRICT)
+    assert run(judge, 0, [0.9, 0.9], exempt=True) == TOTAL
+    assert judge.spared_at(0) is None
+
+
+def test_about_the_audited_share_of_those_that_would_be_stopped_is_finished() -> None:
+    judge = policy(Threshold(upper=0.57, floor=0.0, audit=0.2))
+    finished = [run(judge, number, [0.9, 0.9]) == TOTAL for number in range(300)]
+    assert 40 <= sum(finished) <= 80  # 60 expected, three standard deviations are 21
+    other_seed = policy(Threshold(upper=0.57, floor=0.0, audit=0.2), seed=1)
+    assert [run(other_seed, number, [0.9, 0.9]) == TOTAL for number in range(300)] != finished
+
+
+def test_a_good_trial_is_not_marked_as_spared() -> None:
+    judge = policy(Threshold(upper=2.5, audit=1.0))
+    assert run(judge, 0, [0.9, 0.9]) == TOTAL
+    assert judge.spared_at(0) is None
+
+
+def test_a_pausing_policy_pauses_at_its_rungs_and_goes_on_with_the_best() -> None:
+    judge = policy(PausingHalving(min_epochs=2, reduction_factor=2, audit=0.0, floor=0.0))
+    for number, value in enumerate([0.5, 0.3]):
+        turn = judge.next((), may_start=True)
+        assert turn == Start(2)
+        judge.begin(number, turn.until)
+        assert [judge.epoch_ended(number, step, value_at(step, [value, value])) for step in range(2)] == [
+            "continue",
+            "pause",
+        ]
+    assert judge.next((), may_start=True) == Resume(1, 4)
+
+
+def test_a_pausing_policy_judges_a_second_fold_by_the_mean_over_the_folds() -> None:
+    judge = policy(PausingHalving(min_epochs=6, reduction_factor=2, audit=0.0, floor=0.0))
+    assert judge.next((), may_start=True) == Start(TOTAL)
+    halving = policy(PausingHalving(min_epochs=3, reduction_factor=2, audit=0.0, floor=0.0))
+    for number, (first, second) in enumerate([(0.1, 1.0), (0.9, 0.8)]):
+        halving.begin(number, 4)
+        for step in range(4):
+            halving.epoch_ended(number, step, first if step < EPOCHS else second)
+    assert halving.next((), may_start=True) == Resume(0, TOTAL)
+
+
+def test_a_baseline_is_not_paused() -> None:
+    judge = policy(PausingHalving(min_epochs=2, reduction_factor=2))
+    judge.begin(0, 2, exempt=True)
+    assert {judge.epoch_ended(0, step, 1.0) for step in range(TOTAL)} == {"continue"}
