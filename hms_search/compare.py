@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from scipy import stats
 
 from hms_search.data.oof import OutOfFold
@@ -24,7 +24,7 @@ _TAIL = 0.025
 _LEAST_FREEDOM = 0.2
 """Bound of the degrees of freedom, reached where one patient has nine rows of ten; the interval is endless there."""
 
-_Statistic = Callable[[Float[np.ndarray, "*draws patients"]], Float[np.ndarray, "*draws"]]
+_Statistic = Callable[[Num[np.ndarray, "*draws patients"]], Float[np.ndarray, "*draws"]]
 """What is compared, from how often each patient counts."""
 
 
@@ -78,7 +78,7 @@ def f1_difference(candidate: OutOfFold, reference: OutOfFold, *, seed: int = 0, 
     mine = patient_counts(candidate.targets, candidate.probabilities, candidate.patients)
     theirs = patient_counts(reference.targets, reference.probabilities, candidate.patients)
 
-    def difference(drawn: Float[np.ndarray, "*draws patients"]) -> Float[np.ndarray, "*draws"]:
+    def difference(drawn: Num[np.ndarray, "*draws patients"]) -> Float[np.ndarray, "*draws"]:
         one, other = (weighted_f1(*(drawn @ counts for counts in each)) for each in (mine, theirs))
         return np.asarray(one - other)
 

@@ -41,10 +41,10 @@ class Recipe:
     config: ExperimentConfig
     store: StudySamples
     plan: FoldPlan
-    by_file: FoldPlan | None
     seeds: tuple[int, ...]
     objective: Stratum
     device: str
+    by_file: FoldPlan | None = None
 
     @property
     def task(self) -> Task:

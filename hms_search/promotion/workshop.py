@@ -114,10 +114,10 @@ class Workshop:
             config=config,
             store=self.store,
             plan=self.plan,
-            by_file=self.by_file,
             seeds=self.seeds,
             objective=self.study.objective,
             device=self.study.device,
+            by_file=self.by_file,
         )
         return replace(unnamed, name=f"{design.label}-{unnamed.identity[:6]}")
 
