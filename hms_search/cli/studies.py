@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hms_search.cli.options import StorageOption
+from hms_search.cli.options import StorageOption, TrackingOption
 
 studies_app = typer.Typer()
 
@@ -26,3 +26,24 @@ def narrow(
     from hms_search.search.session import Places
 
     narrow_command(study, output, Places(storage_url=storage))
+
+
+@studies_app.command()
+def doctor(
+    study: Annotated[str | None, typer.Argument(help="A study's name, to look at it too.", show_default=False)] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Look for what is wrong with the installation, the stores and a study; the exit code is 2 where there is an error.
+
+    Each finding names its evidence and what to change. A broken installation is said before anything else is looked at.
+    """
+    from hms_search.cli.findings import print_counts, print_installation
+
+    found = print_installation(Path("mlruns"))
+    if not any(finding.severity == "error" for finding in found):
+        from hms_search.cli.doctor import doctor_command
+        from hms_search.search.session import Places
+
+        found += doctor_command(study, Places(storage_url=storage, tracking=tracking_uri))
+    raise typer.Exit(print_counts(found))

@@ -49,6 +49,11 @@ class RunReader:
                 )
             self._client = MlflowClient(tracking_uri=uri)
 
+    def check(self) -> None:
+        """Read something, whatever is there."""
+        with reported(self._uri):
+            self._client.search_experiments(max_results=1)
+
     def record(self, run_id: str) -> RunRecord:
         """Return a run."""
         with reported(self._uri):

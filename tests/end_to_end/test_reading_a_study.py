@@ -1,4 +1,4 @@
-"""The space that a study's trials leave, as a table and as a file."""
+"""What the command line says of a recorded study: the space its trials leave, and what is wrong with it."""
 
 from pathlib import Path
 
@@ -52,3 +52,20 @@ def test_a_study_of_few_trials_is_not_narrowed_and_says_why(hms_search: CommandL
 def test_an_unknown_study_is_an_error_that_names_those_there_are(hms_search: CommandLine, workplace: Path) -> None:
     recorded(read_study(workplace / "small.yaml"), 1)
     assert "there are: small" in hms_search("narrow", "other", code=2)
+
+
+def test_the_doctor_looks_at_installation_stores_and_study(hms_search: CommandLine, workplace: Path) -> None:
+    recorded(read_study(workplace / "small.yaml"), 12)
+    output = hms_search("doctor", "small")
+    assert "stores: nothing found" in output
+    assert "study small: warning: too few trials for the parameters" in output
+    assert "    -> trials: 10 or more, or fewer parameters" in output
+    assert "0 errors" in output
+
+
+def test_a_damaged_store_is_an_error_and_so_is_the_exit_code(hms_search: CommandLine, workplace: Path) -> None:
+    (workplace / "mlruns").mkdir()
+    (workplace / "mlruns" / "optuna.db").write_text("not a database " * 1000)
+    output = hms_search("doctor", code=2)
+    assert "stores: error: the studies' database is damaged" in output
+    assert "1 error," in output
