@@ -154,23 +154,17 @@ class Scheduler:
     # --- who goes on -------------------------------------------------------------------------------------------------
 
     def _to_go_on(self, rung: int, running: Collection[int]) -> int | None:
-        """Return the best trial of a rung that goes on by merit or to be audited and has not yet."""
-        ranked = self._ranked(rung)
-        promo = getattr(self, "promo", "top")
-        if promo != "top":
-            quota = self._n_kept(rung)
-            n_up = sum(n in self._losses[rung] and not self._audited(n) for n in self._losses[rung + 1])
-            pool = ranked[:quota] if promo == "both" else ranked
-            pool = pool if n_up < quota else []
-            for number in (*pool, *filter(self._audited, ranked)):
-                if number not in self._losses[rung + 1] and self._may_go_on(number, running):
-                    return number
-            return None
-        by_merit, others = ranked[: self._n_kept(rung)], ranked[self._n_kept(rung) :]
-        for number in (*by_merit, *filter(self._audited, others)):
-            if number not in self._losses[rung + 1] and self._may_go_on(number, running):
-                return number
-        return None
+        """Return the best trial of a rung that has not gone on, if one more may; else one to be audited.
+
+        As many go on as the share of those that reached the rung. ASHA lets all go on that are among that share at any
+        time: more than the share, where a sampler learns and later trials are better than earlier ones.
+        """
+        waiting = [number for number in self._ranked(rung) if number not in self._losses[rung + 1]]
+        waiting = [number for number in waiting if self._may_go_on(number, running)]
+        gone_on = [number for number in self._losses[rung] if number in self._losses[rung + 1] or number in running]
+        if sum(not self._audited(number) for number in gone_on) >= self._n_kept(rung):
+            waiting = [number for number in waiting if self._audited(number)]
+        return next(iter(waiting), None)
 
     def _ranked(self, rung: int) -> list[int]:
         losses = self._losses[rung]
