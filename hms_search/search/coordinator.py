@@ -25,20 +25,22 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.errors import CheckpointError, ConfigError
 from hms_search.search.asking import Asker, is_baseline, origin_of
 from hms_search.search.dashboard import attach_trial
+from hms_search.search.doctor import live_findings
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.halving import Resume, Start
+from hms_search.search.history import StudyHistory
 from hms_search.search.policy import policy_of
 from hms_search.search.report import KEPT_METRICS, OUTCOME_KEY, SPARED_KEY
 from hms_search.search.samplers import exhausted
+from hms_search.search.stopping import PAUSED_KEY, reason_to_stop
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Before, Ending, EpochEnded, TrialEnded, TrialStarted, Verdict, trial_folder
 from hms_search.search.workers import Worker, WorkerDied, ready_workers
 from hms_search.tracking import Tracker
 
-_PAUSED_KEY = "paused_seconds"
 _RUN_KEY = "mlflow_run_id"
 _HOPELESS = 3
-_ALARM_AFTER = 4
+_OFTEN_UP_TO = 100
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,13 @@ class Coordinator:
             direction=config.learned.direction,
             seed=config.seed,
         )
-        self._alarmed = self._said_stopping = False
+        self._said_stopping = False
+        self._enough = ""
+        self._said: set[str] = set()
 
     def run(self, workers: list[Worker]) -> None:
         """Run trials until the budget is spent or the user stops it; :meth:`recover` comes first."""
+        self._look()
         with self._interruptible():
             while True:
                 self._hand_out(workers)
@@ -126,7 +131,9 @@ class Coordinator:
                 self._take(turn, worker)
 
     def _turn(self) -> Start | Resume | None:
-        return None if self._stopping() else self._policy.next(tuple(self._running), may_start=self._may_start())
+        if self._stopping() or self._enough:
+            return None
+        return self._policy.next(tuple(self._running), may_start=self._may_start())
 
     def _may_start(self) -> bool:
         if self.remaining() == 0:
@@ -146,7 +153,7 @@ class Coordinator:
         if isinstance(turn, Resume):
             trial = self._paused.pop(turn.number)
             stored = self._study._storage.get_trial(trial._trial_id)
-            seconds = stored.user_attrs[_PAUSED_KEY]
+            seconds = stored.user_attrs[PAUSED_KEY]
             before = Before(stored.user_attrs[_RUN_KEY], len(stored.intermediate_values), seconds)
         else:
             trial = self._study.ask()
@@ -208,13 +215,14 @@ class Coordinator:
         else:
             self._fail(trial, ended.outcome)
         self._notify(Finished(ended))
-        self._watch_pruning()
+        self._look()
 
     def _pause(self, trial: optuna.Trial, ended: TrialEnded) -> None:
-        trial.set_user_attr(_PAUSED_KEY, round(ended.seconds, 2))
+        trial.set_user_attr(PAUSED_KEY, round(ended.seconds, 2))
         self._attach(trial, ended)
         self._paused[ended.number] = trial
         self._notify(Finished(ended))
+        self._look()
 
     def _attach(self, trial: optuna.Trial, ended: TrialEnded) -> None:
         attach_trial(self._study, trial, note=_note(ended), curve=ended.curve, pictures=self._around.pictures)
@@ -251,7 +259,7 @@ class Coordinator:
             shutil.rmtree(trial_folder(self._around.work, origin_of(stored)), ignore_errors=True)
             trial.set_user_attr(OUTCOME_KEY, "pruned")
             trial.set_user_attr("reason", reason)
-            trial.set_user_attr("seconds", stored.user_attrs[_PAUSED_KEY])
+            trial.set_user_attr("seconds", stored.user_attrs[PAUSED_KEY])
             self._study.tell(trial, state=TrialState.PRUNED)
             self._policy.trial_ended(number, "pruned")
         self._paused.clear()
@@ -292,7 +300,7 @@ class Coordinator:
             self._study.enqueue_trial(self._config.space.baseline(), user_attrs={"baseline": True})
             return
         for trial in trials:
-            if trial.state == TrialState.RUNNING and _PAUSED_KEY in trial.user_attrs:
+            if trial.state == TrialState.RUNNING and PAUSED_KEY in trial.user_attrs:
                 self._take_up(trial)
             elif trial.state == TrialState.RUNNING:
                 self._run_again(trial)
@@ -320,17 +328,20 @@ class Coordinator:
 
     # --- watching --------------------------------------------------------------------------------------------------
 
-    def _watch_pruning(self) -> None:
-        """Say it when a search prunes everything: the report lost six GPU hours to a threshold nobody looked at."""
-        trials = [t for t in self._study.get_trials(deepcopy=False) if not t.user_attrs.get("baseline")]
-        pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
-        completed = any(trial.state == TrialState.COMPLETE for trial in trials)
-        if pruned >= _ALARM_AFTER and not completed and not self._alarmed:
-            self._alarmed = True
-            self._alarm(
-                f"all {pruned} trials besides the baseline were pruned and none completed; "
-                f"the pruner ({self._config.pruner.name}) is probably too eager for this space"
-            )
+    def _look(self) -> None:
+        """Say what is going wrong, each finding once, and find out whether the study has done enough."""
+        history = StudyHistory(self._config, tuple(self._study.get_trials(deepcopy=False)))
+        count = len(history.trials)
+        looked_at = count % (1 + count // _OFTEN_UP_TO) == 0  # a look takes 0.05 ms per trial
+        for finding in live_findings(history) if looked_at else ():
+            if finding.what not in self._said:
+                self._said.add(finding.what)
+                said = f"{finding.what}: {finding.evidence}. {finding.change}"
+                self._notify(Notice(said, warning=finding.severity != "note"))
+        enough = reason_to_stop(self._config, history)
+        if enough and not self._enough:
+            self._notify(Notice(f"no more trials are started: {enough}"))
+        self._enough = enough
 
     def _alarm(self, text: str) -> None:
         self._notify(Notice(text, warning=True))

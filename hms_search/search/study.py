@@ -60,10 +60,25 @@ class PromotionConfig(Component):
     seeds: int = Field(default=1, ge=1)
 
 
+class Patience(Component):
+    """Stop where the last ``trials`` of them gained no more than chance would.
+
+    Chance is ``of_noise`` times what tells two trials apart (:class:`hms_search.search.evidence.Evidence`), from the
+    folds of the better half of the completed ones. Until there are enough of them to know, nothing is stopped.
+    """
+
+    trials: int = Field(default=20, ge=5)
+    of_noise: float = Field(default=1.0, gt=0)
+
+
 class StudyConfig(Component):
     """A study: a task, a space, the data and folds every trial is judged on, a budget, a sampler and a pruner.
 
     ``objective``, the stratum of votes that a value is of, is ``all`` where the task has no votes.
+
+    The budget: ``trials``, ``max_epochs`` (of all folds of all trials) and ``max_hours`` (of training, summed over the
+    workers) over all sessions, ``timeout_s`` of this one; whichever is first. Trials that run then are let to their
+    end, but by ``timeout_s`` only to that of their epoch.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=120)
@@ -74,7 +89,10 @@ class StudyConfig(Component):
     folds: Folds = GroupedFolds(n_folds=2)
     objective: Literal["all", "high", "low"] = "all"
     trials: int = Field(default=20, ge=1)
+    max_epochs: int | None = Field(default=None, ge=1)
+    max_hours: float | None = Field(default=None, gt=0)
     timeout_s: float | None = Field(default=None, gt=0)
+    patience: Patience | None = None
     sampler: Sampler = Tpe()
     pruner: Pruner = Median()
     promotion: PromotionConfig = PromotionConfig()

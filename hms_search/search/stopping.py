@@ -1,0 +1,34 @@
+"""When a study has done enough: its budget is spent, or it has stopped getting better than chance."""
+
+import numpy as np
+
+from hms_search.search.evidence import CARRIED_KEY, loss_of
+from hms_search.search.history import StudyHistory
+from hms_search.search.study import Patience, StudyConfig
+
+PAUSED_KEY = "paused_seconds"
+"""The user attribute of a trial that was paused: the seconds it had been trained."""
+
+
+def reason_to_stop(config: StudyConfig, history: StudyHistory) -> str:
+    """Return why no more trials should be started, with the figures; empty where they should."""
+    own = [trial for trial in history.trials if CARRIED_KEY not in trial.user_attrs]
+    epochs = sum(len(trial.intermediate_values) for trial in own)
+    if config.max_epochs is not None and epochs >= config.max_epochs:
+        return f"{epochs} epochs were trained, the budget is {config.max_epochs} (max_epochs)"
+    hours = sum(trial.user_attrs.get("seconds", trial.user_attrs.get(PAUSED_KEY, 0.0)) for trial in own) / 3600
+    if config.max_hours is not None and hours >= config.max_hours:
+        return f"trials took {hours:.2f} hours, the budget is {config.max_hours:g} (max_hours)"
+    return "" if config.patience is None else _no_gain(config.patience, history)
+
+
+def _no_gain(patience: Patience, history: StudyHistory) -> str:
+    losses = [loss_of(trial, history.direction) for trial in history.ended]
+    before, recent = losses[: -patience.trials], losses[-patience.trials :]
+    noise = patience.of_noise * history.evidence.told_apart
+    if not noise or not np.isfinite(min(before, default=np.inf)):
+        return ""
+    gain = max(0.0, min(before) - min(recent))
+    if gain > noise:
+        return ""
+    return f"the last {patience.trials} trials gained {gain:.2g}, within the noise of {noise:.2g} (patience)"

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hms_search.search.history import StudyHistory
+from hms_search.search.stopping import PAUSED_KEY, reason_to_stop
+from hms_search.search.study import StudyConfig, read_study
+
+QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
+
+
+def config(*settings: str) -> StudyConfig:
+    return read_study(QUICKSTART, settings)
+
+
+def trial(loss: float, *, wobble: float = 0.0, seconds: float = 1800.0, steps: int = 8) -> FrozenTrial:
+    """Return a completed trial of two folds that differ by chance from what its loss says."""
+    space = config().space
+    params = space.baseline()
+    return create_trial(
+        state=TrialState.COMPLETE,
+        value=loss,
+        params=params,
+        distributions={path: space.parameters[path].distribution for path in params},
+        intermediate_values=dict.fromkeys(range(steps), loss),
+        user_attrs={"folds": [loss + wobble, loss - wobble], "seconds": seconds, "outcome": "complete"},
+    )
+
+
+def paused(seconds: float) -> FrozenTrial:
+    params = config().space.baseline()
+    distributions = {path: config().space.parameters[path].distribution for path in params}
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=params,
+        distributions=distributions,
+        intermediate_values={0: 1.0, 1: 1.0},
+        user_attrs={PAUSED_KEY: seconds},
+    )
+
+
+def reason(study: StudyConfig, *trials: FrozenTrial) -> str:
+    return reason_to_stop(study, StudyHistory(study, trials))
+
+
+def test_a_study_without_other_budgets_stops_at_its_trials_alone() -> None:
+    assert reason(config(), *[trial(1.0) for _ in range(50)]) == ""
+
+
+def test_epochs_of_paused_and_ended_trials_count_towards_the_budget() -> None:
+    study = config("max_epochs=10")
+    assert reason(study, trial(1.0, steps=7), paused(1.0)) == ""
+    assert reason(study, trial(1.0, steps=8), paused(1.0)) == "10 epochs were trained, the budget is 10 (max_epochs)"
+
+
+def test_hours_of_paused_and_ended_trials_count_towards_the_budget() -> None:
+    study = config("max_hours=1")
+    assert reason(study, trial(1.0), paused(1700.0)) == ""
+    assert "1.00 hours, the budget is 1 (max_hours)" in reason(study, trial(1.0), paused(1800.0))
+
+
+@pytest.mark.parametrize(("latest", "stops"), [(0.99, True), (0.5, False)])
+def test_patience_ends_where_the_last_trials_gain_less_than_the_noise(latest: float, stops: bool) -> None:
+    study = config("patience={trials: 5}")
+    before = [trial(1.0 + 0.1 * number, wobble=0.1 * (-1) ** number) for number in range(10)]
+    recent = [trial(latest + 0.2 * number, wobble=0.1 * (-1) ** number) for number in range(5)]
+    assert ("within the noise" in reason(study, *before, *recent)) == stops
+
+
+def test_patience_waits_until_the_noise_is_known() -> None:
+    assert reason(config("patience={trials: 5}"), *[trial(1.0) for _ in range(3)]) == ""
