@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from hms_search.data.edf_header import is_edf, read_edf_header
 from hms_search.data.hms import SFREQ, SPECTROGRAM_STEP_S, kind_of
 from hms_search.eeg.shapes import Kind
+from hms_search.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,16 @@ def claimed(path: Path) -> Claimed | None:
             return None
     kind = kind_of(path)
     metadata = pq.read_metadata(path)
-    n_bytes = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    if sum(group.num_rows for group in groups) != metadata.num_rows or any(map(_lies, groups)):
+        raise DataError(
+            f"{path.name}: not a readable parquet file: its columns hold other numbers of rows than it says"
+        )
+    n_bytes = sum(group.total_byte_size for group in groups)
     step_s = 1 / SFREQ if kind == "eeg" else SPECTROGRAM_STEP_S
     return Claimed(kind, metadata.num_rows * step_s, n_bytes)
+
+
+def _lies(group: Any) -> bool:
+    """Return whether columns of a row group hold other numbers of values than it has rows: so many would be read."""
+    return any(group.column(number).num_values != group.num_rows for number in range(group.num_columns))

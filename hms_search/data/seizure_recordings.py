@@ -26,6 +26,8 @@ SFREQ = 250
 """Of the published data; recordings are resampled to it."""
 WINDOW, STEP = SFREQ, SFREQ // 2
 """A second, and half of one (IBM: a quarter or a half of the window)."""
+SAMPLE_STEP_S = STEP / SFREQ
+"""Between samples."""
 _SHOWN = 20
 
 
@@ -90,13 +92,22 @@ def fft_samples(eeg: Float[np.ndarray, "n_times 20"]) -> Float32[np.ndarray, "sa
     if len(eeg) < WINDOW:
         raise ValueError(f"expected at least {WINDOW} times, found {len(eeg)}")
     pairs = [name.split("-") for name in Bipolar(name="tuh20").derivations]
-    signals = np.stack([eeg[:, ELECTRODES.index(one)] - eeg[:, ELECTRODES.index(other)] for one, other in pairs])
-    windows = np.lib.stride_tricks.sliding_window_view(signals, WINDOW, axis=1)[:, ::STEP]
-    magnitudes = np.abs(np.fft.rfft(windows, axis=2))[..., 1 : N_FREQUENCIES + 1]
+    magnitudes = np.stack([_magnitudes(eeg[:, _column(one)] - eeg[:, _column(other)]) for one, other in pairs], axis=1)
     positive = magnitudes[magnitudes > 0]
     floor = 0.1 * positive.min() if positive.size else 1.0
-    samples: np.ndarray = np.log10(np.where(magnitudes > 0, magnitudes, floor)).swapaxes(0, 1).astype(np.float32)
+    samples: np.ndarray = np.log10(np.where(magnitudes > 0, magnitudes, floor)).astype(np.float32)
     return samples
+
+
+def _magnitudes(signal: Float[np.ndarray, " n_times"]) -> Float[np.ndarray, "samples 24"]:
+    """Return the magnitudes of one derivation: of all at once, an hour of EEG would take 600 MB."""
+    windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::STEP]
+    magnitudes: np.ndarray = np.abs(np.fft.rfft(windows, axis=1)[:, 1 : N_FREQUENCIES + 1])
+    return magnitudes
+
+
+def _column(electrode: str) -> int:
+    return ELECTRODES.index(electrode)
 
 
 def _write_file(path: Path, seizures: Sequence[tuple[int, Interval]], folder: Path) -> None:

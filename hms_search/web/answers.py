@@ -7,7 +7,6 @@ from threading import Lock
 import numpy as np
 from jaxtyping import Float
 
-from hms_search.data.labels import CLASSES
 from hms_search.data.progress import Progress, ignore
 from hms_search.errors import DataError
 from hms_search.explain import Explanation, grad_cam
@@ -26,6 +25,7 @@ class Answer:
 
     recorded: Recorded
     prediction: Prediction
+    classes: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -33,19 +33,19 @@ class Answer:
         return self.recorded.name
 
     @property
-    def probabilities(self) -> Float[np.ndarray, " 6"]:
+    def probabilities(self) -> Float[np.ndarray, " classes"]:
         """The mean over the windows."""
         return np.asarray(self.prediction.probabilities.mean(axis=0))
 
     @property
-    def spread(self) -> Float[np.ndarray, " 6"]:
+    def spread(self) -> Float[np.ndarray, " classes"]:
         """How far the members disagree: the standard deviation of their means over the windows."""
         return np.asarray(self.prediction.members.mean(axis=1).std(axis=0))
 
     @property
     def label(self) -> str:
         """The most probable class."""
-        return CLASSES[int(self.probabilities.argmax())]
+        return self.classes[int(self.probabilities.argmax())]
 
 
 Outcome = Answer | Refused
@@ -68,7 +68,7 @@ class Respondent:
         Progress counts windows.
         """
         readings = read_uploads(uploads, self.predictor.kinds, self.limits)
-        total = sum(len(reading.starts_s) for reading in readings if isinstance(reading, Recorded))
+        total = sum(len(reading.cut.starts_s) for reading in readings if isinstance(reading, Recorded))
         done = 0
 
         def advance(windows: int) -> None:
@@ -83,10 +83,10 @@ class Respondent:
     def outcome(self, recorded: Recorded, on_windows: Callable[[int], None] = lambda _: None) -> Outcome:
         """Return the answer to a recording, or why the model cannot give one."""
         parts: list[Prediction] = []
-        n_windows = len(recorded.starts_s)
+        n_windows = len(recorded.cut.starts_s)
         try:
             for first in range(0, n_windows, BATCH):
-                windows = [recorded.window(number) for number in range(first, min(first + BATCH, n_windows))]
+                windows = [recorded.cut.window(number) for number in range(first, min(first + BATCH, n_windows))]
                 with self._busy:
                     parts.append(self.predictor.predict(windows))
                 on_windows(len(windows))
@@ -96,7 +96,7 @@ class Respondent:
         members = np.concatenate([part.members for part in parts], axis=1)
         if not (np.isfinite(probabilities).all() and np.isfinite(members).all()):
             return Refused(recorded.name, "the model's prediction is not finite")
-        return Answer(recorded, Prediction(probabilities, members))
+        return Answer(recorded, Prediction(probabilities, members), self.predictor.classes)
 
     @property
     def n_members(self) -> int:
@@ -105,6 +105,6 @@ class Respondent:
 
     def explained(self, answer: Answer, class_name: str, number: int, *, member: int = 0) -> Explanation:
         """Return what a member looked at for a class, in one window of a recording."""
-        window = answer.recorded.window(number)
+        window = answer.recorded.cut.window(number)
         with self._busy:
-            return grad_cam(self.predictor, window, class_index=CLASSES.index(class_name), member=member)
+            return grad_cam(self.predictor, window, class_index=answer.classes.index(class_name), member=member)

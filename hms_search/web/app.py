@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from gradio.utils import get_upload_folder
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from hms_search.errors import ConfigError
@@ -19,12 +20,20 @@ from hms_search.models.device import device_of
 from hms_search.web.answers import Respondent
 from hms_search.web.card import INTENDED_USE, card_html
 from hms_search.web.endpoint import predict_router
-from hms_search.web.guards import BasicAuth, LargestRequest, credentials_of
+from hms_search.web.guards import BasicAuth, LargestRequest, OnlyPaths, OnlyUploads, credentials_of
 from hms_search.web.limits import MIB
 from hms_search.web.page import THEME, build_page
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+_EVENTS = "/gradio_api/queue/join"
+_PATHS = (
+    *("/", "/api/predict", "/openapi.json", "/config", "/theme.css", "/assets/", "/static/", "/svelte/"),
+    *("/favicon.ico", "/manifest.json", "/robots.txt"),
+    *("/gradio_api/startup-events", "/gradio_api/heartbeat/", "/gradio_api/upload", "/gradio_api/upload_progress"),
+    *(_EVENTS, "/gradio_api/queue/data", "/gradio_api/cancel", "/gradio_api/reset"),
+)
+"""What the page asks for, and the endpoint."""
 _OVERHEAD = MIB
 """Of a request beside its files: headers of their parts."""
 _PATIENCE_S = 2
@@ -59,6 +68,8 @@ def build_endpoint(respondent: Respondent, *, auth: str | None = None, local: bo
     """
     app = FastAPI(title="hms-search", description=INTENDED_USE, docs_url=None, redoc_url=None)
     app.include_router(predict_router(respondent, INTENDED_USE))
+    app.add_middleware(OnlyUploads, path=_EVENTS, folder=Path(get_upload_folder()))
+    app.add_middleware(OnlyPaths, paths=_PATHS)
     app.add_middleware(LargestRequest, n_bytes=respondent.limits.total_bytes + _OVERHEAD)
     if auth is not None:
         user, password = credentials_of(auth)
@@ -77,7 +88,7 @@ def serve(
     device: str,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve a model's app until Ctrl-C or SIGTERM; ``on_ready`` gets its address; port 0 takes a free one.
+    """Serve a model's app until Ctrl-C; ``on_ready`` gets its address; port 0 takes a free one.
 
     Raises ConfigError where the address cannot be listened on.
     """
@@ -85,7 +96,6 @@ def serve(
         app = build_app(model, device=device, auth=auth, local=host in _LOOPBACK)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_PATIENCE_S))
         logging.getLogger("uvicorn.error").addFilter(_no_part_of_the_end)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is open is tidied up then, too
         on_ready(f"http://{_bracketed(host)}:{listener.getsockname()[1]}")
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])

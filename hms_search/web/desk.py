@@ -14,7 +14,7 @@ from hms_search.web.example import synthetic_example
 from hms_search.web.heat_maps import draw_explanation
 from hms_search.web.markup import download_html, picture_html, table_html
 from hms_search.web.reading import Upload
-from hms_search.web.table import HEADERS, csv_text, table_rows
+from hms_search.web.table import csv_text, headers, table_rows
 
 Outcomes = Sequence[Outcome]
 Updates = tuple[Any, ...]
@@ -34,7 +34,7 @@ class Desk:
             progress((step.done, step.total), desc="predicting", unit="windows")
 
         try:
-            return _answered(self._respondent.answers([Upload(path.name, path) for path in paths], show))
+            return self._answered(self._respondent.answers([Upload(path.name, path) for path in paths], show))
         except DataError as error:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
@@ -43,7 +43,7 @@ class Desk:
 
     def example(self) -> Updates:
         """Return the answer to the synthetic recording, and what the page shows of it."""
-        return _answered((self._respondent.outcome(synthetic_example(self._respondent.predictor.kinds)),))
+        return self._answered((self._respondent.outcome(synthetic_example(self._respondent.predictor.kinds)),))
 
     def choose(self, outcomes: Outcomes, number: int) -> Updates:
         """Return the class and the positions to choose from in a recording, at first its middle."""
@@ -58,7 +58,7 @@ class Desk:
         recorded = answer.recorded
         middle_s = position_s + PAGE_S / 2
         timeline = eeg = ""
-        if len(recorded.starts_s) > 1:
+        if len(recorded.cut.starts_s) > 1:
             timeline = picture_html(png(draw_timeline(answer, middle_s)), "class probabilities along the recording")
         if recorded.eeg is not None:
             page = png(draw_eeg(recorded.eeg.values, position_s))
@@ -66,24 +66,24 @@ class Desk:
         window = recorded.nearest(middle_s)
         explanation = self._respondent.explained(answer, class_name, window, member=member)
         words = f"the input of {explanation.network}, and what speaks for {class_name}"
-        maps = png(draw_explanation(explanation, recorded.where(window)))
+        maps = png(draw_explanation(explanation, recorded.cut.where(window)))
         return timeline, picture_html(maps, words), eeg
 
-
-def _answered(outcomes: Outcomes) -> Updates:
-    choices = [(one.name, number) for number, one in enumerate(outcomes) if isinstance(one, Answer)]
-    shown: Updates = (
-        tuple(outcomes),
-        table_html(HEADERS, table_rows(outcomes)),
-        download_html(csv_text(outcomes), "hms-predictions.csv", "Download the table as CSV"),
-        None,
-        gr.Column(visible=bool(choices)),
-    )
-    if not choices:
-        return *shown, gr.Dropdown(choices=[], value=None), gr.Dropdown(), gr.Slider()
-    first = choices[0][1]
-    answer = _chosen(outcomes, first)
-    return *shown, gr.Dropdown(choices=choices, value=first), answer.label, _positions(answer)
+    def _answered(self, outcomes: Outcomes) -> Updates:
+        classes = self._respondent.predictor.classes
+        choices = [(one.name, number) for number, one in enumerate(outcomes) if isinstance(one, Answer)]
+        shown: Updates = (
+            tuple(outcomes),
+            table_html(headers(classes), table_rows(outcomes, classes)),
+            download_html(csv_text(outcomes, classes), "hms-predictions.csv", "Download the table as CSV"),
+            None,
+            gr.Column(visible=bool(choices)),
+        )
+        if not choices:
+            return *shown, gr.Dropdown(choices=[], value=None), gr.Dropdown(), gr.Slider()
+        first = choices[0][1]
+        answer = _chosen(outcomes, first)
+        return *shown, gr.Dropdown(choices=choices, value=first), answer.label, _positions(answer)
 
 
 def _chosen(outcomes: Outcomes, number: int) -> Answer:
@@ -98,5 +98,5 @@ def _positions(answer: Answer) -> gr.Slider:
     recorded = answer.recorded
     last_s = max(recorded.duration_s - PAGE_S, 0.0)
     middle_s = last_s / 2 // PAGE_S * PAGE_S
-    several = last_s > 0 and (recorded.eeg is not None or len(recorded.starts_s) > 1)
+    several = last_s > 0 and (recorded.eeg is not None or len(recorded.cut.starts_s) > 1)
     return gr.Slider(maximum=max(last_s, PAGE_S), value=middle_s, interactive=several)

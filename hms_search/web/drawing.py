@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hms_search.data.hms import SFREQ
-from hms_search.data.labels import CLASSES
 from hms_search.eeg.filter_design import sections_of
 from hms_search.eeg.filters import BandPass, apply_filter
 from hms_search.eeg.gaps import fill_gaps
@@ -28,8 +27,8 @@ _MARGIN_S = 5
 _MONTAGE = Bipolar(name="double_banana")
 _FILTER = BandPass(low_hz=0.5, high_hz=40.0, phase="zero")
 _SIDES = ("black", "tab:blue", "tab:red")
-_COLOURS = ("#d55e00", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#7f7f7f")
-"""Okabe and Ito's, which the colour-blind tell apart, and grey for other."""
+_COLOURS = ("#d55e00", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#7f7f7f", "#cc79a7", "#000000")
+"""Okabe and Ito's, which the colour-blind tell apart, and in place of their yellow grey, for other."""
 _INCHES_PER_MM = 1 / 25.4
 _DPI = 96
 """A CSS pixel is a ninety-sixth of an inch, so a page has its size in millimetres where there is room for it."""
@@ -62,11 +61,11 @@ def draw_timeline(answer: Answer, position_s: float) -> Figure:
     recorded = answer.recorded
     middles = recorded.middles_s
     figure, axes = _sized_in_mm(PAGE_S * MM_PER_S, 60)
-    for name, colour, share in zip(CLASSES, _COLOURS, answer.prediction.probabilities.T, strict=True):
+    for name, colour, share in zip(answer.classes, _COLOURS, answer.prediction.probabilities.T, strict=False):
         axes.plot(middles, share, color=colour, label=name, linewidth=1.4, marker="." if len(middles) < 100 else None)
     axes.axvline(middles[recorded.nearest(position_s)], color="black", linewidth=0.8, linestyle="--")
     axes.set(ylim=(0, 1), xlim=(0, recorded.duration_s), ylabel="probability")
-    axes.set_xlabel(f"middle of each window of {recorded.window_s:g} s (s)")
+    axes.set_xlabel(f"middle of each window of {recorded.cut.window_s:g} s (s)")
     axes.grid(color="0.85", linewidth=0.5)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
     return figure

@@ -12,7 +12,7 @@ from fastapi import APIRouter, File, HTTPException, UploadFile
 from jaxtyping import Float
 from pydantic import BaseModel, Field
 
-from hms_search.data.labels import CLASSES
+from hms_search.data.labels import TaskName
 from hms_search.errors import DataError
 from hms_search.web.answers import Answer, Outcome, Respondent
 from hms_search.web.reading import Upload
@@ -36,7 +36,7 @@ class RecordingAnswer(BaseModel):
     recording: str
     error: str | None = Field(None, description="Why there is no answer; null where there is one.")
     answer: str | None = Field(None, description="The most probable class.")
-    duration_s: float | None = None
+    duration_s: float | None = Field(None, description="Null where the file does not say: FFT samples.")
     probabilities: Shares | None = Field(None, description="By class, the mean over the windows.")
     spread: Shares | None = Field(None, description="By class, the standard deviation over the model's members.")
     windows: list[Window] = []
@@ -46,6 +46,7 @@ class PredictResponse(BaseModel):
     """The answers to all recordings, in the order of the files."""
 
     model: str
+    task: TaskName
     classes: list[str]
     intended_use: str
     recordings: list[RecordingAnswer]
@@ -64,7 +65,8 @@ def predict_router(respondent: Respondent, intended_use: str) -> APIRouter:
             raise HTTPException(422, str(error)) from None
         return PredictResponse(
             model=respondent.predictor.card.name,
-            classes=list(CLASSES),
+            task=respondent.predictor.task,
+            classes=list(respondent.predictor.classes),
             intended_use=intended_use,
             recordings=[_answer(outcome) for outcome in outcomes],
         )
@@ -94,16 +96,17 @@ def _safe(name: str) -> str:
 def _answer(outcome: Outcome) -> RecordingAnswer:
     if not isinstance(outcome, Answer):
         return RecordingAnswer(recording=outcome.name, error=outcome.reason)
-    windows = zip(outcome.recorded.starts_s, outcome.prediction.probabilities, strict=True)
+    classes, recorded = outcome.classes, outcome.recorded
+    windows = zip(recorded.cut.starts_s, outcome.prediction.probabilities, strict=True)
     return RecordingAnswer(
         recording=outcome.name,
         answer=outcome.label,
-        duration_s=outcome.recorded.duration_s,
-        probabilities=_shares(outcome.probabilities),
-        spread=_shares(outcome.spread),
-        windows=[Window(start_s=start_s, probabilities=_shares(row)) for start_s, row in windows],
+        duration_s=recorded.duration_s or None,
+        probabilities=_shares(classes, outcome.probabilities),
+        spread=_shares(classes, outcome.spread),
+        windows=[Window(start_s=start_s, probabilities=_shares(classes, row)) for start_s, row in windows],
     )
 
 
-def _shares(values: Float[np.ndarray, " 6"]) -> Shares:
-    return {name: float(value) for name, value in zip(CLASSES, values, strict=True)}
+def _shares(classes: Sequence[str], values: Float[np.ndarray, " classes"]) -> Shares:
+    return {name: float(value) for name, value in zip(classes, values, strict=True)}

@@ -1,11 +1,14 @@
 """The input of a network beside its Grad-CAM, on the same axes."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from hms_search.eeg.shapes import Kind
 from hms_search.explain import Explanation, Panel
 
 _INCHES = 13.0
@@ -13,23 +16,25 @@ _PANEL_INCHES = 3.6
 _SHOWN = (1.0, 99.0)
 """Percentiles of the input that the colours span: a few extreme pixels would else hide the rest."""
 
+_KINDS: Mapping[Kind, str] = {"eeg": "EEG", "spectrogram": "spectrogram", "fft": "spectra of each second"}
+
 
 def draw_explanation(explanation: Explanation, where: str) -> Figure:
     """Return the input and the Grad-CAM of a class side by side, one line for each part of the input.
 
-    Frequencies rise upwards. Several channels of an input are shown as their mean; the Grad-CAM is of all of
-    them. ``where`` says which window it is.
+    Frequencies rise upwards. Of several channels of an input the mean is shown, of statistics over time that of the
+    mean; the Grad-CAM is of all of them. ``where`` says which window it is.
     """
     panels = explanation.panels
     figure = Figure(figsize=(_INCHES, _PANEL_INCHES * len(panels) + 0.5), layout="constrained")
     grid = figure.subplots(len(panels), 2, squeeze=False)
     for panel, (left, right) in zip(panels, grid, strict=True):
-        channels = [number for number, _ in panel.channels]
+        channels = _shown(panel)
         seen = _part(explanation.image[channels].mean(axis=0), panel)
         low, high = np.percentile(seen, _SHOWN)
         _draw(left, seen, panel, "viridis", Normalize(low, max(high, low + 1e-6)), "input, as normalised")
         _draw(right, _part(explanation.map, panel), panel, "magma", Normalize(0, 1), "Grad-CAM, share of its maximum")
-        left.set_title(f"what the network saw of the {panel.kind}{_averaged(panel)}", fontsize=9)
+        left.set_title(f"what the network saw of the {_KINDS[panel.kind]}{_averaged(panel)}", fontsize=9)
         right.set_title(_spoken(explanation), fontsize=9)
     figure.suptitle(
         f"{where}; {explanation.network} gives {explanation.class_name} {explanation.probability:.3f}", fontsize=9
@@ -63,6 +68,11 @@ def _part(image: Float[np.ndarray, "height width"], panel: Panel) -> Float[np.nd
     return image[panel.top : panel.bottom, panel.left : panel.right]
 
 
+def _shown(panel: Panel) -> list[int]:
+    means = [number for number, name in panel.channels if name == "mean"]
+    return means or [number for number, _ in panel.channels]
+
+
 def _spoken(explanation: Explanation) -> str:
     if not explanation.map.any():
         return f"nothing the network saw speaks for {explanation.class_name}"
@@ -71,4 +81,6 @@ def _spoken(explanation: Explanation) -> str:
 
 def _averaged(panel: Panel) -> str:
     count = len(panel.channels)
+    if any(name == "mean" for _, name in panel.channels):
+        return f", mean over time (of {count} statistics)" if count > 1 else ", mean over time"
     return f", mean of {count} channels" if count > 1 else ""

@@ -1,8 +1,10 @@
 """The page: upload, table, and beside the EEG what the model looked at."""
 
+from collections.abc import Mapping
+
 import gradio as gr
 
-from hms_search.data.labels import CLASSES
+from hms_search.data.labels import TaskName
 from hms_search.web.answers import Respondent
 from hms_search.web.card import INTENDED_USE
 from hms_search.web.desk import Desk
@@ -15,6 +17,11 @@ _KEPT_S = 15 * 60
 """How long a tab's recordings stay in memory, so that class and page can be changed."""
 _SWEPT_S = (60, _KEPT_S)
 """How often, and from which age on, files are deleted that were uploaded but never predicted."""
+_HEADINGS: Mapping[TaskName, str] = {
+    "hms": "# Harmful brain activity in EEG",
+    "seizure_types": "# Types of seizures in EEG\nThe model knows seizures only: it says of which type one is, not "
+    "whether there is one. Send recordings that are cut to a seizure.\n",
+}
 _WORDS = (
     "**Probability ± spread**: the mean over the recording's windows, and the standard deviation over the model's "
     "members. A model that disagrees with itself should not be believed; one that agrees may still be wrong."
@@ -28,7 +35,7 @@ def build_page(respondent: Respondent, card: str) -> gr.Blocks:
     page = gr.Blocks(title=title, analytics_enabled=False, delete_cache=_SWEPT_S, fill_width=True)
     with page:
         outcomes = gr.State((), time_to_live=_KEPT_S)
-        gr.Markdown(f"# Harmful brain activity in EEG\n**{INTENDED_USE}**")
+        gr.Markdown(f"{_HEADINGS[respondent.predictor.task]}\n**{INTENDED_USE}**")
         with gr.Row():
             files = gr.File(label=_accepted(respondent), file_count="multiple", height=180, scale=3, elem_id="files")
             with gr.Column():
@@ -40,7 +47,9 @@ def build_page(respondent: Respondent, card: str) -> gr.Blocks:
             gr.Markdown(_WORDS)
             with gr.Row():
                 recording = gr.Dropdown([], label="Recording", elem_id="recording")
-                class_name = gr.Dropdown(list(CLASSES), label="Class to explain", filterable=False, elem_id="class")
+                class_name = gr.Dropdown(
+                    list(respondent.predictor.classes), label="Class to explain", filterable=False, elem_id="class"
+                )
                 members = [
                     (f"{number + 1} of {respondent.n_members}", number) for number in range(respondent.n_members)
                 ]
@@ -70,6 +79,7 @@ def _accepted(respondent: Respondent) -> str:
     accepted = {
         "eeg": "EEG (HMS parquet, EDF, BDF, .npy of microvolts [samples, 20] at 200 Hz)",
         "spectrogram": "spectrograms (HMS parquet)",
+        "fft": "seizures: EEG (EDF, BDF, HMS parquet), or .npy or .npz of FFT samples [samples, 20, 24]",
     }
     pairs = "; pairs called alike, as 7_eeg and 7_spectrogram, or with their test.csv" if len(kinds) > 1 else ""
     most = f"at most {limits.files} files, {limits.file_bytes // MIB} MiB each"

@@ -10,9 +10,14 @@ from hms_search.errors import DataError
 from hms_search.web.limits import Limits
 from hms_search.web.pairs import paired, read_pairing_table
 from hms_search.web.recorded import Reading, Recorded, Refused
+from hms_search.web.seizures import read_seizure
 
 _SHOWN = 100
 """Characters of a file name."""
+_LONGEST = 255
+"""Of a file name, as file systems have it."""
+_NOT_IN_NAMES = frozenset("/\\<>")
+"""What makes a name a path, or markup where somebody forgets to escape it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,15 @@ class Upload:
         last = self.name.replace("\\", "/").rsplit("/", 1)[-1]
         return "".join(letter for letter in last if letter.isprintable())[-_SHOWN:] or "unnamed"
 
+    def check_name(self) -> None:
+        """Raise DataError where its name is none that a file should be sent under."""
+        name = self.name
+        bad = name in (".", "..") or len(name) > _LONGEST or not name.isprintable() or _NOT_IN_NAMES & set(name)
+        if bad:
+            raise DataError(
+                f"expected a file name of at most {_LONGEST} printable characters without / \\ < and >; rename the file"
+            )
+
 
 def read_uploads(uploads: Sequence[Upload], kinds: Collection[Kind], limits: Limits) -> tuple[Reading, ...]:
     """Return the recordings in some files, or why there is none; raises DataError for too many or too large files.
@@ -40,6 +54,7 @@ def read_uploads(uploads: Sequence[Upload], kinds: Collection[Kind], limits: Lim
     readings: list[Reading] = []
     for upload in uploads:
         try:
+            upload.check_name()
             limits.check_file(upload.path)
             if both and upload.path.suffix.lower() == ".csv":
                 table |= read_pairing_table(upload.path)
@@ -51,12 +66,16 @@ def read_uploads(uploads: Sequence[Upload], kinds: Collection[Kind], limits: Lim
 
 
 def _recorded(upload: Upload, kinds: Collection[Kind], limits: Limits) -> Recorded:
-    loaded = read_recording(upload.path)
-    if loaded.kind not in kinds:
-        raise DataError(f"expected {' and '.join(sorted(kinds))}, at which the model looks, found {loaded.kind}")
-    limits.check_duration(loaded.kind, loaded.duration_s)
-    recorded = Recorded(upload.shown, {loaded.kind: loaded})
-    _ = recorded.starts_s
+    if "fft" in kinds:
+        loaded, samples = read_seizure(upload.path)
+    else:
+        loaded, samples = read_recording(upload.path), None
+        if loaded.kind not in kinds:
+            raise DataError(f"expected {' and '.join(sorted(kinds))}, at which the model looks, found {loaded.kind}")
+    if loaded is not None:
+        limits.check_duration(loaded.kind, loaded.duration_s)
+    recorded = Recorded(upload.shown, {loaded.kind: loaded} if loaded else {}, samples)
+    _ = recorded.cut.starts_s  # is refused where it is too short
     return recorded
 
 

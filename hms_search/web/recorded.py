@@ -5,32 +5,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
-from hms_search.data.edf import LoadedRecording, windows
-from hms_search.data.hms import (
-    EEG_WINDOW,
-    SFREQ,
-    SPECTROGRAM_STEP_S,
-    SPECTROGRAM_WINDOW,
-    Kind,
-    middle_of,
-    window_of,
-)
-from hms_search.inference.predictor import Recording
-
-EEG_STEP_S = 10
-"""Between windows of EEG: the experts labelled the middle ten seconds of each, so these then lie side by side."""
-SPECTROGRAM_STEP_ROWS = 30
-"""Between windows of a spectrogram: a minute, a tenth of the window."""
+from hms_search.data.edf import LoadedRecording
+from hms_search.data.hms import Kind
+from hms_search.web.windows import Cut, cut_of
 
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """What belongs together of one patient: an EEG, a spectrogram, or both."""
+    """What belongs together of one patient: an EEG, a spectrogram, or both.
+
+    For a model of seizure types ``samples`` are what it looks at: the FFT samples of a file, or those of the EEG.
+    """
 
     name: str
     parts: Mapping[Kind, LoadedRecording]
+    samples: Float32[np.ndarray, "samples 20 24"] | None = None
 
     @property
     def eeg(self) -> LoadedRecording | None:
@@ -39,47 +30,14 @@ class Recorded:
 
     @property
     def duration_s(self) -> float:
-        """Its length in seconds, the EEG's where it has one."""
-        return (self.eeg or self.parts["spectrogram"]).duration_s
+        """Its length in seconds, the EEG's where it has one; 0 of FFT samples alone, which do not say."""
+        part = self.eeg or self.parts.get("spectrogram")
+        return part.duration_s if part else 0.0
 
     @cached_property
-    def starts_s(self) -> tuple[float, ...]:
-        """Where its windows begin; raises DataError where it is too short.
-
-        A pair is one window, the middle of both: its files do not say how they lie to one another.
-        """
-        if len(self.parts) > 1:
-            return ((self.duration_s - self.window_s) / 2,)
-        if self.eeg is not None:
-            return tuple(start_s for start_s, _ in windows(self.eeg, EEG_STEP_S))
-        last = max(len(self.parts["spectrogram"].values) - SPECTROGRAM_WINDOW, 0)
-        rows = sorted({*range(0, last + 1, SPECTROGRAM_STEP_ROWS), last})
-        return tuple(float(row * SPECTROGRAM_STEP_S) for row in rows)
-
-    @property
-    def window_s(self) -> float:
-        """The length of a window: 50 s of EEG, 10 minutes of a spectrogram, or a shorter spectrogram whole."""
-        if self.eeg is not None:
-            return EEG_WINDOW / SFREQ
-        return min(float(SPECTROGRAM_WINDOW * SPECTROGRAM_STEP_S), self.duration_s)
-
-    def window(self, number: int) -> Recording:
-        """Return one window as a Predictor takes it."""
-        if len(self.parts) > 1:
-            return {kind: _middle(kind, part.values) for kind, part in self.parts.items()}
-        start_s = self.starts_s[number]
-        if self.eeg is not None:
-            return {"eeg": window_of(self.eeg.values, round(start_s * SFREQ), EEG_WINDOW)}
-        rows = round(self.window_s / SPECTROGRAM_STEP_S)
-        values = self.parts["spectrogram"].values
-        return {"spectrogram": window_of(values, round(start_s / SPECTROGRAM_STEP_S), rows)}
-
-    def where(self, number: int) -> str:
-        """Return in words where a window lies: its own time axis begins at 0."""
-        if len(self.parts) > 1:
-            return "the middle of EEG and spectrogram"
-        start_s = self.starts_s[number]
-        return f"{start_s:g} to {start_s + self.window_s:g} s of the recording"
+    def cut(self) -> Cut:
+        """Its windows."""
+        return cut_of(self.parts, self.samples, self.duration_s)
 
     def nearest(self, position_s: float) -> int:
         """Return the window whose middle is nearest to a place in the recording."""
@@ -88,7 +46,7 @@ class Recorded:
     @property
     def middles_s(self) -> Float[np.ndarray, " windows"]:
         """Where the middles of its windows lie."""
-        return np.array(self.starts_s) + self.window_s / 2
+        return np.array(self.cut.starts_s) + self.cut.window_s / 2
 
 
 @dataclass(frozen=True)
@@ -100,10 +58,3 @@ class Refused:
 
 
 Reading = Recorded | Refused
-
-
-def _middle(kind: Kind, array: np.ndarray) -> np.ndarray:
-    if kind == "eeg":
-        return middle_of(array)
-    rows = min(SPECTROGRAM_WINDOW, len(array))
-    return window_of(array, (len(array) - rows) // 2, rows)

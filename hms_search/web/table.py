@@ -4,48 +4,52 @@ import csv
 import io
 from collections.abc import Sequence
 
-from hms_search.data.labels import CLASSES
 from hms_search.web.answers import Answer, Outcome
 
-HEADERS = ("recording", "answer", *CLASSES, "windows", "error")
-CSV_COLUMNS = (
-    *("recording", "answer", "duration_s", "windows"),
-    *(f"p_{name}" for name in CLASSES),
-    *(f"spread_{name}" for name in CLASSES),
-    "error",
-)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes as the start of a formula; a file name may begin with it."""
 
 
-def table_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
-    """Return a row of text for each recording, in the columns of :data:`HEADERS`: probability ± spread of a class."""
-    return [_shown(outcome) for outcome in outcomes]
+def headers(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the headings of the table for the eye."""
+    return ("recording", "answer", *classes, "windows", "error")
 
 
-def csv_text(outcomes: Sequence[Outcome]) -> str:
-    """Return the table with six decimals, in the columns of :data:`CSV_COLUMNS`."""
+def csv_columns(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of the table for programs."""
+    numbers = [f"{what}_{name}" for what in ("p", "spread") for name in classes]
+    return ("recording", "answer", "duration_s", "windows", *numbers, "error")
+
+
+def table_rows(outcomes: Sequence[Outcome], classes: Sequence[str]) -> list[list[str]]:
+    """Return a row of text for each recording, under :func:`headers`: probability ± spread of each class."""
+    return [_shown(outcome, len(classes)) for outcome in outcomes]
+
+
+def csv_text(outcomes: Sequence[Outcome], classes: Sequence[str]) -> str:
+    """Return the table with six decimals, in the columns of :func:`csv_columns`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    writer.writerows([_escaped(cell) for cell in _written(outcome)] for outcome in outcomes)
+    writer.writerow(csv_columns(classes))
+    writer.writerows([_escaped(cell) for cell in _written(outcome, len(classes))] for outcome in outcomes)
     return text.getvalue()
 
 
-def _shown(outcome: Outcome) -> list[str]:
+def _shown(outcome: Outcome, n_classes: int) -> list[str]:
     if not isinstance(outcome, Answer):
-        return [outcome.name, "", *[""] * len(CLASSES), "", outcome.reason]
+        return [outcome.name, "", *[""] * n_classes, "", outcome.reason]
     shares = zip(outcome.probabilities, outcome.spread, strict=True)
     cells = [f"{probability:.3f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{spread:.3f}" for probability, spread in shares]
-    return [outcome.name, outcome.label, *cells, str(len(outcome.recorded.starts_s)), ""]
+    return [outcome.name, outcome.label, *cells, str(len(outcome.recorded.cut.starts_s)), ""]
 
 
-def _written(outcome: Outcome) -> list[str]:
+def _written(outcome: Outcome, n_classes: int) -> list[str]:
     if not isinstance(outcome, Answer):
-        return [outcome.name, *[""] * (len(CSV_COLUMNS) - 2), outcome.reason]
+        return [outcome.name, *[""] * (3 + 2 * n_classes), outcome.reason]
     numbers = [f"{number:.6f}" for number in (*outcome.probabilities, *outcome.spread)]
-    recorded = outcome.recorded
-    return [outcome.name, outcome.label, f"{recorded.duration_s:g}", str(len(recorded.starts_s)), *numbers, ""]
+    duration_s = outcome.recorded.duration_s
+    known = f"{duration_s:g}" if duration_s else ""
+    return [outcome.name, outcome.label, known, str(len(outcome.recorded.cut.starts_s)), *numbers, ""]
 
 
 def _escaped(cell: str) -> str:

@@ -16,12 +16,14 @@ import pytest
 from browser import Browser
 from selenium.webdriver.common.by import By
 from small_models import write_model
+from web_files import write_parquet
 from web_server import serving
 
 from hms_search.data.hms import read_log_power
 from hms_search.data.labels import CLASSES
 from hms_search.explain import grad_cam
 from hms_search.inference.predictor import Prediction, Predictor
+from hms_search.web.example import synthetic_example
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -38,10 +40,12 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     model = write_model(folder / "model")
-    first, second = sorted((recordings / "test_spectrograms").glob("*.parquet"))[:2]
+    power = np.exp(synthetic_example(frozenset({"spectrogram"})).parts["spectrogram"].values.astype(np.float32))
+    first = write_parquet(folder / "7.parquet", "spectrogram", power)
+    second = write_parquet(folder / "8.parquet", "spectrogram", power[::-1] * np.linspace(0.1, 10, 400))
     with serving(folder, model, "--auth", PASSWORD) as (address, _):
         yield Served(address, model, (first, second))
 
@@ -131,6 +135,7 @@ def test_a_person_uploads_recordings_and_sees_what_the_model_says_and_looked_at(
 
     browser.picture("web-whole", width=1400)
     assert asked_for(browser) == {"127.0.0.1"}
+    assert [words for words in browser.complaints if "Failed to load" in words] == []
 
 
 def downloaded(folder: Path) -> list[dict[str, str]]:

@@ -66,7 +66,7 @@ def test_the_timeline_shows_each_class_at_the_middle_of_each_window(respondent: 
 def test_the_heat_maps_have_the_axes_of_the_input_and_the_values_of_the_network(respondent: Respondent) -> None:
     answer = answered(respondent, 50)
     explanation = respondent.explained(answer, answer.label, 0, member=1)
-    figure = draw_explanation(explanation, answer.recorded.where(0))
+    figure = draw_explanation(explanation, answer.recorded.cut.where(0))
     seen, spoken = figure.axes[0], figure.axes[1]
     (panel,) = explanation.panels
     for axes in (seen, spoken):

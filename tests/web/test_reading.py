@@ -77,17 +77,17 @@ def test_what_has_no_partner_or_two_is_refused(tmp_path: Path) -> None:
 def test_windows_lie_ten_seconds_apart_and_reach_the_end(tmp_path: Path) -> None:
     (recorded,) = read(write_parquet(tmp_path / "long.parquet", "eeg", microvolts(95)))
     assert isinstance(recorded, Recorded)
-    assert recorded.starts_s == (0, 10, 20, 30, 40, 45)
+    assert recorded.cut.starts_s == (0, 10, 20, 30, 40, 45)
     assert recorded.nearest(37) == 1
     part = recorded.parts["eeg"].values
-    np.testing.assert_array_equal(recorded.window(5)["eeg"], part[-10_000:])
+    np.testing.assert_array_equal(recorded.cut.window(5)["eeg"], part[-10_000:])
 
 
 def test_a_short_recording_is_one_window_around_it(tmp_path: Path) -> None:
     (recorded,) = read(write_parquet(tmp_path / "short.parquet", "eeg", microvolts(20)))
     assert isinstance(recorded, Recorded)
-    window = recorded.window(0)["eeg"]
-    assert recorded.starts_s == (-15,)
+    window = recorded.cut.window(0)["eeg"]
+    assert recorded.cut.starts_s == (-15,)
     assert np.isnan(window[: 15 * 200]).all()
     np.testing.assert_array_equal(window[15 * 200 : 35 * 200], recorded.parts["eeg"].values)
 

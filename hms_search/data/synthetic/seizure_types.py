@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from hms_search.data.atomic import replacing_folder
 from hms_search.data.fft_samples import N_DERIVATIONS, N_FREQUENCIES
@@ -82,19 +82,36 @@ def write_synthetic_seizures(
     return SyntheticSeizures(root, n_patients, seed, len(rows), written=True)
 
 
+def draw_seizure(kind: int, rng: np.random.Generator) -> Float32[np.ndarray, "samples 20 24"]:
+    """Return the FFT samples of one seizure of a type, by its place in SEIZURE_TYPES, of a patient of its own."""
+    return _seizure(kind, _pattern(rng), rng)
+
+
 def _write_patient(folder: Path, patient: int, seed: int) -> list[tuple[str, str, str]]:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient,)))
     own_type = patient % len(SEIZURE_TYPES)
-    pattern = _smooth(rng.normal(size=(N_DERIVATIONS, N_FREQUENCIES))) * _PATTERN
+    pattern = _pattern(rng)
     rows = []
     for number in range(rng.integers(*_FILES_EACH, endpoint=True)):
         kind = own_type if rng.random() < _FAITHFUL else int(rng.integers(len(SEIZURE_TYPES)))
-        level = rng.normal(scale=_LEVEL)
-        noise = rng.normal(scale=_NOISE, size=(rng.integers(*_SAMPLES_EACH, endpoint=True), *pattern.shape))
         name = f"patient{patient:04}_{number:02}.npy"
-        np.save(folder / name, (_spectrum(kind) + pattern + level + noise).astype(np.float32), allow_pickle=False)
+        np.save(folder / name, _seizure(kind, pattern, rng), allow_pickle=False)
         rows.append((name, SEIZURE_TYPES[kind], f"patient{patient:04}"))
     return rows
+
+
+def _seizure(
+    kind: int, pattern: Float[np.ndarray, "20 24"], rng: np.random.Generator
+) -> Float32[np.ndarray, "samples 20 24"]:
+    level = rng.normal(scale=_LEVEL)
+    noise = rng.normal(scale=_NOISE, size=(rng.integers(*_SAMPLES_EACH, endpoint=True), *pattern.shape))
+    samples: np.ndarray = (_spectrum(kind) + pattern + level + noise).astype(np.float32)
+    return samples
+
+
+def _pattern(rng: np.random.Generator) -> Float[np.ndarray, "20 24"]:
+    """Return what is a patient's own."""
+    return _smooth(rng.normal(size=(N_DERIVATIONS, N_FREQUENCIES))) * _PATTERN
 
 
 def _spectrum(kind: int) -> Float[np.ndarray, "20 24"]:
