@@ -11,7 +11,7 @@ from rich.table import Table
 from safetensors.torch import save_file
 
 from hms_search.cli.progress import StepProgress
-from hms_search.cli.promote import print_gate, print_standing
+from hms_search.cli.promote import print_gate, print_standing, use_of
 from hms_search.compare import Difference
 from hms_search.component import Component
 from hms_search.data.atomic import replacing
@@ -120,9 +120,7 @@ def models_command(request: EnsembleRequest, places: Places) -> None:
     print_blend(found.fit, scores_of(found.fit, seed=request.seed), console)
     print_gate(found.standing.gate, console)
     print_standing(request.name, found.standing, console)
-    console.print(
-        f"to use it: hms-search predict {request.name} --data ROOT -o submission.csv", markup=False, soft_wrap=True
-    )
+    console.print(f"to use it: {use_of(found.model.card)}", markup=False, soft_wrap=True)
 
 
 def print_blend(fit: CrossFit, scores: BlendScores, console: Console) -> None:

@@ -6,6 +6,9 @@ from rich.console import Console
 
 from hms_search.inference.bundle import export_bundle
 from hms_search.inference.model_folder import open_model
+from hms_search.inference.submission import OUTPUT
+
+_KAGGLE = "on Kaggle: upload the folder as a dataset; "
 
 
 def export_command(model: Path, target: Path) -> None:
@@ -16,7 +19,7 @@ def export_command(model: Path, target: Path) -> None:
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     Console(highlight=False, soft_wrap=True).print(
         f"{target}: {found.card.kind} {found.card.name}, {len(files)} files, {megabytes:.1f} MB, checked\n"
-        f"try it: python {target / 'predict.py'} --data FOLDER -o submission.csv\n"
-        f"on Kaggle: upload the folder as a dataset; {target / 'README.md'} says how",
+        f"try it: python {target / 'predict.py'} --data FOLDER -o {OUTPUT[found.card.task]}\n"
+        f"{_KAGGLE if found.card.task == 'hms' else ''}{target / 'README.md'} says how",
         markup=False,
     )

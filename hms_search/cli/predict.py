@@ -12,7 +12,7 @@ from hms_search.data.unlabelled import open_unlabelled
 from hms_search.errors import DataError
 from hms_search.inference.model_folder import ModelCard
 from hms_search.inference.predictor import Predictor, Tta
-from hms_search.inference.submission import Unreadable, predict_folder
+from hms_search.inference.submission import OUTPUT, Unreadable, predict_folder
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS, Task
 
@@ -44,7 +44,7 @@ def predict_command(
             f"{len(submission.unreadable)} of {len(submission.rows)} recordings cannot be predicted, nothing was "
             f"written; mend them, or leave out --strict:\n{_listed(submission.unreadable)}"
         )
-    out = out or Path("submission.csv" if predictor.task == "hms" else "predictions.csv")
+    out = out or OUTPUT[predictor.task]
     submission.write(out)
     for notice in (
         submission.rows.notice,

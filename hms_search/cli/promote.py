@@ -9,6 +9,7 @@ from hms_search.cli.progress import StepProgress
 from hms_search.compare import Difference
 from hms_search.errors import ConfigError
 from hms_search.inference.model_folder import ModelCard
+from hms_search.inference.submission import OUTPUT
 from hms_search.promotion.gate import Gate
 from hms_search.promotion.promote import Promoted, PromotionRequest, promote
 from hms_search.promotion.register import Standing
@@ -43,9 +44,9 @@ def system_command(request: SystemRequest, places: Places) -> None:
     cards = [one.card for one in (*rebuilt.members, rebuilt.ensemble.model)]
     _print_scores(f"system {rebuilt.system.name}", cards, console)
     print_gate(rebuilt.ensemble.standing.gate, console)
-    name = rebuilt.ensemble.model.card.name
-    print_standing(name, rebuilt.ensemble.standing, console)
-    console.print(f"to use it: hms-search predict {name} --data ROOT -o submission.csv", markup=False)
+    card = rebuilt.ensemble.model.card
+    print_standing(card.name, rebuilt.ensemble.standing, console)
+    console.print(f"to use it: {use_of(card)}", markup=False, soft_wrap=True)
 
 
 def promoted_study(name: str | None) -> str:
@@ -127,6 +128,11 @@ def print_standing(name: str, standing: Standing, console: Console) -> None:
         console.print(f"{version}, not champion: {why}", style="yellow", markup=False, soft_wrap=True)
 
 
+def use_of(card: ModelCard) -> str:
+    """Return the command that predicts with a model."""
+    return f"hms-search predict {card.name} --data ROOT -o {OUTPUT[card.task]}"
+
+
 def print_notice(event: Event, console: Console) -> None:
     """Print an event that is a notice."""
     if isinstance(event, Notice):
@@ -157,8 +163,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def _say_next(promoted: Sequence[Promoted], console: Console) -> None:
     best = promoted[0].model.card
-    file = "submission.csv" if best.task == "hms" else "predictions.csv"
-    console.print(f"to use the best one: hms-search predict {best.name} --data ROOT -o {file}", markup=False)
+    console.print(f"to use the best one: {use_of(best)}", markup=False, soft_wrap=True)
     if len(promoted) > 1:
         names = " ".join(one.model.card.name for one in promoted)
         console.print(f"to blend them: hms-search ensemble NAME --members {names}", markup=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """From a model and a folder of recordings to a table of predictions: nothing stops for one bad file."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,16 @@ import torch
 from jaxtyping import Float
 
 from hms_search.data.fft_samples import read_fft_samples
+from hms_search.data.labels import TaskName
 from hms_search.data.progress import Progress, ignore
 from hms_search.data.seizure_files import ReadSamples, open_seizure_files
 from hms_search.data.unlabelled import open_unlabelled
 from hms_search.eeg.shapes import Kind
 from hms_search.errors import ConfigError, DataError
 from hms_search.inference.predictor import Predictor, Recording, Tta
+
+OUTPUT: Mapping[TaskName, Path] = {"hms": Path("submission.csv"), "seizure_types": Path("predictions.csv")}
+"""What the table of each task's predictions is usually called."""
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,33 @@
 """A study of seizure types from the command line: the score by file and by patient, side by side."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import optuna
 import pandas as pd
 import pytest
 from command_line import CommandLine
+from mlflow.models import Model
 from sklearn.metrics import f1_score
 
+from hms_search.data.fft_samples import read_fft_samples
 from hms_search.data.folds import FileFolds, GroupedFolds, plan_folds
 from hms_search.data.labels import SEIZURE_TYPES
+from hms_search.data.oof import OutOfFold, read_oof, shared_patients
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.synthetic.seizure_types import write_synthetic_seizures
 from hms_search.eeg.fft_pipeline import FftPipeline
 from hms_search.experiment import ExperimentConfig, run_experiment
+from hms_search.inference.model_folder import OOF, open_model
+from hms_search.inference.predictor import Predictor
+from hms_search.inference.pyfunc import _load_pyfunc
 from hms_search.models import EegCnn
+from hms_search.promotion.train import OOF_BY_FILE
+from hms_search.tracking.registry import ModelRegistry
 from hms_search.training.config import TrainingConfig
 from hms_search.training.optim import Adam
 from hms_search.training.schedulers import Constant
@@ -59,7 +70,8 @@ def test_the_shipped_study_runs_and_shows_both_scores(hms_search: CommandLine, s
     page = hms_search("report", "epilepsy_cnn")
     assert "F1 by patient" in page
     assert "folds are of files" in page
-    assert "nats" not in page.replace("paired differences are of KL divergence", "")
+    assert "nats" not in page
+    assert "KL" not in page
     oof = pd.read_csv(next((hms_search.folder / "mlruns" / "artifacts").rglob("oof.csv")))
     by_fold = [
         f1_score(part["label"], part[list(SEIZURE_TYPES)].idxmax(axis=1), average="weighted")
@@ -69,6 +81,60 @@ def test_the_shipped_study_runs_and_shows_both_scores(hms_search: CommandLine, s
 
     assert "2 complete" in hms_search(*RUN, "--trials", "2")
     assert "is of task seizure_types" in hms_search("teach", "epilepsy_cnn", code=2)
+    again = hms_search("reproduce", "epilepsy_cnn", "--trial", "1")
+    assert "equal: all 4 recorded epochs" in again
+    assert "recorded F1" in again
+
+
+def test_a_final_model_predicts_the_same_numbers_from_its_folder_and_from_its_bundle(
+    hms_search: CommandLine, seizures: Path
+) -> None:
+    hms_search(*RUN, "--trials", "2", "--set", "sampler={name: random}")
+    output = hms_search("promote", "epilepsy_cnn", "--trial", "1", "--folds", "3")
+    assert "decides: folds of patients" in output
+    assert "of 'seizure_types'" in output
+    assert "KL" not in output
+    model = open_model(next((hms_search.folder / "mlruns" / "models").glob("epilepsy_cnn-trial1-*")))
+    scores, name = model.card.scores, model.card.name
+    by_patient, by_file = (read_oof(model.path / file) for file in (OOF, OOF_BY_FILE))
+    assert len(shared_patients(by_patient)) == 0
+    assert len(shared_patients(by_file)) > 8
+    for oof, key in ((by_patient, "weighted_f1_by_patient"), (by_file, "weighted_f1_by_file")):
+        assert scores[key] == pytest.approx(np.mean([weighted(oof, oof.folds == fold) for fold in range(3)]))
+    assert scores["weighted_f1"] == pytest.approx(weighted(by_patient, np.ones(len(by_patient), dtype=bool)))
+    assert scores["weighted_f1_interval_low"] < scores["weighted_f1"] < scores["weighted_f1_interval_high"]
+    assert len(model.card.networks) == 3
+    database = f"sqlite:///{hms_search.folder / 'mlruns' / 'mlflow.db'}"
+    run = mlflow.MlflowClient(database).get_run(model.card.origin["run_id"]).data.metrics
+    assert {"weighted_f1_by_file", "weighted_f1_by_patient", "weighted_f1/fold2", "gate/baseline/all/mean"} <= set(run)
+    assert run["weighted_f1_by_file"] == pytest.approx(scores["weighted_f1_by_file"])
+    listed = hms_search("models")
+    assert f"{scores['weighted_f1_by_file']:.3f}" in listed
+    assert "seizure_types/" in listed
+
+    said = hms_search("predict", name, "--data", "seizures")
+    assert f"{scores['weighted_f1_by_patient']:.4f} by patient" in said
+    hms_search("export", name, "bundle")
+    bundled = [sys.executable, "bundle/predict.py", "--data", "seizures", "-o", "bundled.csv"]
+    subprocess.run(bundled, check=True, capture_output=True)
+    table, again = (pd.read_csv(file) for file in ("predictions.csv", "bundled.csv"))
+    assert table["file"].tolist() == sorted(pd.read_csv(seizures / "labels.csv")["file"])
+    assert table["label"].tolist() == table[list(SEIZURE_TYPES)].idxmax(axis=1).tolist()
+    pd.testing.assert_frame_equal(table, again, rtol=0, atol=1e-6)
+    predictor = Predictor.open(model.path, device="cpu")
+    direct = [predictor.predict([read_fft_samples(seizures / file)]).probabilities[0] for file in table["file"][:5]]
+    np.testing.assert_allclose(table[list(SEIZURE_TYPES)][:5], direct, rtol=0, atol=1e-6)
+    registry = ModelRegistry(database, hms_search.folder / "mlruns" / "artifacts")
+    served = registry.fetch(registry.find("seizure_types@candidate"))
+    signature = Model.load(str(served.parents[0])).signature
+    assert signature.outputs.input_names() == list(SEIZURE_TYPES)
+    asked = pd.DataFrame({"seizure_path": [str(seizures / file) for file in table["file"][:5]]})
+    np.testing.assert_allclose(_load_pyfunc(str(served)).predict(asked), direct, rtol=0, atol=1e-6)
+
+
+def weighted(oof: OutOfFold, rows: np.ndarray) -> float:
+    true, predicted = oof.targets[rows].argmax(axis=1), oof.probabilities[rows].argmax(axis=1)
+    return float(f1_score(true, predicted, average="weighted"))
 
 
 def test_bad_input_is_one_clear_line(hms_search: CommandLine) -> None:

@@ -15,9 +15,9 @@ import pytest
 import torch
 from command_line import CommandLine
 from slim_environment import Environment, slim_environment
-from small_models import PRIOR, fitted, write_ensemble, write_model
+from small_models import PRIOR, SEIZURE_PRIOR, fitted, write_ensemble, write_model, write_seizure_model
 
-from hms_search.data.labels import VOTE_COLUMNS
+from hms_search.data.labels import SEIZURE_TYPES, VOTE_COLUMNS
 from hms_search.data.synthetic import write_synthetic
 from hms_search.ensemble.blends import FittedBlend, StackingBlend
 from hms_search.errors import CheckpointError
@@ -118,6 +118,30 @@ def test_a_bundle_predicts_the_same_numbers_where_nothing_of_the_search_can_be_i
     assert len(predicted) > 3
     assert expected.probabilities.std(axis=0).max() > 0.01
     np.testing.assert_allclose(predicted[list(VOTE_COLUMNS)], expected.probabilities, rtol=0, atol=1e-6)
+
+
+def test_a_bundle_of_seizure_types_predicts_arrays_and_needs_no_other_library(
+    slim: Environment, tmp_path: Path
+) -> None:
+    export_bundle(open_model(write_seizure_model(tmp_path / "model")), tmp_path / "bundle")
+    folder, rng = tmp_path / "seizures", np.random.default_rng(0)
+    folder.mkdir()
+    arrays = {
+        f"{name}.npy": rng.normal(1, 1, (4 + place, 20, 24)).astype(np.float32) for place, name in enumerate("ab")
+    }
+    for name, samples in arrays.items():
+        np.save(folder / name, samples)
+    out = tmp_path / "predictions.csv"
+    (folder / "c.npy").write_bytes(b"no array")
+    done = slim.run(tmp_path / "bundle" / "predict.py", "--data", folder, "-o", out, code=3)
+    assert "c.npy gets the prior: expected FFT samples" in done.stderr
+    expected = Predictor.open(tmp_path / "model", device="cpu").predict(list(arrays.values())).probabilities
+    table = pd.read_csv(out)
+    assert table["file"].tolist() == [*arrays, "c.npy"]
+    np.testing.assert_allclose(table[list(SEIZURE_TYPES)], [*expected, SEIZURE_PRIOR], rtol=0, atol=1e-6)
+    readme = (tmp_path / "bundle" / "README.md").read_text(encoding="utf-8")
+    assert "weighted_f1_by_file 0.68000, weighted_f1_by_patient 0.26000" in readme
+    assert "kaggle" not in readme.lower()
 
 
 def test_a_bundle_is_a_model_folder_too(exported: Path, ensemble: Path, tmp_path: Path) -> None:

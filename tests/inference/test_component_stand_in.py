@@ -9,7 +9,9 @@ from typing import Annotated, Any, get_args, get_origin
 import pytest
 
 from hms_search.component import Component
-from hms_search.eeg.normalise import Normalise
+from hms_search.eeg.eeg_pipeline import EegPipeline
+from hms_search.eeg.fft_pipeline import FftPipeline, FittedFftPipeline
+from hms_search.eeg.normalise import Normalise, Robust
 from hms_search.eeg.pipeline import ClipLog, InputPipeline, SpectrogramPipeline
 from hms_search.ensemble.blends import Blend, LinearBlend, StackingBlend, WeightedBlend
 from hms_search.inference.model_folder import ModelCard, NetworkFile
@@ -86,6 +88,9 @@ def components() -> Iterator[tuple[Component, dict[str, Any]]]:
         for number, pipeline in enumerate(pipelines)
         for model in models
     )
+    seizures = FittedFftPipeline(config=FftPipeline(statistics=("mean", "std"), normalise=Robust()))
+    yield NetworkFile(file="fft", model=models[0], pipeline=seizures, fold=0, seed=0), {"fold": 1}
+    yield NetworkFile(file="eeg", model=models[0], pipeline=EegPipeline().fit([]), fold=0, seed=0), {"fold": 1}
     card = {"name": "card", "kind": "model", "prior": (0.5, 0.5), "scores": {"kl_all": 1e-300}, "origin": {"a": "b"}}
     yield ModelCard.model_validate({**card, "networks": networks}), {"name": "other"}
     for blend in members(Blend):

@@ -2,18 +2,23 @@
 
 from pathlib import Path
 
+import edfio
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from small_models import write_model, write_seizure_model
+from small_models import SEIZURE_PRIOR, write_model, write_seizure_model
 
 from hms_search.data.labels import CLASSES, SEIZURE_TYPES
+from hms_search.data.seizure_reading import read_seizure_samples
 from hms_search.data.seizure_recordings import fft_samples
+from hms_search.eeg.electrodes import ELECTRODES
 from hms_search.eeg.mirror import flipped, flipped_eeg
 from hms_search.eeg.montage import Flip
 from hms_search.errors import DataError
 from hms_search.inference.model_folder import read_card
 from hms_search.inference.predictor import Predictor
+from hms_search.inference.submission import predict_folder
 
 
 def seizures(*lengths: int, seed: int = 0) -> list[np.ndarray]:
@@ -83,3 +88,71 @@ def test_flips_is_the_mean_over_four_heads(predictor: Predictor) -> None:
     each = [predictor.predict([head["fft"][0].numpy()]).members for head in heads]
     found = predictor.predict([row[0].numpy()], tta="flips").members
     np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=0, atol=1e-6)
+
+
+NEWER = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+
+
+def write_recording(path: Path, eeg: np.ndarray, *, without: str = "") -> None:
+    """An EDF of microvolts at 250 Hz, its channels named as newer devices do."""
+    signals = [
+        edfio.EdfSignal(
+            signal, 250, label=f"eeg {NEWER.get(name, name)}-Ref", physical_dimension="uV", physical_range=(-500, 500)
+        )
+        for name, signal in zip(ELECTRODES, eeg.T, strict=True)
+        if name != without
+    ]
+    edfio.Edf(signals).write(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "seizures"
+    (root / "more").mkdir(parents=True)
+    one, other = seizures(5, 12)
+    np.save(root / "b.npy", one)
+    np.savez_compressed(root / "more" / "a.npz", other)
+    np.save(root / "c.npy", one[:, :, :20])
+    (root / "labels.csv").write_text("file,label,patient\nnowhere.npy,ABSZ,p\n", encoding="utf-8")
+    eeg = np.random.default_rng(0).normal(0, 40, (1000, 20))
+    write_recording(root / "d.EDF", eeg)
+    write_recording(root / "e.edf", eeg, without="T5")
+    write_recording(root / "f.edf", eeg[:250])
+    return root
+
+
+def test_a_folder_of_arrays_and_recordings_becomes_a_table_with_the_prior_for_bad_files(
+    predictor: Predictor, folder: Path, tmp_path: Path
+) -> None:
+    found = predict_folder(predictor, folder, read=read_seizure_samples)
+    found.write(tmp_path / "predictions.csv")
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    assert table.columns.tolist() == ["file", "label", *SEIZURE_TYPES]
+    assert table["file"].tolist() == ["b.npy", "c.npy", "d.EDF", "e.edf", "f.edf", "more/a.npz"]
+    probabilities = table[list(SEIZURE_TYPES)].to_numpy()
+    np.testing.assert_array_equal(probabilities, found.probabilities)
+    assert table["label"].tolist() == [SEIZURE_TYPES[place] for place in probabilities.argmax(axis=1)]
+    assert {one.name for one in found.unreadable} == {"c.npy", "e.edf"}
+    np.testing.assert_array_equal(probabilities[[1, 3]], [SEIZURE_PRIOR] * 2)
+    one, other = seizures(5, 12)
+    eeg = np.random.default_rng(0).normal(0, 40, (1000, 20))
+    expected = predictor.predict([one, fft_samples(eeg), fft_samples(eeg[:250]), other]).probabilities
+    np.testing.assert_allclose(probabilities[[0, 2, 4, 5]], expected, rtol=0, atol=1e-3)
+    reasons = {one.name: one.reason for one in found.unreadable}
+    assert "found [5, 20, 20]" in reasons["c.npy"]
+    assert "missing T5" in reasons["e.edf"]
+    assert "labels.csv is not read" in found.rows.notice
+
+
+def test_recordings_that_nothing_reads_are_listed_and_the_arrays_are_predicted(
+    predictor: Predictor, folder: Path
+) -> None:
+    found = predict_folder(predictor, folder)
+    assert {one.name for one in found.unreadable} == {"c.npy", "d.EDF", "e.edf", "f.edf"}
+
+
+def test_a_folder_without_seizures_is_one_clear_line(predictor: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected \.npy, \.npz, \.edf, \.bdf files in the data folder, found none"):
+        predict_folder(predictor, tmp_path)
+    with pytest.raises(DataError, match="no data folder"):
+        predict_folder(predictor, tmp_path / "nowhere")

@@ -93,11 +93,14 @@ def _read(annotation: Any, value: Any) -> Any:
 
 
 def _fits(member: Any, value: Any) -> bool:
-    """Return whether a value is of a union's member: of components, the one whose fixed words the value has."""
+    """Return whether a value is of a union's member: of components, the one whose fixed words the value has.
+
+    The words of components within it count, too.
+    """
     if isinstance(member, type) and issubclass(member, Component):
-        words = {name: get_args(kind) for name, (kind, _) in _fields_of(member).items() if get_origin(kind) is Literal}
-        named = isinstance(value, Mapping) and all(value[name] in words[name] for name in words if name in value)
-        return isinstance(value, member) or (named and value.keys() <= _fields_of(member).keys())
+        fields = _fields_of(member)
+        known = isinstance(value, Mapping) and value.keys() <= fields.keys()
+        return isinstance(value, member) or (known and all(_names(fields[name][0], value[name]) for name in value))
     if get_origin(member) is Annotated:
         return _fits(get_args(member)[0], value)
     if get_origin(member) in (Union, types.UnionType):
@@ -106,6 +109,12 @@ def _fits(member: Any, value: Any) -> bool:
     if kind is Literal:
         return value in get_args(member)
     return isinstance(value, list) if kind is tuple else not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _names(annotation: Any, value: Any) -> bool:
+    """Return whether a value has the fixed words of what a field holds, where it has any."""
+    fixed = get_origin(annotation) is Literal or (isinstance(annotation, type) and issubclass(annotation, Component))
+    return not fixed or _fits(annotation, value)
 
 
 def _plain(value: Any) -> Any:

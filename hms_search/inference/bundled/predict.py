@@ -38,7 +38,7 @@ def main() -> int:
 def _predict(options: argparse.Namespace) -> int:
     from hms_search.errors import HmsSearchError
     from hms_search.inference.predictor import Predictor
-    from hms_search.inference.submission import predict_folder
+    from hms_search.inference.submission import OUTPUT, predict_folder
 
     try:
         predictor = Predictor.open(HERE, device=options.device)
@@ -55,10 +55,11 @@ def _predict(options: argparse.Namespace) -> int:
             print(f"{recording.name} gets the prior: {recording.reason}", file=sys.stderr)
         if found.unreadable and options.strict:
             return _error(f"{len(found.unreadable)} recordings cannot be predicted; nothing was written")
-        found.write(options.output)
+        output = options.output or OUTPUT[predictor.task]
+        found.write(output)
     except HmsSearchError as error:
         return _error(str(error))
-    print(f"{options.output}: {len(found.rows)} rows by {predictor.card.name} on {predictor.device}")
+    print(f"{output}: {len(found.rows)} rows by {predictor.card.name} on {predictor.device}")
     return SOME_UNREADABLE if found.unreadable else 0
 
 
@@ -67,7 +68,9 @@ def _options() -> argparse.Namespace:
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--data", type=Path, help="folder with the recordings")
     task.add_argument("--check", action="store_true", help="only compare every file with its checksum")
-    parser.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="the file to write")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the file to write; default: submission.csv, of seizures predictions.csv"
+    )
     heads = ["own", "none", "left_right", "flips"]
     parser.add_argument("--tta", choices=heads, default="own", help="test-time augmentation; default: the model's own")
     parser.add_argument("--batch-size", type=int, default=16, help="recordings at a time")

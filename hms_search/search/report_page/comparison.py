@@ -42,7 +42,7 @@ def compare_trials(report: StudyReport, reader: RunReader | None) -> Comparison:
     if best.number == baseline.number:
         return Comparison({}, {}, "the baseline itself is the best trial")
     if report.task is not HMS:
-        return Comparison({}, {}, f"paired differences are of {HMS.measure}, not of {report.task.measure}")
+        return Comparison({}, {}, "trials of this task are compared when they are promoted, on folds of patients")
     if reader is None:
         return Comparison({}, {}, "the study's MLflow runs, which keep the out-of-fold predictions, cannot be read")
     try:
@@ -69,7 +69,7 @@ def comparison_section(report: StudyReport, comparison: Comparison) -> Section:
     n_completed = report.outcomes["complete"]
     if n_completed > 1 and report.best is not report.baseline:
         too = f"{report.task.symbol} is too {'low' if report.task.direction == 'minimize' else 'high'}"
-        believe = _PROMOTE if report.task is HMS else ""
+        believe = _PROMOTE if report.task is HMS else _PROMOTE_BY_PATIENT
         blocks.append(Words(_OPTIMISM.format(n=n_completed, folds=report.n_folds, too=too) + believe))
     return Section("Best against baseline", blocks)
 
@@ -144,6 +144,7 @@ _OPTIMISM = (
     "that choice."
 )
 _PROMOTE = " Train it again on more folds (hms-search promote) before you believe it."
+_PROMOTE_BY_PATIENT = " Promote it (hms-search promote): the gate compares it with the baseline on folds of patients."
 
 
 def _parameters_table(report: StudyReport, comparison: Comparison) -> Table:
