@@ -25,12 +25,13 @@ class PausingHalving(Component):
     """Train every trial a little, and go on with the best; the others pause and may go on later.
 
     ``floor`` is the least share of trials that reach the end, one at least. Of the trials that would stay paused, the
-    share ``audit`` is finished too, so that it is known how often a pause was wrong.
+    share ``audit`` is finished too, so that it is known how often a pause was wrong; the first 1 / ``audit`` trials are
+    left out.
     """
 
     name: Literal["pausing_halving"] = "pausing_halving"
     min_epochs: int = Field(default=2, ge=1)
-    reduction_factor: int = Field(default=3, ge=2)
+    reduction_factor: int = Field(default=4, ge=2)
     floor: float = Field(default=0.02, ge=0, le=1)
     audit: float = Field(default=0.02, ge=0, le=1)
 
@@ -96,6 +97,7 @@ class Scheduler:
         self.rungs = config.rungs(total_steps)
         self._losses: list[dict[int, float]] = [{} for _ in self.rungs]
         self._gone: set[int] = set()
+        self._lots: dict[int, bool] = {}
 
     def next(self, running: Collection[int], *, may_start: bool = True) -> Resume | Start | None:
         """Return what a free worker does now, while the trials ``running`` are being trained; None: nothing is left.
@@ -199,7 +201,10 @@ class Scheduler:
         return None
 
     def _audited(self, number: int) -> bool:
-        return bool(np.random.default_rng([self._seed, number]).random() < self._config.audit)
+        """Draw lots; not for the first trials, of which one would cost as much as all others so far."""
+        return number * self._config.audit >= 1 and bool(
+            np.random.default_rng([self._seed, number]).random() < self._config.audit
+        )
 
     def _stays_at(self, number: int) -> int | None:
         """Return the first step at which a trial is not among the best of its rung; None: it has merit everywhere."""

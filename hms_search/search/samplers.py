@@ -1,4 +1,4 @@
-"""Samplers: who proposes the next configuration. All are Optuna's; here is how YAML names them."""
+"""Samplers: who proposes the next configuration. All but ``curve_gp`` are Optuna's; here is how YAML names them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
@@ -13,6 +14,7 @@ from pydantic import Field
 from hms_search.component import Component
 from hms_search.errors import ConfigError
 from hms_search.search.experimental import knowingly
+from hms_search.search.proposals import CurveSampler
 from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
 
 
@@ -38,6 +40,26 @@ class Gp(Component):
     def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
         """Return Optuna's sampler."""
         return optuna.samplers.GPSampler(seed=session_seed(seed, session), n_startup_trials=self.n_startup_trials)
+
+
+class CurveGp(Component):
+    """Gaussian process over configuration and epoch: learns from paused and pruned trials too, as far as they came.
+
+    For numeric parameters and choices, some ten; it takes up to half a second to propose. See
+    :mod:`hms_search.search.proposals`.
+    """
+
+    name: Literal["curve_gp"] = "curve_gp"
+    n_startup_trials: int = Field(default=5, ge=2)
+
+    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+        """Return the sampler, for this space and its number of epochs."""
+        return CurveSampler(
+            {path: _distribution(parameter) for path, parameter in space.parameters.items()},
+            epochs=space.base.training.epochs,
+            seed=session_seed(seed, session),
+            n_startup_trials=self.n_startup_trials,
+        )
 
 
 class Cmaes(Component):
@@ -121,7 +143,7 @@ class Grid(Component):
         return sorted(set(values))
 
 
-Sampler = Annotated[Tpe | Gp | Cmaes | Random | Qmc | Grid, Field(discriminator="name")]
+Sampler = Annotated[Tpe | Gp | CurveGp | Cmaes | Random | Qmc | Grid, Field(discriminator="name")]
 
 
 def session_seed(seed: int, session: int) -> int:
@@ -136,6 +158,15 @@ def session_seed(seed: int, session: int) -> int:
 def exhausted(sampler: BaseSampler, study: optuna.Study) -> bool:
     """Say whether the sampler has nothing new to propose (a grid that is done)."""
     return isinstance(sampler, _GridSampler) and sampler.is_exhausted(study)
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    """Return what Optuna records of a parameter's suggestions."""
+    if isinstance(parameter, Categorical):
+        return CategoricalDistribution(list(parameter.named))
+    if isinstance(parameter, Int):
+        return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
 class _GridSampler(optuna.samplers.GridSampler):

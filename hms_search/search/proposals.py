@@ -1,0 +1,219 @@
+"""CurveSampler: proposes what is expected to end best, from learning curves of any length.
+
+A Gaussian process of losses over configuration and step learns from every trial: finished, pruned, paused or diverged.
+It proposes the configuration of the largest expected improvement at the end of a training. Values enter by their rank
+among all (as normal scores), so that neither a diverged run nor a metric's scale can upset the model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from jaxtyping import Bool, Float
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from scipy.special import log_ndtr
+from scipy.stats import norm, rankdata
+
+from hms_search.search.coordinates import Coordinates, Rows
+from hms_search.search.curve_model import Kernel, Posterior, fit
+
+_GRID_FACTOR = 4
+_MOST_VALUES = 300
+"""A proposal's time grows with their third power; of more, the better half is kept whole and the rest drawn."""
+_REFIT_GROWTH = 1.2
+_DRAWN, _CENTRES, _NEAR = 500, 5, 30
+_SPREADS = (0.2, 0.05, 0.02)
+_REFINEMENTS = (0.1, 0.03)
+_DUPLICATE = 0.005
+"""Largest difference in any coordinate at which two configurations count as the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A trial as the sampler sees it: its place, and its losses by the number of steps trained. None: still pending."""
+
+    row: Float[np.ndarray, " parameters"]
+    losses: Mapping[int, float]
+
+
+class CurveSampler(BaseSampler):
+    """The proposals as an Optuna sampler.
+
+    Parameters
+    ----------
+    distributions
+        The whole space.
+    epochs
+        Epochs of a fold: where trials run several folds, curves of the first and the final values are learned from.
+    seed
+        With a trial's number it draws all candidates.
+    n_startup_trials
+        Trials that are drawn at random first, two at least; later, the trial after a mere repetition is.
+    """
+
+    def __init__(
+        self,
+        distributions: Mapping[str, BaseDistribution],
+        *,
+        epochs: int,
+        seed: int,
+        n_startup_trials: int,
+    ) -> None:
+        self._distributions, self._epochs = dict(distributions), epochs
+        self._coordinates = Coordinates(distributions)
+        self._seed, self._n_startup = seed, n_startup_trials
+        self._kernel: Kernel | None = None
+        self._fitted_to = 0
+        self._independent = RandomSampler(seed=seed)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the whole space."""
+        return self._distributions
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the parameters of a new trial."""
+        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        known = known_of(others, self._coordinates, self._epochs, study.direction)
+        rng = np.random.default_rng([self._seed, trial.number])
+        if sum(bool(one.losses) for one in known) < self._n_startup or last_is_a_repetition(known):
+            candidates = self._coordinates.drawn(_DRAWN, rng)
+            return self._coordinates.params(candidates[np.argmax(is_new(candidates, known))])
+        return self._coordinates.params(self._most_promising(known, rng))
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a draw, of a parameter that is not in the space."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def _most_promising(self, known: Sequence[Known], rng: np.random.Generator) -> Float[np.ndarray, " parameters"]:
+        """Return the new candidate of the largest expected improvement at the end."""
+        last = max([self._epochs, *(step for one in known for step in one.losses)])
+        posterior = self._learned(known, rng)
+
+        def at_end(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+            return posterior.at(self._points(rows, np.full(len(rows), last)))
+
+        tried = np.stack([one.row for one in known])
+        pending = np.stack([one.row for one in known if not one.losses] or [tried[0]])
+        expected = at_end(tried)[0]
+        if any(not one.losses for one in known):  # another worker's: as if it had come out as expected
+            posterior = Posterior(
+                posterior.kernel,
+                np.concatenate([posterior.points, self._points(pending, np.full(len(pending), last))]),
+                np.concatenate([posterior.targets, at_end(pending)[0]]),
+            )
+        centres = tried[np.argsort(expected)[:_CENTRES]]
+        near = [self._coordinates.near(centres, _NEAR, spread, rng) for spread in _SPREADS]
+        candidates = np.concatenate([self._coordinates.drawn(_DRAWN, rng), *near])
+        for spread in (*_REFINEMENTS, None):
+            gain = log_improvement(expected.min(), *at_end(candidates))
+            gain[~is_new(candidates, known)] = -np.inf
+            best = candidates[np.argsort(-gain)[:_CENTRES]]
+            if spread is not None:
+                candidates = np.concatenate([best, self._coordinates.near(best, _NEAR, spread, rng)])
+        chosen: np.ndarray = best[0]
+        return chosen
+
+    def _learned(self, known: Sequence[Known], rng: np.random.Generator) -> Posterior:
+        """Return what all values say, the kernel fitted anew where there are a fifth more than last time."""
+        rows = np.stack([one.row for one in known for _ in one.losses])
+        steps = np.array([step for one in known for step in one.losses])
+        scores = normal_scores(np.array([loss for one in known for loss in one.losses.values()]))
+        if len(scores) > _MOST_VALUES:
+            order = np.argsort(scores, kind="stable")
+            kept = order[: _MOST_VALUES // 2]
+            kept = np.concatenate([kept, rng.choice(order[len(kept) :], _MOST_VALUES - len(kept), replace=False)])
+            rows, steps, scores = rows[kept], steps[kept], scores[kept]
+        points = self._points(rows, steps)
+        n_values = sum(len(one.losses) for one in known)
+        if self._kernel is None or n_values >= _REFIT_GROWTH * self._fitted_to:
+            self._kernel, self._fitted_to = fit(points, scores), n_values
+        return Posterior(self._kernel, points, scores)
+
+    def _points(self, rows: Rows, steps: np.ndarray) -> Float[np.ndarray, "rows features"]:
+        times = np.log(steps) / np.log(max(self._epochs, 2))
+        return np.column_stack([self._coordinates.features(rows), times])
+
+
+def known_of(
+    trials: Sequence[FrozenTrial], coordinates: Coordinates, epochs: int, direction: StudyDirection
+) -> list[Known]:
+    """Return what trials say: of those that are in the space, the losses at the steps that count.
+
+    A failed trial is as bad as can be, unless the same configuration was run again.
+    """
+    sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0
+    known, failed = [], []
+    for trial in trials:
+        row = coordinates.row(trial.params)
+        if row is None or trial.state == TrialState.WAITING:
+            continue
+        if trial.state == TrialState.FAIL:
+            failed.append(Known(row, {1: np.inf}))
+        else:
+            known.append(Known(row, losses_of(trial, epochs, sign)))
+    again = {one.row.tobytes() for one in known}
+    return [one for one in failed if one.row.tobytes() not in again] + known
+
+
+def losses_of(trial: FrozenTrial, epochs: int, sign: float = 1.0) -> dict[int, float]:
+    """Return a trial's losses by steps trained: at steps a factor apart, at its last, and its final value.
+
+    Steps after the first fold are left out: a fold's first epochs are no continuation of the one before.
+    """
+    curve = {step + 1: sign * value for step, value in trial.intermediate_values.items() if step < epochs}
+    grid, step = {epochs}, epochs
+    while step >= _GRID_FACTOR:
+        step = round(step / _GRID_FACTOR)
+        grid.add(step)
+    losses = {step: value for step, value in curve.items() if step in grid or step == max(curve)}
+    if trial.state == TrialState.COMPLETE:
+        end = max([epochs, *(step + 1 for step in trial.intermediate_values)])
+        losses[end] = sign * trial.values[0]
+    return {step: np.inf if np.isnan(loss) else loss for step, loss in sorted(losses.items())}
+
+
+def last_is_a_repetition(known: Sequence[Known]) -> bool:
+    """Say whether the last trial did exactly as an earlier one: what differed is without effect.
+
+    Where the best region is a handful of distinct configurations, a model would propose them over and over.
+    """
+    return bool(known[-1:]) and bool(known[-1].losses) and any(one.losses == known[-1].losses for one in known[:-1])
+
+
+def is_new(rows: Rows, known: Sequence[Known]) -> Bool[np.ndarray, " rows"]:
+    """Say of each row whether no trial has the same configuration, or nearly."""
+    if not known:
+        return np.ones(len(rows), dtype=bool)
+    tried = np.stack([one.row for one in known])
+    new: np.ndarray = np.abs(rows[:, None] - tried).max(axis=2).min(axis=1) > _DUPLICATE
+    return new
+
+
+def normal_scores(losses: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
+    """Return each loss's quantile of the normal distribution; ties share theirs."""
+    scores: np.ndarray = norm.ppf((rankdata(losses) - 0.5) / len(losses))
+    return scores
+
+
+def log_improvement(
+    best: float, mean: Float[np.ndarray, " rows"], sd: Float[np.ndarray, " rows"]
+) -> Float[np.ndarray, " rows"]:
+    """Return the logarithm of the expected improvement upon ``best``, whatever its size.
+
+    For z = (best - mean) / sd it is log(sd) + log(phi(z) + z Phi(z)), of which far below the best phi(z) / z^2 is left.
+    """
+    z = (best - mean) / sd
+    near = np.maximum(z, -5.0)
+    exact = np.log(norm.pdf(near) + near * np.exp(log_ndtr(near)))
+    far = norm.logpdf(z) - 2 * np.log(np.maximum(-z, 1.0))
+    logs: np.ndarray = np.log(sd) + np.where(z > -5.0, exact, far)
+    return logs
