@@ -1,5 +1,6 @@
 """The commands that read a study and run nothing of it."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -47,3 +48,25 @@ def doctor(
 
         found += doctor_command(study, Places(storage_url=storage, tracking=tracking_uri))
     raise typer.Exit(print_counts(found))
+
+
+@studies_app.command()
+def plan(
+    study: Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)],
+    data: Annotated[str | None, typer.Option(help="Folder with train.csv (or labels.csv), or 'synthetic'.")] = None,
+    trials: Annotated[int | None, typer.Option(help="The study's total, earlier sessions included.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="path=value in the study; may be repeated.")
+    ] = None,
+    storage: StorageOption = None,
+) -> None:
+    """Say what a study will take (trials, epochs, hours, bytes) and what it changes of the stored one; run nothing.
+
+    Hours come from a few batches that are timed on this machine.
+    """
+    from hms_search.cli.plan import plan_command
+    from hms_search.search.session import Places
+
+    given = {"data.root": data, "trials": trials}
+    chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
+    plan_command(study, (*(settings or ()), *chosen), Places(storage_url=storage))

@@ -157,6 +157,10 @@ class SearchSpace(Component):
         """Return the parameters, as Optuna stores them, of the base experiment itself."""
         return {path: self._name_of_base(path) for path in self.parameters}
 
+    def base_value(self, path: str) -> Any:
+        """Return what the base has at a dotted path, as plain JSON types."""
+        return _value_at(self.base.to_dict(), path)
+
     def faults(self, document: Document) -> list[str]:
         """Return every fault of the parameters against the base, one line each with its place in ``document``."""
         wrong_paths = [*self._unknown_paths(document), *self._nested_paths(document), *self._fixed_paths(document)]
@@ -170,7 +174,7 @@ class SearchSpace(Component):
         return list(dict.fromkeys(found)) or self._base_outside(document)
 
     def _name_of_base(self, path: str) -> Scalar:
-        parameter, value = self.parameters[path], _value_at(self.base.to_dict(), path)
+        parameter, value = self.parameters[path], self.base_value(path)
         if not isinstance(parameter, Categorical):
             if parameter.contains(value):
                 return value  # type: ignore[no-any-return]

@@ -69,3 +69,15 @@ def test_a_damaged_store_is_an_error_and_so_is_the_exit_code(hms_search: Command
     output = hms_search("doctor", code=2)
     assert "stores: error: the studies' database is damaged" in output
     assert "1 error," in output
+
+
+def test_a_plan_says_what_a_study_will_take_and_what_it_changes(hms_search: CommandLine, workplace: Path) -> None:
+    recorded(read_study(workplace / "small.yaml"), 3)
+    changed = f"space.parameters.{LR}.low=5.0e-4"
+    output = hms_search("plan", "small.yaml", "--data", "recordings", "--trials", "7", "--set", changed)
+    assert "study small: 7 trials; 28 epochs of all folds" in output
+    assert "not prepared yet" in output
+    assert "time on cpu: " in output
+    assert "the base" in output
+    assert f"  parameters.{LR}: " in output
+    assert "of its 3 trials lie in it" in output

@@ -1,0 +1,189 @@
+"""Plan: what a study will take before anything of it runs, and what it changes of the study of its name.
+
+Hours come from a few batches that are timed on this machine, of the base and of the space's extremes, one at a time.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import optuna
+import torch
+
+from hms_search.data.baked import baked_part
+from hms_search.data.progress import Progress
+from hms_search.errors import TrainingError
+from hms_search.experiment import ExperimentConfig
+from hms_search.models.device import device_of
+from hms_search.search.coordinator import counts
+from hms_search.search.halving import PausingHalving
+from hms_search.search.history import StudyHistory, study_history
+from hms_search.search.planned_samples import PlannedSamples, planned_samples
+from hms_search.search.session import Places, ReportProgress
+from hms_search.search.space import Categorical, Float, SearchSpace
+from hms_search.search.space_difference import Difference, difference
+from hms_search.search.step_timing import BatchSeconds, time_batches
+from hms_search.search.storage import existing_storage
+from hms_search.search.study import StudyConfig
+
+TIMING_BUDGET_S = 120.0
+_COSTLY = ("model", "training.batch_size", "training.accumulate", "pipeline", "augmentations")
+"""What a batch's time depends on, the greatest first; rates and decays cost nothing."""
+_RUN_BYTES = 28_000 + 45_000
+"""Of a trial: MLflow's rows (141 MB for 5,000 runs of 101 points each) and its learning curve as a picture."""
+_ROW_BYTES = 145
+"""Of an out-of-fold prediction in its parquet file."""
+_CHECKPOINT_BYTES = 3 * 4
+"""Of a number of the network: its weight and Adam's two moments, in float32."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """An experiment of the space, what a batch of it takes, and a whole trial if nothing stops it."""
+
+    label: str
+    batch: BatchSeconds
+    trial_s: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will take.
+
+    Attributes
+    ----------
+    trials, done
+        The study's total, and how many of them have run.
+    epochs
+        Of all folds of all trials that are left, within the budget of epochs.
+    timed, untimed
+        The base first, then the extremes of the space; and those for which there was no time, or which failed.
+    hours
+        With every trial like the base, and if all were as the fastest or the slowest that were timed; pruning is not in
+        it.
+    bytes_on_disk
+        By what they are of.
+    """
+
+    study: str
+    trials: int
+    done: int
+    epochs: int
+    samples: int
+    counted: str
+    device: str
+    timed: tuple[Timed, ...]
+    untimed: tuple[str, ...]
+    hours: tuple[float, float, float]
+    bytes_on_disk: Mapping[str, int]
+    difference: Difference
+
+
+def plan_study(
+    config: StudyConfig, places: Places, *, progress: ReportProgress, budget_s: float = TIMING_BUDGET_S
+) -> Plan:
+    """Return the plan of a study; timing goes on to the next extreme of the space while ``budget_s`` is not spent."""
+    stored = stored_history(config.name, places)
+    with planned_samples(config, places, progress=progress) as samples:
+        timed, untimed = _timed(config, samples, progress=progress, budget_s=budget_s)
+    changes = difference(stored, config)
+    done = sum(counts(trial) for trial in stored.trials) if stored is not None and changes.kind == "same" else 0
+    left = max(0, config.trials - done)
+    steps = config.space.base.training.epochs * len(samples.rows)
+    epochs = min(left * steps, config.max_epochs or left * steps)
+    seconds = [one.trial_s for one in timed]
+    hours = [epochs / steps * one / 3600 / _at_a_time(config) for one in (seconds[0], min(seconds), max(seconds))]
+    return Plan(
+        study=config.name,
+        trials=config.trials,
+        done=done,
+        epochs=epochs,
+        samples=samples.count,
+        counted=samples.counted,
+        device=str(device_of(config.device)),
+        timed=timed,
+        untimed=untimed,
+        hours=(hours[0], hours[1], hours[2]),
+        bytes_on_disk=_bytes(config, samples, left, timed[0].batch.parameters),
+        difference=changes,
+    )
+
+
+def stored_history(name: str, places: Places) -> StudyHistory | None:
+    """Return the history of the study of a name, None where there is none yet."""
+    if places.storage_url is None and not (places.root / "optuna.db").is_file():
+        return None
+    with existing_storage(places.storage) as storage:
+        names = {one.study_name for one in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+        return study_history(storage, name) if name in names else None
+
+
+def extremes(space: SearchSpace) -> Iterator[tuple[str, ExperimentConfig]]:
+    """Yield the experiments that differ from the base in one choice or bound that a batch's time may depend on."""
+    paths = [path for part in _COSTLY for path in space.parameters if path == part or path.startswith(f"{part}.")]
+    for path in paths:
+        parameter = space.parameters[path]
+        if isinstance(parameter, Float):
+            continue  # dropout, clip bounds, probabilities
+        named = (
+            parameter.named if isinstance(parameter, Categorical) else {n: n for n in (parameter.low, parameter.high)}
+        )
+        for name, value in named.items():
+            config = space.config({path: value})
+            if config != space.base:
+                yield f"{path} = {name}", config
+
+
+def _timed(
+    config: StudyConfig, samples: PlannedSamples, *, progress: ReportProgress, budget_s: float
+) -> tuple[tuple[Timed, ...], tuple[str, ...]]:
+    started = time.monotonic()
+    timed: list[Timed] = []
+    untimed: list[str] = []
+    candidates = [("the base", config.space.base), *extremes(config.space)]
+    for number, (label, experiment) in enumerate(candidates):
+        progress("timing batches", Progress(number, len(candidates)))
+        if timed and time.monotonic() - started > budget_s:
+            untimed.append(label)
+            continue
+        try:
+            batch = time_batches(experiment, samples.timed, device=config.device)
+        except TrainingError as error:
+            if not timed:
+                raise
+            untimed.append(f"{label} ({error})")
+        else:
+            timed.append(Timed(label, batch, _trial_seconds(experiment, config, samples, batch)))
+    progress("timing batches", Progress(len(candidates), len(candidates)))
+    return tuple(timed), tuple(untimed)
+
+
+def _trial_seconds(
+    experiment: ExperimentConfig, config: StudyConfig, samples: PlannedSamples, batch: BatchSeconds
+) -> float:
+    size = experiment.training.batch_size
+    epoch_s = sum(
+        training / size * batch.training + validation / size * batch.validation for training, validation in samples.rows
+    )
+    both_levels = 2 if config.learned.levels else 1  # folds of files and of patients
+    return both_levels * experiment.training.epochs * epoch_s
+
+
+def _at_a_time(config: StudyConfig) -> int:
+    """Return how many trials run side by side without taking from each other: workers of one CPU share its cores."""
+    n_gpus = torch.cuda.device_count() if device_of(config.device).type == "cuda" else 1
+    return max(1, min(config.workers, n_gpus))
+
+
+def _bytes(config: StudyConfig, samples: PlannedSamples, trials: int, parameters: int) -> dict[str, int]:
+    validated = sum(validation for _, validation in samples.rows)
+    found = {"trials in MLflow": trials * (_RUN_BYTES + validated * _ROW_BYTES)}
+    if samples.store_bytes:
+        found = {"prepared recordings": samples.store_bytes, **found}
+    part = baked_part(config.space.base.pipeline) if config.data.baked else None
+    if part is not None and part.shape.size is not None:
+        found["baked images"] = 2 * samples.count * part.shape.channels * prod(part.shape.size)
+    waiting = trials if isinstance(config.pruner, PausingHalving) else config.workers
+    found["checkpoints, at most"] = waiting * _CHECKPOINT_BYTES * parameters
+    return found

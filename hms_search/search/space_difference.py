@@ -1,0 +1,128 @@
+"""How a study's file differs from the study of that name in the storage, and which of its trials could be kept."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from optuna.trial import FrozenTrial
+
+from hms_search.search.carrying import fits
+from hms_search.search.history import StudyHistory
+from hms_search.search.space import Categorical, Parameter, SearchSpace
+from hms_search.search.study import SYNTHETIC, StudyConfig
+
+_SHARED = ("task", "folds", "objective", "seed")
+"""What must be the same for trials to compare, besides the space and the samples."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a study's file changes of the stored study.
+
+    ``migratable``: trials can be added anew under the new space, ``fitting`` of ``trials`` lie in it. ``incompatible``:
+    the trials were run on something else, or in another experiment.
+    """
+
+    kind: Literal["new", "same", "migratable", "incompatible"]
+    lines: tuple[str, ...] = ()
+    trials: int = 0
+    fitting: int = 0
+
+
+def difference(stored: StudyHistory | None, config: StudyConfig) -> Difference:
+    """Return how a study's file differs from the stored study, None where there is none of its name."""
+    if stored is None:
+        return Difference("new")
+    old, new = stored.config.space, config.space
+    breaking = (*_changed_settings(stored.config, config), *_changed_base(old, new), *_changed_choices(old, new))
+    lines = (*breaking, *_changed_parameters(old, new))
+    finished = [trial for trial in stored.trials if trial.state.is_finished()]
+    fitting = 0 if breaking else sum(fits(moved, new) for trial in finished if (moved := _moved(trial, old, new)))
+    kind: Literal["same", "migratable", "incompatible"] = "incompatible" if breaking else "migratable"
+    return Difference(kind if lines else "same", lines, len(finished), fitting)
+
+
+def _moved(trial: FrozenTrial, old: SearchSpace, new: SearchSpace) -> dict[str, Any]:
+    """Return a trial's parameters in the new space, empty where its experiment is none of it.
+
+    A parameter that is new had the old base's value; one that is gone must have had the value that is fixed now.
+    """
+    gone = [path for path in old.parameters if path not in new.parameters]
+    if any(trial.params.get(path) != _name_in(old, path, new.base_value(path)) for path in gone):
+        return {}
+    added = {path: _name_in(new, path, old.base_value(path)) for path in new.parameters if path not in old.parameters}
+    return {**trial.params, **added}
+
+
+def _name_in(space: SearchSpace, path: str, value: Any) -> Any:
+    """Return what stands for a value in a trial's parameters: the value, or the name of the choice that it is."""
+    parameter = space.parameters[path]
+    if not isinstance(parameter, Categorical):
+        return value
+    return next((name for name, choice in parameter.named.items() if _same(choice, value)), value)
+
+
+def _same(choice: Any, value: Any) -> bool:
+    """Say whether a choice as written is a value as it became, which has the defaults filled in."""
+    if isinstance(choice, Mapping) and isinstance(value, Mapping):
+        return all(key in value and _same(inner, value[key]) for key, inner in choice.items())
+    return bool(choice == value)
+
+
+def _changed_settings(old: StudyConfig, new: StudyConfig) -> Iterator[str]:
+    before, after = old.to_dict(), new.to_dict()
+    for key in _SHARED:
+        yield from _line(key, before[key], after[key])
+    synthetic = SYNTHETIC in (old.data.root, new.data.root)
+    for key in ("sampling", "baked", *(("root", "synthetic") if synthetic else ())):  # a folder may have been moved
+        yield from _line(f"data.{key}", before["data"][key], after["data"][key])
+
+
+def _changed_base(old: SearchSpace, new: SearchSpace) -> Iterator[str]:
+    """Yield what differs in the base beside the paths that one of the two searches."""
+    searched = (*old.parameters, *new.parameters)
+    before, after = _leaves(old.base.to_dict()), _leaves(new.base.to_dict())
+    for path in sorted(before.keys() | after.keys()):
+        if not any(path == one or path.startswith(f"{one}.") for one in searched):
+            yield from _line(f"base.{path}", before.get(path), after.get(path))
+
+
+def _changed_choices(old: SearchSpace, new: SearchSpace) -> Iterator[str]:
+    """Yield choices whose name stands for something else now."""
+    for path, parameter in old.parameters.items():
+        other = new.parameters.get(path)
+        if isinstance(parameter, Categorical) and isinstance(other, Categorical):
+            for name in parameter.named.keys() & other.named.keys():
+                yield from _line(f"parameters.{path}.choices.{name}", parameter.named[name], other.named[name])
+
+
+def _changed_parameters(old: SearchSpace, new: SearchSpace) -> Iterator[str]:
+    for path in dict.fromkeys((*old.parameters, *new.parameters)):
+        yield from _line(f"parameters.{path}", _words(old, path), _words(new, path))
+
+
+def _words(space: SearchSpace, path: str) -> Any:
+    """Return a parameter as it is compared and shown; where it is not searched, the base's value."""
+    parameter: Parameter | None = space.parameters.get(path)
+    if parameter is None:
+        return f"fixed at {json.dumps(space.base_value(path))}"
+    if isinstance(parameter, Categorical):
+        return list(parameter.named)
+    return parameter.model_dump(mode="json", exclude_defaults=True)
+
+
+def _line(path: str, before: Any, after: Any) -> Iterator[str]:
+    if before != after:
+        yield f"{path}: {_text(before)} -> {_text(after)}"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict | list) or not content:
+        return {prefix.removesuffix("."): content}
+    items = enumerate(content) if isinstance(content, list) else content.items()
+    return {path: leaf for key, inner in items for path, leaf in _leaves(inner, f"{prefix}{key}.").items()}
