@@ -1,8 +1,8 @@
 """What a model says of uploaded recordings, window by window; one it cannot read is refused with a reason."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
 
 import numpy as np
 from jaxtyping import Float
@@ -52,13 +52,15 @@ Outcome = Answer | Refused
 
 
 class Respondent:
-    """A model that answers uploads, one batch at a time however many people ask.
+    """A model that answers uploads, one batch at a time however many people ask, first come first served.
 
-    PyTorch uses all cores for one batch already, and a long recording lets others in between its batches.
+    PyTorch uses all cores for one batch already, and a long recording lets others in between its batches. One thread
+    runs them all: PyTorch would keep threads and memory of its own for each thread that it is asked from.
     """
 
     def __init__(self, predictor: Predictor, limits: Limits | None = None) -> None:
-        self.predictor, self.limits, self._busy = predictor, limits or Limits(), Lock()
+        self.predictor, self.limits = predictor, limits or Limits()
+        self._line = ThreadPoolExecutor(1, thread_name_prefix="predicting")
 
     def answers(
         self, uploads: Sequence[Upload], on_progress: Callable[[Progress], None] = ignore
@@ -87,8 +89,7 @@ class Respondent:
         try:
             for first in range(0, n_windows, BATCH):
                 windows = [recorded.cut.window(number) for number in range(first, min(first + BATCH, n_windows))]
-                with self._busy:
-                    parts.append(self.predictor.predict(windows))
+                parts.append(self._line.submit(self.predictor.predict, windows).result())
                 on_windows(len(windows))
         except DataError as error:
             return Refused(recorded.name, str(error))
@@ -106,5 +107,5 @@ class Respondent:
     def explained(self, answer: Answer, class_name: str, number: int, *, member: int = 0) -> Explanation:
         """Return what a member looked at for a class, in one window of a recording."""
         window = answer.recorded.cut.window(number)
-        with self._busy:
-            return grad_cam(self.predictor, window, class_index=answer.classes.index(class_name), member=member)
+        class_index = answer.classes.index(class_name)
+        return self._line.submit(grad_cam, self.predictor, window, class_index=class_index, member=member).result()
