@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from hms_search.cli.tables import changes_table
 from hms_search.data.atomic import replacing
 from hms_search.search.history import study_history
-from hms_search.search.narrowing import Change, narrow
+from hms_search.search.narrowing import narrow
 from hms_search.search.session import Places
 from hms_search.search.space_file import narrowed_text
 from hms_search.search.storage import existing_storage
@@ -29,14 +29,3 @@ def narrow_command(study: str, output: Path | None, places: Places) -> None:
         partial.write_text(narrowed_text(narrowed, origin=f"study {study}"), encoding="utf-8")
     moved, all_of_them = len(narrowed.moved), len(narrowed.changes)
     console.print(f"written: {output} ({moved} of {all_of_them} parameters moved)", markup=False, soft_wrap=True)
-
-
-def changes_table(changes: tuple[Change, ...]) -> Table:
-    """Return one row per parameter: what became of it and why."""
-    table = Table()
-    for name in ("parameter", "", "before", "after", "why"):
-        table.add_column(name, overflow="fold")
-    for change in changes:
-        style = "dim" if change.kind == "kept" else ""
-        table.add_row(change.path, change.kind, change.before, change.after, change.reason, style=style)
-    return table

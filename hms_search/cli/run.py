@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hms_search.cli.progress import StepProgress, duration
-from hms_search.cli.tables import outcome_text, print_report
-from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
+from hms_search.cli.tables import changes_table, outcome_text, print_report
+from hms_search.search.events import Event, Finished, Judged, Notice, RoundBegan, Submitted
 from hms_search.search.report import StudyReport
 from hms_search.search.session import Places, run_study
 from hms_search.search.study import StudyConfig, read_study
@@ -77,6 +77,8 @@ class StudyView:
         if isinstance(event, Notice):
             text = ("warning: " if event.warning else "") + event.text
             self._console.print(text, style="yellow", markup=False, soft_wrap=not self._console.is_terminal)
+        elif isinstance(event, RoundBegan):
+            self._round_began(event)
         elif isinstance(event, Submitted):
             self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic())
         elif isinstance(event, Judged):
@@ -84,6 +86,12 @@ class StudyView:
         elif isinstance(event, Finished):
             self._finished(event)
         self._refresh()
+
+    def _round_began(self, event: RoundBegan) -> None:
+        self._config = event.config
+        self._rows.clear()
+        self._console.print(f"round {event.number}: study {event.config.name}", markup=False)
+        self._console.print(changes_table(event.changes))
 
     def _judged(self, event: Judged) -> None:
         epoch, row = event.ended.epoch, self._rows[event.ended.number]

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hms_search.cli.progress import duration
+from hms_search.search.narrowing import Change
 from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta"}
@@ -60,9 +61,23 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
     if report.optimistic:
         console.print(OPTIMISTIC, style="yellow", soft_wrap=not console.is_terminal)
     _print_comparison(report, console)
+    if report.lineage:
+        console.print("the space follows from the round before:")
+        console.print(changes_table(report.lineage))
     if report.rows:
         console.print(_trials_table(report, top))
         console.print(_parameters_table(report, columns=max(1, min(6, (console.width - 40) // 10))))
+
+
+def changes_table(changes: Sequence[Change]) -> Table:
+    """Return one row per parameter: what became of it and why."""
+    table = Table()
+    for name in ("parameter", "", "before", "after", "why"):
+        table.add_column(name, overflow="fold")
+    for change in changes:
+        style = "dim" if change.kind == "kept" else ""
+        table.add_row(change.path, change.kind, change.before, change.after, change.reason, style=style)
+    return table
 
 
 def _print_comparison(report: StudyReport, console: Console) -> None:
@@ -130,7 +145,8 @@ def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 
 def _label(row: TrialRow) -> str:
-    return f"{row.number}{' base' if row.baseline else ''}"
+    origin = f" ({row.carried_from[0]} {row.carried_from[1]})" if row.carried_from else ""
+    return f"{row.number}{' base' if row.baseline else ''}{origin}"
 
 
 def _score(report: StudyReport, row: TrialRow) -> str:

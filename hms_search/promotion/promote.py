@@ -70,8 +70,8 @@ def promote(
         notify(Notice(f"only {len(chosen)} completed trials differ in design: {request.top} were asked for"))
     with only_session(places.lock(f"{request.study}.promotion"), request.study):
         workshop = _workshop(request, study, places, notify=notify, progress=progress)
-        baseline = workshop.model(design_of(study.config, study.baseline))
-        models = {trial.number: workshop.model(design_of(study.config, trial)) for trial in chosen}
+        baseline = workshop.model(design_of(study.baseline))
+        models = {trial.number: workshop.model(design_of(trial)) for trial in chosen}
         registrar = Registrar.open(places, request.model_name or study.config.task)
         as_loss = study.config.learned.as_loss
         ranked = sorted(models.items(), key=lambda item: as_loss(card_value(item[1].card)))

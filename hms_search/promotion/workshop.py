@@ -31,7 +31,7 @@ class Design:
     tags: Mapping[str, str]
 
 
-def design_of(study: StudyConfig, trial: RecordedTrial) -> Design:
+def design_of(trial: RecordedTrial) -> Design:
     """Return the design of a study's trial."""
     tags = {
         "trial": str(trial.number),
@@ -39,7 +39,7 @@ def design_of(study: StudyConfig, trial: RecordedTrial) -> Design:
         "origin_value": str(trial.row.value),
         "baseline": str(trial.row.baseline).lower(),
     }
-    return Design(f"{study.name}-trial{trial.number}", trial.config, trial.row.params, tags)
+    return Design(trial.label, trial.config, trial.row.params, tags)
 
 
 @dataclass

@@ -27,10 +27,11 @@ from hms_search.search.asking import Asker, is_baseline, origin_of
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.doctor import live_findings
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
+from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.halving import Resume, Start
 from hms_search.search.history import StudyHistory
 from hms_search.search.policy import policy_of
-from hms_search.search.report import KEPT_METRICS, OUTCOME_KEY, SPARED_KEY
+from hms_search.search.report import KEPT_METRICS, SPARED_KEY
 from hms_search.search.samplers import exhausted
 from hms_search.search.stopping import PAUSED_KEY, reason_to_stop
 from hms_search.search.study import StudyConfig
@@ -96,8 +97,11 @@ class Coordinator:
         self._enough = ""
         self._said: set[str] = set()
 
-    def run(self, workers: list[Worker]) -> None:
-        """Run trials until the budget is spent or the user stops it; :meth:`recover` comes first."""
+    def run(self, workers: list[Worker]) -> bool:
+        """Run trials until the budget is spent or the user stops it; :meth:`recover` comes first.
+
+        Return whether the study is over.
+        """
         self._look()
         with self._interruptible():
             while True:
@@ -114,6 +118,7 @@ class Coordinator:
                 self._notify(None)
         if not self._stopping():
             self._end_paused()
+        return not self._stopping()
 
     def remaining(self) -> int:
         """Return how many more trials the study's total allows to start."""
@@ -348,7 +353,9 @@ class Coordinator:
 
 
 def counts(trial: FrozenTrial) -> bool:
-    """Say whether a trial counts towards the study's total."""
+    """Say whether a trial counts towards the study's total: it was run in this study, and not interrupted."""
+    if carried_from(trial) is not None:
+        return False
     if trial.state == TrialState.FAIL:
         return trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
     return trial.state != TrialState.WAITING

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hms_search.search.narrowing import Change
+from hms_search.search.study import StudyConfig
 from hms_search.search.trial import EpochEnded, TrialEnded, Verdict
 
 
@@ -32,6 +34,15 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class RoundBegan:
+    """A later round goes on, as a study of its own, in the space that the one before left."""
+
+    number: int
+    config: StudyConfig
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something a person should read: a warning, or what the coordinator is about to do."""
 
@@ -39,5 +50,5 @@ class Notice:
     warning: bool = False
 
 
-Event = Submitted | Judged | Finished | Notice | None
+Event = Submitted | Judged | Finished | RoundBegan | Notice | None
 """None is a tick: nothing happened for a moment."""

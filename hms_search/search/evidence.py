@@ -87,6 +87,14 @@ def evidence_of(trials: Sequence[FrozenTrial], direction: Direction = "minimize"
     return Evidence(ranked, noise_of(finished, direction), p_equal(values) if _enough(values) else None)
 
 
+def carried_from(trial: FrozenTrial) -> tuple[str, int] | None:
+    """Return the study and number of a trial that was run in an earlier round; None for one of the study it is in."""
+    if CARRIED_KEY not in trial.user_attrs:
+        return None
+    study, number = str(trial.user_attrs[CARRIED_KEY]).rsplit("#", 1)
+    return study, int(number)
+
+
 def is_evidence(trial: FrozenTrial) -> bool:
     """Say whether a trial tells something of its parameters: it was not interrupted and is not going on."""
     return trial.state.is_finished() and trial.user_attrs.get(OUTCOME_KEY) != "interrupted"

@@ -1,7 +1,7 @@
 """A study as it was recorded: its configuration, and of each trial all that repeats it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -11,13 +11,18 @@ from hms_search.experiment import ExperimentConfig
 from hms_search.models import resolve_weights
 from hms_search.search.asking import WEIGHTS_KEY, origin_of, trial_seed
 from hms_search.search.report import TrialRow, find_report
+from hms_search.search.round_studies import FIRST_KEY
 from hms_search.search.study import CONTRACT_KEY, Contract, StudyConfig, stored_config
 
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """A trial: what was found, the experiment it ran, its seed, and the validated value by step."""
+    """A trial: what was found, the experiment it ran, its seed, and the validated value by step.
 
+    ``label`` names it by the study that it was run in, an earlier round perhaps.
+    """
+
+    label: str
     row: TrialRow
     config: ExperimentConfig
     seed: int
@@ -36,11 +41,14 @@ class RecordedStudy:
     config: StudyConfig
     contract: Contract
     trials: tuple[RecordedTrial, ...]
+    first_baseline: RecordedTrial | None = None
 
     @property
     def baseline(self) -> RecordedTrial:
         """The last trial of the space's own base; raises StudyError where it has not been started."""
         found = [trial for trial in self.trials if trial.row.baseline]
+        if not found and self.first_baseline is not None:
+            return self.first_baseline
         if not found:
             raise StudyError(f"study {self.config.name!r} has no baseline trial yet; run it first")
         return found[-1]
@@ -55,25 +63,37 @@ class RecordedStudy:
 
 
 def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedStudy:
-    """Return the record of a study; raises StudyError where there is none of that name made by hms-search."""
+    """Return the record of a study; raises StudyError where there is none of that name made by hms-search.
+
+    Of a later round, the trials that were carried into it are those of the round they were run in, under their number
+    here, and the baseline is the first round's.
+    """
     report = find_report(storage, name)
     study = optuna.load_study(study_name=name, storage=storage)
     config = StudyConfig.model_validate(stored_config(study))
     settled: dict[str, str] = study.user_attrs.get(WEIGHTS_KEY, {})
+    first = study.user_attrs.get(FIRST_KEY)
+    earlier = {row.carried_from[0] for row in report.rows if row.carried_from} | ({first} if first else set())
+    rounds = {one: recorded_study(storage, one) for one in earlier}
+
+    def record(row: TrialRow, trial: FrozenTrial) -> RecordedTrial:
+        if row.carried_from is not None:
+            origin, number = row.carried_from
+            return replace(rounds[origin].trial(number), row=row)
+        return RecordedTrial(
+            label=f"{name}-trial{trial.number}",
+            row=row,
+            config=_config(config, trial, settled),
+            seed=trial_seed(config.seed, origin_of(trial)),
+            values=dict(trial.intermediate_values),
+        )
+
     trials = study.get_trials(deepcopy=False)
     return RecordedStudy(
         config=config,
         contract=Contract(**study.user_attrs[CONTRACT_KEY]),
-        trials=tuple(
-            RecordedTrial(
-                row=row,
-                config=_config(config, trial, settled),
-                seed=trial_seed(config.seed, origin_of(trial)),
-                values=dict(trial.intermediate_values),
-            )
-            for row, trial in zip(report.rows, trials, strict=True)
-            if trial.params
-        ),
+        trials=tuple(record(row, trial) for row, trial in zip(report.rows, trials, strict=True) if trial.params),
+        first_baseline=rounds[first].baseline if first else None,
     )
 
 

@@ -11,12 +11,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.data.folds import Level
 from hms_search.errors import StudyError
+from hms_search.search.evidence import OUTCOME_KEY, carried_from
+from hms_search.search.narrowing import Change
+from hms_search.search.round_studies import lineage_of
 from hms_search.search.study import CONFIG_KEY
 from hms_search.training.config import TrainingConfig
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS, Task
 
-OUTCOME_KEY = "outcome"
 SPARED_KEY = "spared_at"
 """The step at which a trial that completed would have been stopped, but for the floor or the audit."""
 KEPT_METRICS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.kept))
@@ -30,7 +32,10 @@ OPTIMISTIC = (
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial: its outcome, value (mean over folds), the folds' values, parameters and metrics."""
+    """One trial: its outcome, value (mean over folds), the folds' values, parameters and metrics.
+
+    ``carried_from`` is the study and number of one that was run in an earlier round.
+    """
 
     number: int
     outcome: str
@@ -42,6 +47,7 @@ class TrialRow:
     seconds: float | None
     run_id: str
     baseline: bool
+    carried_from: tuple[str, int] | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -56,6 +62,8 @@ class TrialRow:
 class StudyReport:
     """A study's trials in the order they were asked, what it optimises and when it began.
 
+    ``lineage`` says why a later round's bounds are where they are.
+
     ``optimistic``: epochs are chosen on the rows they are scored on, or targets may know their labels.
     """
 
@@ -68,11 +76,12 @@ class StudyReport:
     optimistic: bool
     rows: tuple[TrialRow, ...]
     started: datetime | None
+    lineage: tuple[Change, ...] = ()
 
     @property
     def outcomes(self) -> Mapping[str, int]:
-        """How many trials ended (or go on) in each way."""
-        return Counter(row.outcome for row in self.rows)
+        """How many trials ended (or go on) in each way, without those of earlier rounds."""
+        return Counter(row.outcome for row in self.rows if row.carried_from is None)
 
     @property
     def best(self) -> TrialRow | None:
@@ -135,6 +144,7 @@ def report_of(study: optuna.Study) -> StudyReport:
         optimistic=_optimistic(config["space"]),
         rows=tuple(_row(trial) for trial in trials),
         started=min((trial.datetime_start for trial in trials if trial.datetime_start), default=None),
+        lineage=lineage_of(study),
     )
 
 
@@ -173,4 +183,5 @@ def _row(trial: FrozenTrial) -> TrialRow:
         seconds=kept.get("seconds"),
         run_id=kept.get("mlflow_run_id", ""),
         baseline=bool(kept.get("baseline")),
+        carried_from=carried_from(trial),
     )

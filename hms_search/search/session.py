@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
 from filelock import FileLock, Timeout
 
 from hms_search.component import fingerprint_of
@@ -21,8 +22,10 @@ from hms_search.errors import DataError, StudyError
 from hms_search.models.device import device_of
 from hms_search.provenance import code_tags
 from hms_search.search.coordinator import Coordinator, Surroundings
-from hms_search.search.events import Event, Notice
+from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.report import StudyReport, report_of
+from hms_search.search.round_studies import RoundStudy, number_of_rounds, played_round, round_study
+from hms_search.search.rounds import PlayedRound
 from hms_search.search.seizure_data import read_seizures, synthetic_seizures
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import SYNTHETIC, Contract, DataConfig, StudyConfig, contract_of, open_study
@@ -173,34 +176,62 @@ def data_root(data: DataConfig, places: Places, *, progress: ReportProgress) -> 
 def run_study(
     config: StudyConfig, places: Places, *, notify: Callable[[Event], None], progress: ReportProgress
 ) -> StudyReport:
-    """Run a study to its budget, resuming what is there, and return its report.
+    """Run a study, or the rounds of one, to its budget, resuming what is there; return the report of the last round.
 
     Raises StudyError where another session is running it or where its space, data or folds have changed.
     """
     with only_session(places.lock(config.name), config.name), ExitStack() as stack:
         store = study_samples(config, places, progress=progress, notify=notify)
         plan = plan_folds(config.folds, store)
-        contract = contract_of(config, data=store.fingerprint, folds=plan.fingerprint)
         storage = open_storage(places.storage)
         stack.callback(close_storage, storage)
-        study = open_study(config, contract, storage)
         for text in _remarks(config, store, plan):
             notify(Notice(text, warning=True))
+        session = _Session(places, store, plan, storage, notify)
+        played: list[PlayedRound] = []
+        while True:
+            current = round_study(config, played, storage)
+            if current.number > 1:
+                notify(RoundBegan(current.number, current.config, current.changes))
+            study, is_over = session.run(current)
+            report = report_of(study)
+            if not is_over or report.best is None or current.number == number_of_rounds(config):
+                return report
+            played.append(played_round(current.config, study))
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What all rounds of a study share."""
+
+    places: Places
+    store: Store | SeizureTypes
+    plan: FoldPlan
+    storage: optuna.storages.BaseStorage
+    notify: Callable[[Event], None]
+
+    def run(self, current: RoundStudy) -> tuple[optuna.Study, bool]:
+        """Run one round; return its Optuna study, and whether it is over."""
+        config, places = current.config, self.places
+        contract = contract_of(config, data=self.store.fingerprint, folds=self.plan.fingerprint)
+        study = open_study(config, contract, self.storage)
+        current.begin(study)
         tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
-        tags = study_tags(config, contract)
+        tags = study_tags(config, contract) | ({"round": str(current.number)} if config.rounds is not None else {})
         parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
         around = Surroundings(tracker, parent_id, tags, places.pictures, places.trials(config.name))
-        coordinator = Coordinator(config, study, around, notify=notify)
+        coordinator = Coordinator(config, study, around, notify=self.notify)
         coordinator.recover()
-        workers = []
-        if n_workers := min(config.workers, coordinator.left()):
-            workers = start_workers(n_workers, _worker_settings(config, places, store, plan, parent_id))
-        for worker in workers:
-            stack.callback(worker.close)
-        coordinator.run(workers)
+        with ExitStack() as stack:
+            workers = []
+            if n_workers := min(config.workers, coordinator.left()):
+                workers = start_workers(n_workers, _worker_settings(config, places, self.store, self.plan, parent_id))
+            for worker in workers:
+                stack.callback(worker.close)
+            is_over = coordinator.run(workers)
         report = report_of(study)
         tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
-        return report
+        return study, is_over
 
 
 def _worker_settings(

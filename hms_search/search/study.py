@@ -17,6 +17,7 @@ from hms_search.errors import ConfigError, StudyError
 from hms_search.search.baking import check_baked
 from hms_search.search.experimental import knowingly
 from hms_search.search.pruners import Median, Pruner
+from hms_search.search.rounds import Rounds
 from hms_search.search.samplers import Sampler, Tpe
 from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
@@ -79,6 +80,9 @@ class StudyConfig(Component):
     The budget: ``trials``, ``max_epochs`` (of all folds of all trials) and ``max_hours`` (of training, summed over the
     workers) over all sessions, ``timeout_s`` of this one; whichever is first. Trials that run then are let to their
     end, but by ``timeout_s`` only to that of their epoch.
+
+    With ``rounds``, each is a study in the space that the one before leaves, with ``rounds.trials`` trials and the
+    other budgets each.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=120)
@@ -89,6 +93,7 @@ class StudyConfig(Component):
     folds: Folds = GroupedFolds(n_folds=2)
     objective: Literal["all", "high", "low"] = "all"
     trials: int = Field(default=20, ge=1)
+    rounds: Rounds | None = None
     max_epochs: int | None = Field(default=None, ge=1)
     max_hours: float | None = Field(default=None, gt=0)
     timeout_s: float | None = Field(default=None, gt=0)
@@ -191,8 +196,7 @@ def open_study(
     Raises StudyError where a study of that name exists with another space, data, folds, objective or seed: Optuna
     itself accepts changed bounds silently, and the trials would no longer be comparable.
     """
-    names = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
-    if config.name not in names:
+    if not has_study(storage, config.name):
         study = optuna.create_study(storage=storage, study_name=config.name, direction=config.learned.direction)
         with knowingly():
             study.set_metric_names([value_name(config.learned, config.objective)])
@@ -204,6 +208,12 @@ def open_study(
     session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
     study.sampler = config.sampler.build(config.space, config.seed, session)
     return study
+
+
+def has_study(storage: optuna.storages.BaseStorage, name: str) -> bool:
+    """Say whether a storage has a study of that name."""
+    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
+    return name in {summary.study_name for summary in summaries}
 
 
 def value_name(task: Task, objective: Stratum) -> str:

@@ -219,7 +219,7 @@ def _open(settings: WorkerSettings) -> TrialContext:
 def _ask(connection: Connection, ended: EpochEnded) -> Verdict:
     try:
         connection.send(ended)
-        verdict: Verdict = connection.recv()
+        verdict: Verdict | None = connection.recv()
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return "interrupt"  # the coordinator is gone: end the trial's MLflow run properly, then the process
-    return verdict
+        verdict = None
+    return verdict or "interrupt"  # the coordinator is going: end the trial's MLflow run properly, then the process

@@ -1,0 +1,76 @@
+"""The rounds of a search as Optuna studies: taken up where they were left, or opened in the space the last one leaves.
+
+Each is a study of its own in every respect, with its own MLflow experiment, so that it can be shown, resumed and
+promoted by its name. It keeps why its bounds are where they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import optuna
+
+from hms_search.search.narrowing import Change
+from hms_search.search.rounds import PlayedRound, Round, next_round
+from hms_search.search.study import StudyConfig, has_study, stored_config
+
+FIRST_KEY = "hms_search:first_round"
+"""The study attribute with the name of the first round's study, which has the baseline."""
+LINEAGE_KEY = "hms_search:lineage"
+
+
+@dataclass(frozen=True)
+class RoundStudy:
+    """A round as a study to run: its number from 1 on, the first one's name, its configuration, what it starts with."""
+
+    number: int
+    first: str
+    config: StudyConfig
+    changes: tuple[Change, ...] = ()
+    start: Round | None = None
+
+    def begin(self, study: optuna.Study) -> None:
+        """Keep the lineage with the round's study, and add the earlier trials that it lacks."""
+        if self.start is None:
+            return
+        if LINEAGE_KEY not in study.user_attrs:
+            study.set_user_attr(FIRST_KEY, self.first)
+            study.set_user_attr(LINEAGE_KEY, [asdict(change) for change in self.changes])
+        for trial in self.start.missing(study.get_trials(deepcopy=False)):
+            study.add_trial(trial)
+
+
+def number_of_rounds(config: StudyConfig) -> int:
+    """Return how many rounds a study has; one where it says nothing of rounds."""
+    return 1 if config.rounds is None else config.rounds.count
+
+
+def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: optuna.storages.BaseStorage) -> RoundStudy:
+    """Return the round after those played; it follows from their record alone, in whatever session.
+
+    A round that was opened keeps its space, also where trials were added to an earlier one since.
+    """
+    if config.rounds is None:
+        return RoundStudy(1, config.name, config)
+    budget = {"trials": config.rounds.trials}
+    if not played:
+        return RoundStudy(1, config.name, config.model_copy(update=budget))
+    following = next_round(played, config.rounds.narrow, direction=config.learned.direction, seed=config.seed)
+    named = config.model_copy(update={**budget, "name": following.study, "space": following.space})
+    if has_study(storage, following.study):
+        study = optuna.load_study(study_name=following.study, storage=storage)
+        space = StudyConfig.model_validate(stored_config(study)).space
+        if space != following.space:
+            return RoundStudy(following.number, config.name, named.model_copy(update={"space": space}))
+    return RoundStudy(following.number, config.name, named, following.changes, following)
+
+
+def played_round(config: StudyConfig, study: optuna.Study) -> PlayedRound:
+    """Return the record of a round that has ended."""
+    return PlayedRound(config.name, config.space, tuple(study.get_trials(deepcopy=False)))
+
+
+def lineage_of(study: optuna.Study) -> tuple[Change, ...]:
+    """Return why a round's bounds are where they are; nothing for a first round."""
+    stored: list[dict[str, Any]] = study.user_attrs.get(LINEAGE_KEY, [])
+    return tuple(Change(**change) for change in stored)
