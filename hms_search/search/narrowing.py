@@ -56,7 +56,7 @@ class Narrow(Component):
     margin: float = Field(0.1, ge=0)
     widen: float = Field(0.5, ge=0)
     alpha: float = Field(0.05, gt=0, lt=1)
-    freeze: float = Field(0.2, gt=0, le=1)
+    freeze: float = Field(0.33, gt=0, le=1)
     min_trials: int = Field(10, ge=4)
 
     def needed(self, n_parameters: int) -> int:
