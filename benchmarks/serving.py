@@ -1,9 +1,9 @@
 """What an upload costs beyond the network's forward: a served model under 200 uploads from eight clients.
 
-``hms-search serve`` runs in a process of its own on EfficientNet-B0 with random weights and the input of ``deotte_mel``.
-Eight clients on loopback send ``POST /api/predict`` with one file of 50 s of synthetic EEG (parquet, 1 MB: one window),
-each the next as soon as it has the answer, 200 in all. Latency is from before the request is sent to after its answer is
-read. An answer that is no 200, or differs from the Predictor's by more than 1e-6, ends the run.
+``hms-search serve`` runs in a process of its own on EfficientNet-B0 with random weights and the input of
+``deotte_mel``. Eight clients on loopback send ``POST /api/predict`` with one file of 50 s of synthetic EEG (parquet,
+1 MB: one window), each the next as soon as it has the answer, 200 in all. Latency is from before the request is sent
+to after its answer is read. An answer that is no 200, or differs from the Predictor's by more than 1e-6, ends the run.
 
 The bare forward at the same batch: the median time of one forward of as many windows as clients wait, eight, their
 images in memory already, in evaluation mode, with the server's memory format and threads, in this process while the
@@ -15,8 +15,8 @@ Memory: the server's resident set after as many uploads that are not counted, so
 they keep, and again a second after the counted ones. It holds where it has grown by no more than 32 MiB, the files of
 four times as many clients: what 200 uploads of 1 MB left behind would be 200 MiB and more.
 
-Expected before measuring, of a quiet machine: ratio 1.5. A window takes some 10 ms to receive, read and transform and some 50 ms to predict,
-requests wait in a line, and a forward of eight windows is a little faster than eight of one.
+Expected before measuring, of a quiet machine: ratio 1.5. A window takes some 10 ms to receive, read and transform and
+some 50 ms to predict, requests wait in a line, and a forward of eight windows is a little faster than eight of one.
 
 Run: ``python benchmarks/serving.py [--uploads N] [--clients N]``
 """

@@ -87,7 +87,7 @@ def fft_samples(eeg: Float[np.ndarray, "n_times 20"]) -> Float32[np.ndarray, "sa
     """Return log10 magnitudes of windows of a second, half a second apart, of microvolts at 250 Hz.
 
     Of the 20 derivations of the TUH montage and 1, 2 ... 24 Hz; where a magnitude is 0, a tenth of the smallest other
-    one stands for it. Raises ValueError for less than a second.
+    one stands for it; NaN where the EEG has gaps. Raises ValueError for less than a second.
     """
     if len(eeg) < WINDOW:
         raise ValueError(f"expected at least {WINDOW} times, found {len(eeg)}")
@@ -95,7 +95,7 @@ def fft_samples(eeg: Float[np.ndarray, "n_times 20"]) -> Float32[np.ndarray, "sa
     magnitudes = np.stack([_magnitudes(eeg[:, _column(one)] - eeg[:, _column(other)]) for one, other in pairs], axis=1)
     positive = magnitudes[magnitudes > 0]
     floor = 0.1 * positive.min() if positive.size else 1.0
-    samples: np.ndarray = np.log10(np.where(magnitudes > 0, magnitudes, floor)).astype(np.float32)
+    samples: np.ndarray = np.log10(np.where(magnitudes == 0, floor, magnitudes)).astype(np.float32)
     return samples
 
 

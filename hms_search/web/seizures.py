@@ -29,7 +29,7 @@ def read_seizure(path: Path) -> tuple[LoadedRecording | None, FftSamples]:
     samples = fft_samples(eeg)
     bad = int((~np.isfinite(samples)).any(axis=(1, 2)).sum())
     if bad:
-        raise DataError(f"expected an EEG without gaps, found missing values in {bad} of {len(samples)} seconds")
+        raise DataError(f"expected an EEG without gaps, found some in {bad} of {len(samples)} windows of a second")
     return loaded, samples
 
 
