@@ -36,7 +36,9 @@ class Coordinates:
         """Return ``n`` settled rows, uniform in each parameter's scale."""
         return self._settled(rng.random((n, len(self))))
 
-    def near(self, rows: Rows, n: int, spread: float, rng: np.random.Generator) -> Rows:
+    def near(
+        self, rows: Rows, n: int, spread: float, rng: np.random.Generator
+    ) -> Float[np.ndarray, "neighbours parameters"]:
         """Return ``n`` settled rows near each of ``rows``: about half of the parameters moved, a choice drawn anew."""
         centres = np.repeat(rows, n, axis=0)
         moved = centres + rng.normal(0.0, spread, centres.shape)
@@ -69,7 +71,7 @@ class _Numbers:
         return isinstance(value, int | float)
 
     def place(self, value: Any) -> float:
-        return (float(self._scaled(np.array(float(value)))) - self._low) / self._span
+        return (float(self._scaled(np.array([float(value)]))[0]) - self._low) / self._span
 
     def value(self, place: float) -> float | int:
         value = float(self._values(np.array([place]))[0])

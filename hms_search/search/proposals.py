@@ -102,9 +102,9 @@ class CurveSampler(BaseSampler):
             return posterior.at(self._points(rows, np.full(len(rows), last)))
 
         tried = np.stack([one.row for one in known])
-        pending = np.stack([one.row for one in known if not one.losses] or [tried[0]])
         expected = at_end(tried)[0]
-        if any(not one.losses for one in known):  # another worker's: as if it had come out as expected
+        if not all(one.losses for one in known):  # another worker's: as if it had come out as expected
+            pending = np.stack([one.row for one in known if not one.losses])
             posterior = Posterior(
                 posterior.kernel,
                 np.concatenate([posterior.points, self._points(pending, np.full(len(pending), last))]),
@@ -113,13 +113,12 @@ class CurveSampler(BaseSampler):
         centres = tried[np.argsort(expected)[:_CENTRES]]
         near = [self._coordinates.near(centres, _NEAR, spread, rng) for spread in _SPREADS]
         candidates = np.concatenate([self._coordinates.drawn(_DRAWN, rng), *near])
-        for spread in (*_REFINEMENTS, None):
-            gain = log_improvement(expected.min(), *at_end(candidates))
-            gain[~is_new(candidates, known)] = -np.inf
-            best = candidates[np.argsort(-gain)[:_CENTRES]]
-            if spread is not None:
-                candidates = np.concatenate([best, self._coordinates.near(best, _NEAR, spread, rng)])
-        chosen: np.ndarray = best[0]
+        for spread in _REFINEMENTS:
+            best = candidates[np.argsort(-log_improvement(expected.min(), *at_end(candidates)))[:_CENTRES]]
+            candidates = np.concatenate([best, self._coordinates.near(best, _NEAR, spread, rng)])
+        gain = log_improvement(expected.min(), *at_end(candidates))
+        gain[~is_new(candidates, known)] -= 1e6  # only where nothing new is left
+        chosen: np.ndarray = candidates[gain.argmax()]
         return chosen
 
     def _learned(self, known: Sequence[Known], rng: np.random.Generator) -> Posterior:
