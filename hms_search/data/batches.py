@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
+from hms_search.data.fft_images import FftImages
 from hms_search.data.labels import TaskName
+from hms_search.data.seizure_types import SeizureTypes
+from hms_search.eeg.fft_pipeline import FittedFftPipeline
 from hms_search.eeg.pipelines import FittedPipeline, Inputs, joined
 from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError
@@ -131,7 +134,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Loaded:
+    """Recordings of a batch, those of one length together; or their images, where these were made before."""
+
     groups: list[dict[Kind, Tensor]]
+    images: Tensor | None
     target: Tensor
     weight: Tensor
     rows: Int[np.ndarray, " batch"]
@@ -168,6 +174,9 @@ class Batches:
             raise DataError("batches need at least one row, found none; check the folds and the sampling rule")
         self.store, self.draw, self.pipeline, self.device = store, draw, pipeline, device
         self._batch_size, self._augment = batch_size, augment
+        self._made: FftImages | None = None
+        if isinstance(store, SeizureTypes) and isinstance(pipeline, FittedFftPipeline):
+            self._made = FftImages(store, pipeline)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         if not pipeline.config.any_length:
             self._check_lengths()
@@ -205,13 +214,15 @@ class Batches:
         return starts[:-1] if len(starts) and n_rows - starts[-1] == 1 and self._batch_size > 1 else starts
 
     def _load(self, rows: Int[np.ndarray, " batch"], target: Tensor, weight: Tensor) -> _Loaded:
+        if self._made is not None:
+            return _Loaded([], self._made.of(rows), target, weight, rows)
         by_length: dict[tuple[int, ...], list[tuple[int, dict[Kind, np.ndarray]]]] = {}
         for place, row in enumerate(rows.tolist()):
             recording = self.store.recording(row)
             by_length.setdefault(tuple(map(len, recording.values())), []).append((place, recording))
         groups = [self._stacked([recording for _, recording in group]) for group in by_length.values()]
         places = np.array([place for group in by_length.values() for place, _ in group])
-        return _Loaded(groups, target[places], weight[places], rows[places])
+        return _Loaded(groups, None, target[places], weight[places], rows[places])
 
     def _stacked(self, recordings: list[dict[Kind, np.ndarray]]) -> dict[Kind, Tensor]:
         stacked = {kind: torch.from_numpy(np.stack([one[kind] for one in recordings])) for kind in recordings[0]}
@@ -222,17 +233,33 @@ class Batches:
     def _on_device(self, loaded: _Loaded) -> Batch:
         groups = [{kind: x.to(self.device, non_blocking=True) for kind, x in group.items()} for group in loaded.groups]
         target, weight = (part.to(self.device, non_blocking=True) for part in (loaded.target, loaded.weight))
-        if self._augment is None or self.draw.generator is None:
-            return Batch(self._images(groups), target, weight, loaded.rows)
+        augment, generator = self._augment, self.draw.generator
+        if loaded.images is not None:
+            x: Inputs = loaded.images.to(self.device, non_blocking=True)
+        elif augment is None or generator is None:
+            x = self._images(groups)
+        else:
+            x, target, weight = self._changed(groups, target, weight, augment, generator)
+        if augment is not None and generator is not None:
+            x, target, weight = augment.images(x, target, weight, generator)
+        return Batch(x, target, weight, loaded.rows)
+
+    def _changed(
+        self,
+        groups: list[dict[Kind, Tensor]],
+        target: Tensor,
+        weight: Tensor,
+        augment: Augment,
+        generator: torch.Generator,
+    ) -> tuple[Inputs, Tensor, Tensor]:
+        """Return the images of recordings that were changed at random, and their targets and weights."""
         sizes = [len(next(iter(group.values()))) for group in groups]
         parts = [
-            self._augment.recordings(*part, self.draw.generator)
+            augment.recordings(*part, generator)
             for part in zip(groups, torch.split(target, sizes), torch.split(weight, sizes), strict=True)
         ]
         x = self._images([recordings for recordings, _, _ in parts])
-        target, weight = torch.cat([part for _, part, _ in parts]), torch.cat([part for _, _, part in parts])
-        x, target, weight = self._augment.images(x, target, weight, self.draw.generator)
-        return Batch(x, target, weight, loaded.rows)
+        return x, torch.cat([part for _, part, _ in parts]), torch.cat([part for _, _, part in parts])
 
     def _images(self, groups: list[dict[Kind, Tensor]]) -> Inputs:
         return joined([self.pipeline.inputs(group) for group in groups])
