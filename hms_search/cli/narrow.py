@@ -19,7 +19,8 @@ def narrow_command(study: str, output: Path | None, places: Places) -> None:
     with existing_storage(places.storage) as storage:
         history = study_history(storage, study)
     config = history.config
-    narrowed = narrow(config.space, history.trials, direction=config.learned.direction, seed=config.seed)
+    rule = config.rounds.narrow if config.rounds is not None else None  # what the next round would do
+    narrowed = narrow(config.space, history.trials, rule, direction=config.learned.direction, seed=config.seed)
     console.print(changes_table(narrowed.changes))
     if output is None:
         console.print("to have it as a file: add -o space.yaml", markup=False)

@@ -16,10 +16,11 @@ from hms_search.data.progress import Progress
 from hms_search.errors import TrainingError
 from hms_search.experiment import ExperimentConfig
 from hms_search.models.device import device_of
-from hms_search.search.coordinator import counts
 from hms_search.search.halving import PausingHalving
 from hms_search.search.history import StudyHistory, study_history
 from hms_search.search.planned_samples import PlannedSamples, planned_samples
+from hms_search.search.round_studies import number_of_rounds
+from hms_search.search.rounds import round_name
 from hms_search.search.session import Places, ReportProgress
 from hms_search.search.space import Categorical, Float, SearchSpace
 from hms_search.search.space_difference import Difference, difference
@@ -54,7 +55,7 @@ class Plan:
     Attributes
     ----------
     trials, done
-        The study's total, and how many of them have run.
+        The study's total over all rounds, and how many of them have run.
     epochs
         Of all folds of all trials that are left, within the budget of epochs.
     timed, untimed
@@ -84,20 +85,20 @@ def plan_study(
     config: StudyConfig, places: Places, *, progress: ReportProgress, budget_s: float = TIMING_BUDGET_S
 ) -> Plan:
     """Return the plan of a study; timing goes on to the next extreme of the space while ``budget_s`` is not spent."""
-    stored = stored_history(config.name, places)
+    changes = difference(stored_history(config.name, places), config)
     with planned_samples(config, places, progress=progress) as samples:
         timed, untimed = _timed(config, samples, progress=progress, budget_s=budget_s)
-    changes = difference(stored, config)
-    done = sum(counts(trial) for trial in stored.trials) if stored is not None and changes.kind == "same" else 0
-    left = max(0, config.trials - done)
+    done = _done(config, places) if changes.kind == "same" else [0] * number_of_rounds(config)
+    per_round = config.rounds.trials if config.rounds is not None else config.trials
+    left = [max(0, per_round - ended) for ended in done]
     steps = config.space.base.training.epochs * len(samples.rows)
-    epochs = min(left * steps, config.max_epochs or left * steps)
+    epochs = sum(min(trials * steps, config.max_epochs or trials * steps) for trials in left)
     seconds = [one.trial_s for one in timed]
     hours = [epochs / steps * one / 3600 / _at_a_time(config) for one in (seconds[0], min(seconds), max(seconds))]
     return Plan(
         study=config.name,
-        trials=config.trials,
-        done=done,
+        trials=per_round * len(done),
+        done=sum(done),
         epochs=epochs,
         samples=samples.count,
         counted=samples.counted,
@@ -105,7 +106,7 @@ def plan_study(
         timed=timed,
         untimed=untimed,
         hours=(hours[0], hours[1], hours[2]),
-        bytes_on_disk=_bytes(config, samples, left, timed[0].batch.parameters),
+        bytes_on_disk=_bytes(config, samples, sum(left), timed[0].batch.parameters),
         difference=changes,
     )
 
@@ -133,6 +134,13 @@ def extremes(space: SearchSpace) -> Iterator[tuple[str, ExperimentConfig]]:
             config = space.config({path: value})
             if config != space.base:
                 yield f"{path} = {name}", config
+
+
+def _done(config: StudyConfig, places: Places) -> list[int]:
+    """Return how many trials of each round have ended."""
+    names = [round_name(config.name, number) for number in range(1, number_of_rounds(config) + 1)]
+    histories = [stored_history(name, places) for name in names]
+    return [len(history.ended) if history is not None else 0 for history in histories]
 
 
 def _timed(

@@ -77,7 +77,7 @@ def next_round(
     """
     number, last = len(history) + 1, history[-1]
     evidence = (*_carried(history[:-1], last.space), *last.own)
-    narrowed = narrow(last.space, evidence, narrowing, direction=direction, seed=seed + number)
+    narrowed = narrow(last.space, evidence, narrowing, direction=direction, seed=seed)
     return Round(
         number,
         round_name(history[0].study, number),

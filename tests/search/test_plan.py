@@ -179,6 +179,14 @@ def test_a_plan_of_a_study_under_way_is_of_the_trials_that_are_left(recordings: 
     assert (plan.done, plan.epochs) == (2, 4 * 2 * 2)
 
 
+def test_a_plan_of_rounds_is_of_them_all(recordings: Path, tmp_path: Path) -> None:
+    places = Places(tmp_path / "mlruns")
+    study = config(f"data.root={recordings}", "rounds={count: 3, trials: 5}", "max_epochs=18")
+    prepare(recordings, places.store(recordings), workers=1)
+    plan = plan_study(study, places, progress=unseen, budget_s=0)
+    assert (plan.trials, plan.done, plan.epochs) == (15, 0, 3 * 18)
+
+
 @pytest.mark.parametrize(
     "sampling",
     [SpectrogramSampling(), EegMiddleSampling(), LabelSampling(), MaxVoteSampling(min_votes=3, spacing_s=25)],
