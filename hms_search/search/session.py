@@ -21,8 +21,9 @@ from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError, StudyError
 from hms_search.models.device import device_of
 from hms_search.provenance import code_tags
-from hms_search.search.coordinator import Coordinator, Surroundings
+from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
+from hms_search.search.ledger import Surroundings
 from hms_search.search.report import StudyReport, report_of
 from hms_search.search.round_studies import RoundStudy, number_of_rounds, played_round, round_study
 from hms_search.search.rounds import PlayedRound

@@ -81,6 +81,9 @@ class StudyConfig(Component):
     workers) over all sessions, ``timeout_s`` of this one; whichever is first. Trials that run then are let to their
     end, but by ``timeout_s`` only to that of their epoch.
 
+    ``warm_start`` names studies and CSV files (relative to the study's file) whose configurations are tried first, see
+    :mod:`hms_search.search.warm_start`.
+
     With ``rounds``, each is a study in the space that the one before leaves, with ``rounds.trials`` trials and the
     other budgets each.
     """
@@ -100,6 +103,7 @@ class StudyConfig(Component):
     patience: Patience | None = None
     sampler: Sampler = Tpe()
     pruner: Pruner = Median()
+    warm_start: tuple[str, ...] = ()
     promotion: PromotionConfig = PromotionConfig()
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
@@ -149,6 +153,10 @@ def study_document(path: Path, settings: tuple[str, ...] = ()) -> Document:
         raise ConfigError(f"{document.place(('settings',))}: settings: expected a mapping, found {own!r}")
     for dotted, value in (own or {}).items():
         document = document.with_value(dotted, value, place=document.place(("settings", dotted)))
+    sources = document.content.get("warm_start")
+    if isinstance(sources, list):
+        beside = [str(path.parent / one) if str(one).endswith(".csv") else one for one in sources]
+        document = document.with_value("warm_start", beside, place=document.place(("warm_start",)))
     for setting in settings:
         document = document.with_setting(setting)
     return document

@@ -1,0 +1,198 @@
+"""The ledger: all that is written of a study's trials, in its storage and, where no worker does, in MLflow.
+
+States of a trial: queued (Optuna's WAITING), running, paused (RUNNING, with the seconds it took until then), and the
+ends: complete, pruned, failed. One that was interrupted is failed, and its parameters are queued again.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hms_search.search.asking import origin_of
+from hms_search.search.dashboard import attach_trial
+from hms_search.search.evidence import OUTCOME_KEY, carried_from
+from hms_search.search.report import KEPT_METRICS, SPARED_KEY
+from hms_search.search.stopping import PAUSED_KEY
+from hms_search.search.study import StudyConfig
+from hms_search.search.trial import Before, Ending, TrialEnded, trial_folder
+from hms_search.search.warm_start import known_configurations
+from hms_search.tracking import Tracker
+
+SAME_KEY = "same_as"
+"""The user attribute of a trial that was answered from the record: the number of the one that was trained."""
+_RUN_KEY, _WARM_KEY = "mlflow_run_id", "warm_start"
+_OWN_KEYS = {"baseline", "retry_of", "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KEY}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a study's runs, pictures and unfinished trials go; ``tags`` are those of all its runs."""
+
+    tracker: Tracker
+    parent_id: str
+    tags: Mapping[str, str]
+    pictures: Path
+    work: Path
+
+
+class Ledger:
+    """Writes down what becomes of a study's trials; nobody else does."""
+
+    def __init__(self, config: StudyConfig, study: optuna.Study, around: Surroundings) -> None:
+        self._config, self.study, self._around = config, study, around
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials as they are stored."""
+        return self.study.get_trials(deepcopy=False)
+
+    def remaining(self) -> int:
+        """Return how many more trials the study's total allows to start."""
+        return max(0, self._config.trials - sum(counts(trial) for trial in self.trials))
+
+    def begin(self) -> None:
+        """Queue what a new study starts with: its baseline, and what is known to be good."""
+        trials, space = self.trials, self._config.space
+        if any(trial.state != TrialState.WAITING for trial in trials):
+            return
+        known = known_configurations(self._config.warm_start, space, self.study._storage)
+        if not trials:
+            self.study.enqueue_trial(space.baseline(), user_attrs={"baseline": True})
+        queued = {trial.user_attrs.get(_WARM_KEY) for trial in trials}
+        for one in known:
+            if one.origin not in queued:
+                self.study.enqueue_trial(dict(one.params), user_attrs={_WARM_KEY: one.origin})
+
+    def twin(self, trial: optuna.Trial) -> FrozenTrial | None:
+        """Return the trial of this study that ran the same configuration to its end or until it was stopped."""
+        ended = (TrialState.COMPLETE, TrialState.PRUNED)
+        for other in self.trials:
+            ran_here = other.state in ended and carried_from(other) is None and SAME_KEY not in other.user_attrs
+            if ran_here and other.params == trial.params:
+                return other
+        return None
+
+    def answer(self, trial: optuna.Trial, twin: FrozenTrial) -> TrialEnded:
+        """End a trial as its twin did, without training it again."""
+        for step, value in twin.intermediate_values.items():
+            trial.report(value, step)
+        kept = {name: value for name, value in twin.user_attrs.items() if name not in _OWN_KEYS}
+        for name, value in {**kept, SAME_KEY: twin.number, "seconds": 0.0}.items():
+            trial.set_user_attr(name, value)
+        outcome: Ending = "complete" if twin.state == TrialState.COMPLETE else "pruned"
+        found = twin.values[0] if outcome == "complete" else None
+        self.study.tell(trial, found, state=twin.state)
+        reason = f"the same configuration as trial {twin.number}"
+        return TrialEnded(trial.number, outcome, twin.user_attrs.get(_RUN_KEY, ""), 0.0, found, reason)
+
+    def started(self, trial: optuna.Trial, run_id: str) -> None:
+        """Keep the name of a trial's run."""
+        trial.set_user_attr(_RUN_KEY, run_id)
+
+    def before(self, trial: optuna.Trial) -> Before:
+        """Return what a paused trial has done."""
+        stored = self._stored(trial)
+        return Before(stored.user_attrs[_RUN_KEY], len(stored.intermediate_values), stored.user_attrs[PAUSED_KEY])
+
+    def pause(self, trial: optuna.Trial, ended: TrialEnded) -> None:
+        """Keep that a trial waits."""
+        trial.set_user_attr(PAUSED_KEY, round(ended.seconds, 2))
+        self._attach(trial, ended)
+
+    def end(self, trial: optuna.Trial, ended: TrialEnded, *, spared_at: int | None = None) -> None:
+        """Keep how a trial ended; ``spared_at`` is the step at which it would have been stopped by a stricter policy.
+
+        An interrupted one is queued again.
+        """
+        if ended.outcome == "complete" and spared_at is not None:
+            trial.set_user_attr(SPARED_KEY, spared_at)
+        for name, value in _attributes(ended).items():
+            trial.set_user_attr(name, value)
+        self._attach(trial, ended)
+        if ended.outcome == "complete":
+            self.study.tell(trial, ended.value)
+        elif ended.outcome == "pruned":
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, state=TrialState.FAIL)
+            if ended.outcome == "interrupted":
+                self._queue_again(self._stored(trial))
+
+    def refused(self, trial: optuna.Trial, reason: str) -> TrialEnded:
+        """Return the end of a trial that cannot be run, with a run of its own."""
+        run = self._around.tracker.start_run(
+            f"trial {trial.number}",
+            parent_id=self._around.parent_id,
+            params=trial.params,
+            tags={**self._around.tags, "trial": str(trial.number)},
+            texts={},
+        )
+        run.finish("failed", reason=reason, metrics={}, files={})
+        return TrialEnded(trial.number, "failed", run.id, seconds=0.0, reason=reason)
+
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+        """End the run of a worker that died; an empty name is none's."""
+        if run_id:
+            self._around.tracker.end_orphan(run_id, reason, failed=failed)
+
+    def end_waiting(self, trial: optuna.Trial, total: int) -> None:
+        """End a trial that still waits, after some of ``total`` steps, when the study is over: it counts as pruned."""
+        before = self.before(trial)
+        reason = f"paused after {before.steps} of {total} epochs; others were better there"
+        self._around.tracker.resume_run(before.run_id).finish("pruned", reason=reason, metrics={}, files={})
+        shutil.rmtree(trial_folder(self._around.work, origin_of(trial)), ignore_errors=True)
+        for name, value in {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds}.items():
+            trial.set_user_attr(name, value)
+        self.study.tell(trial, state=TrialState.PRUNED)
+
+    def take_up(self, trial: FrozenTrial) -> optuna.Trial:
+        """Return a trial that waited when the last session ended, or that had gone on when it died; it waits again."""
+        self._around.tracker.resume_run(trial.user_attrs[_RUN_KEY]).pause()
+        return optuna.Trial(self.study, trial._trial_id)
+
+    def run_again(self, trial: FrozenTrial) -> None:
+        """End a trial whose session died, and queue its parameters."""
+        self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), "its session died", failed=False)
+        self.study._storage.set_trial_user_attr(trial._trial_id, OUTCOME_KEY, "interrupted")
+        self.study.tell(trial.number, state=TrialState.FAIL)
+        self._queue_again(trial)
+
+    def _stored(self, trial: optuna.Trial) -> FrozenTrial:
+        return self.study._storage.get_trial(trial._trial_id)
+
+    def _queue_again(self, trial: FrozenTrial) -> None:
+        kept = {"baseline": True} if trial.user_attrs.get("baseline") else {}
+        self.study.enqueue_trial(dict(trial.params), user_attrs={**kept, "retry_of": origin_of(trial)})
+
+    def _attach(self, trial: optuna.Trial, ended: TrialEnded) -> None:
+        attach_trial(self.study, trial, note=_note(ended), curve=ended.curve, pictures=self._around.pictures)
+
+
+def counts(trial: FrozenTrial) -> bool:
+    """Say whether a trial counts towards the study's total: it was run in this study, and not interrupted."""
+    if carried_from(trial) is not None:
+        return False
+    if trial.state == TrialState.FAIL:
+        return trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
+    return trial.state != TrialState.WAITING
+
+
+def _attributes(ended: TrialEnded) -> dict[str, Any]:
+    """Return what the study keeps of a trial: columns of optuna-dashboard's table; the rest is in its MLflow run."""
+    kept: dict[str, Any] = {name: ended.metrics[name] for name in KEPT_METRICS if name in ended.metrics}
+    if ended.fold_values:
+        kept["folds"] = list(ended.fold_values)
+    if ended.reason:
+        kept["reason"] = ended.reason
+    return {OUTCOME_KEY: ended.outcome, "seconds": round(ended.seconds, 2), **kept}
+
+
+def _note(ended: TrialEnded) -> str:
+    lines = [f"MLflow run `{ended.run_id}`", f"outcome: {ended.outcome}{f' ({ended.reason})' if ended.reason else ''}"]
+    lines += [f"fold {position}: {value:.4f}" for position, value in enumerate(ended.fold_values)]
+    return "\n\n".join(lines)

@@ -1,0 +1,104 @@
+"""Warm start: configurations that were good elsewhere are tried before a sampler proposes any.
+
+A source is the name of a study in the same storage, whose best configurations that lie in the space are taken, or a
+CSV file with a column per parameter (its dotted path; a choice by its name) and a row per configuration. What a source
+does not say is the base's.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from hms_search.errors import ConfigError, DataError, StudyError
+from hms_search.search.carrying import fits
+from hms_search.search.space import Categorical, Int, Parameter, Scalar, SearchSpace
+
+MOST_OF_A_STUDY = 5
+"""Configurations that are taken from a study: the report went on from its best few, too."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A configuration to start with, by its parameters, and where it comes from."""
+
+    params: Mapping[str, Scalar]
+    origin: str
+
+
+def known_configurations(
+    sources: tuple[str, ...], space: SearchSpace, storage: optuna.storages.BaseStorage
+) -> tuple[Known, ...]:
+    """Return the configurations of all sources, each once and without the baseline, in their order.
+
+    Raises StudyError or DataError where a source does not exist or has nothing in the space, ConfigError where a line
+    of a file is wrong.
+    """
+    seen, found = [space.baseline()], []
+    for source in sources:
+        for known in _of_file(Path(source), space) if source.endswith(".csv") else _of_study(source, space, storage):
+            if known.params not in seen:
+                seen.append(dict(known.params))
+                found.append(known)
+    return tuple(found)
+
+
+def _of_study(name: str, space: SearchSpace, storage: optuna.storages.BaseStorage) -> Iterator[Known]:
+    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)]
+    if name not in names:
+        known = f"there are: {', '.join(sorted(names))}" if names else "there are none"
+        raise StudyError(f"warm_start: no study {name!r}; {known}; a file ends in .csv")
+    study = optuna.load_study(study_name=name, storage=storage)
+    sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    ranked = sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))
+    inside = [(trial, params) for trial in ranked if fits(params := _completed(trial.params, space), space)]
+    if not inside:
+        raise StudyError(
+            f"warm_start: none of the {len(done)} completed trials of study {name!r} lies in space {space.name}; "
+            "widen the space or name another study"
+        )
+    for trial, params in inside[:MOST_OF_A_STUDY]:
+        yield Known(params, f"{name}#{trial.number}")
+
+
+def _of_file(file: Path, space: SearchSpace) -> Iterator[Known]:
+    if not file.is_file():
+        raise DataError(f"warm_start: no file {file}; give a .csv with a column per parameter")
+    with file.open(encoding="utf-8", newline="") as lines:
+        reader = csv.DictReader(lines)
+        unknown = [column for column in reader.fieldnames or () if column not in space.parameters]
+        if unknown or not reader.fieldnames:
+            raise ConfigError(
+                f"{file}:1: expected columns among {', '.join(space.parameters)}, found "
+                f"{', '.join(map(str, unknown)) or 'none'}"
+            )
+        for row in reader:
+            where = f"{file}:{reader.line_num}"
+            if None in row or None in row.values():
+                raise ConfigError(f"{where}: expected {len(reader.fieldnames)} values, found another number")
+            read = {path: _read(space.parameters[path], text, f"{where}: {path}") for path, text in row.items()}
+            yield Known(_completed(read, space), where)
+
+
+def _completed(params: Mapping[str, Scalar], space: SearchSpace) -> dict[str, Scalar]:
+    """Return the parameters of the space, the base's where there are none."""
+    return {path: params.get(path, value) for path, value in space.baseline().items()}
+
+
+def _read(parameter: Parameter, text: str, where: str) -> Scalar:
+    if isinstance(parameter, Categorical):
+        for name in parameter.named:
+            if str(name) == text:
+                return name
+        raise ConfigError(f"{where}: expected one of {', '.join(map(str, parameter.named))}, found {text!r}")
+    try:
+        value = int(text) if isinstance(parameter, Int) else float(text)
+    except ValueError:
+        value = None
+    if value is None or not parameter.contains(value):
+        raise ConfigError(f"{where}: expected a number from {parameter.low} to {parameter.high}, found {text!r}")
+    return value

@@ -1,0 +1,192 @@
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hms_search.errors import ConfigError, DataError, StudyError
+from hms_search.search.ledger import SAME_KEY, Ledger, Surroundings
+from hms_search.search.space import SearchSpace
+from hms_search.search.study import StudyConfig, read_study
+from hms_search.search.warm_start import MOST_OF_A_STUDY, known_configurations
+from hms_search.tracking import MemoryTracker
+
+STUDY = """\
+name: warm
+space:
+  name: warm
+  base:
+    pipeline: {source: spectrogram, normalise: {name: instance}, resize: [32, 48]}
+    model: {name: timm, backbone: test_resnet, weights: none, dropout: 0.0}
+    training: {epochs: 2, batch_size: 8, optimiser: {name: adamw, lr: 1.0e-3}}
+  parameters:
+    model.dropout: {type: float, low: 0.0, high: 0.5}
+    training.batch_size: {type: int, low: 4, high: 16}
+    pipeline.normalise: {type: categorical, choices: {instance: {name: instance}, datawide: {name: datawide}}}
+data: {root: synthetic, sampling: {name: eeg_middle}}
+device: cpu
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "warm.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture
+def space(file: Path) -> SearchSpace:
+    return read_study(file).space
+
+
+@pytest.fixture
+def storage() -> optuna.storages.InMemoryStorage:
+    return optuna.storages.InMemoryStorage()
+
+
+def earlier(storage: optuna.storages.InMemoryStorage, space: SearchSpace, dropouts: list[float]) -> None:
+    """Run a study in which more dropout is better."""
+    study = optuna.create_study(study_name="earlier", storage=storage)
+    for dropout in dropouts:
+        params = {"model.dropout": dropout, "training.batch_size": 8, "pipeline.normalise": "datawide"}
+        study.enqueue_trial(params)
+        trial = study.ask({path: parameter.distribution for path, parameter in space.parameters.items()})
+        study.tell(trial, 1.0 - dropout)
+
+
+def ledger(config: StudyConfig, storage: optuna.storages.InMemoryStorage, tmp_path: Path) -> Ledger:
+    study = optuna.create_study(study_name=config.name, storage=storage, load_if_exists=True)
+    return Ledger(config, study, Surroundings(MemoryTracker(), "study", {}, tmp_path, tmp_path))
+
+
+def test_the_best_configurations_of_a_study_come_first_and_each_once(
+    space: SearchSpace, storage: optuna.storages.InMemoryStorage
+) -> None:
+    earlier(storage, space, [0.1, 0.4, 0.2, 0.4, 0.3, 0.05, 0.15, 0.25])
+    known = known_configurations(("earlier",), space, storage)
+    assert [one.params["model.dropout"] for one in known] == [0.4, 0.3, 0.25, 0.2]
+    assert [one.origin for one in known] == ["earlier#1", "earlier#4", "earlier#7", "earlier#2"]
+    assert len(known) <= MOST_OF_A_STUDY
+
+
+def test_configurations_outside_the_space_are_left_out_and_a_study_without_any_is_refused(
+    file: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage
+) -> None:
+    earlier(storage, space, [0.45, 0.3])
+    narrow = read_study(file, ("space.parameters.model.dropout.high=0.4",)).space
+    assert [one.params["model.dropout"] for one in known_configurations(("earlier",), narrow, storage)] == [0.3]
+    nowhere = read_study(file, ("space.parameters.model.dropout.high=0.2",)).space
+    with pytest.raises(StudyError, match="none of the 2 completed trials of study 'earlier' lies in space warm"):
+        known_configurations(("earlier",), nowhere, storage)
+
+
+def test_a_file_has_a_column_per_parameter_and_the_base_says_the_rest(
+    tmp_path: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage
+) -> None:
+    table = tmp_path / "good.csv"
+    table.write_text("training.batch_size,pipeline.normalise\n12,datawide\n8,instance\n4,instance\n")
+    known = known_configurations((str(table),), space, storage)
+    assert [dict(one.params) for one in known] == [
+        {"model.dropout": 0.0, "training.batch_size": 12, "pipeline.normalise": "datawide"},
+        {"model.dropout": 0.0, "training.batch_size": 4, "pipeline.normalise": "instance"},
+    ]  # the second line is the baseline, which is tried anyway
+    assert [one.origin for one in known] == [f"{table}:2", f"{table}:4"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("lr\n1\n", ":1: expected columns among model.dropout, .*found lr"),
+        ("", ":1: expected columns among .*found none"),
+        ("model.dropout\n0.9\n", ":2: model.dropout: expected a number from 0.0 to 0.5, found '0.9'"),
+        ("training.batch_size\n4.5\n", ":2: training.batch_size: expected a number from 4 to 16, found '4.5'"),
+        ("pipeline.normalise\nnone\n", ":2: pipeline.normalise: expected one of instance, datawide, found 'none'"),
+        ("model.dropout,training.batch_size\n0.1\n", ":2: expected 2 values, found another number"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(
+    tmp_path: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage, content: str, said: str
+) -> None:
+    table = tmp_path / "bad.csv"
+    table.write_text(content)
+    with pytest.raises(ConfigError, match=said):
+        known_configurations((str(table),), space, storage)
+
+
+def test_a_source_that_does_not_exist_is_named(space: SearchSpace, storage: optuna.storages.InMemoryStorage) -> None:
+    with pytest.raises(StudyError, match="no study 'nothing'; there are none"):
+        known_configurations(("nothing",), space, storage)
+    with pytest.raises(DataError, match=r"no file nothing\.csv"):
+        known_configurations(("nothing.csv",), space, storage)
+
+
+def test_a_file_in_a_study_is_found_beside_it_and_one_on_the_command_line_where_one_stands(file: Path) -> None:
+    file.write_text(STUDY + "warm_start: [earlier, good.csv]\n")
+    assert read_study(file).warm_start == ("earlier", str(file.parent / "good.csv"))
+    assert read_study(file, ("warm_start=[mine.csv]",)).warm_start == ("mine.csv",)
+
+
+def test_a_study_begins_with_its_baseline_and_then_what_is_known(
+    file: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    earlier(storage, space, [0.1, 0.4])
+    config = read_study(file, ("warm_start=[earlier]",))
+    for _ in range(2):  # a session that died while it queued them goes on where it was
+        ledger(config, storage, tmp_path).begin()
+    queued = ledger(config, storage, tmp_path)
+    asked = [queued.study.ask() for _ in range(3)]
+    dropouts = [trial.suggest_float("model.dropout", 0.0, 0.5) for trial in asked]
+    assert dropouts == [0.0, 0.4, 0.1]
+    assert [trial.user_attrs.get("warm_start") for trial in asked] == [None, "earlier#1", "earlier#0"]
+    queued.begin()
+    assert len(queued.trials) == 3
+
+
+def test_a_configuration_that_was_trained_is_answered_from_the_record(
+    file: Path, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    config = read_study(file)
+    book = ledger(config, storage, tmp_path)
+    params = {"model.dropout": 0.2, "training.batch_size": 8, "pipeline.normalise": "datawide"}
+    for _ in range(2):
+        book.study.enqueue_trial(params)
+    first, second = book.study.ask(), book.study.ask()
+    config.space.suggest(first)
+    config.space.suggest(second)
+    assert book.twin(first) is None
+    first.report(0.9, 0)
+    first.report(0.7, 1)
+    for name, value in {"folds": [0.7, 0.7], "kl_high": 0.6, "mlflow_run_id": "r1", "seconds": 8.0}.items():
+        first.set_user_attr(name, value)
+    book.study.tell(first, 0.7)
+    twin = book.twin(second)
+    assert twin is not None
+    ended = book.answer(second, twin)
+    assert (ended.outcome, ended.value, ended.run_id) == ("complete", 0.7, "r1")
+    kept = book.trials[1]
+    assert kept.value == 0.7
+    assert kept.intermediate_values == {0: 0.9, 1: 0.7}
+    assert kept.user_attrs[SAME_KEY] == 0
+    assert (kept.user_attrs["seconds"], kept.user_attrs["kl_high"]) == (0.0, 0.6)
+
+
+def test_a_configuration_that_was_pruned_is_pruned_again_and_an_interrupted_one_is_run(
+    file: Path, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    config = read_study(file)
+    book = ledger(config, storage, tmp_path)
+    params = {"model.dropout": 0.2, "training.batch_size": 8, "pipeline.normalise": "datawide"}
+    for _ in range(3):
+        book.study.enqueue_trial(params)
+    trials = [book.study.ask() for _ in range(3)]
+    for trial in trials:
+        config.space.suggest(trial)
+    book.study.tell(trials[0], state=optuna.trial.TrialState.FAIL)
+    assert book.twin(trials[1]) is None
+    trials[1].report(0.9, 0)
+    book.study.tell(trials[1], state=optuna.trial.TrialState.PRUNED)
+    twin = book.twin(trials[2])
+    assert twin is not None
+    ended = book.answer(trials[2], twin)
+    assert (ended.outcome, ended.value) == ("pruned", None)
+    assert book.trials[2].state == optuna.trial.TrialState.PRUNED
