@@ -101,10 +101,10 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--syne", help="a Python interpreter that has syne-tune")
     parser.add_argument("--runs", type=Path)
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--quick", action="store_true", help="two tasks, two seeds, five trainings, few methods")
+    parser.add_argument("--quick", action="store_true", help="one task of each, one seed, five trainings")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.trainings, options.seeds = 5, 2
+        options.trainings, options.seeds = 5, 1
     return options
 
 
@@ -116,7 +116,7 @@ def jobs(options: argparse.Namespace) -> list[Job]:
     suites = {f"LCBench {half}": tasks for half, tasks in halves.items() if options.tasks in (half, "all")}
     suites["TaskSet"] = taskset_tasks()
     if options.quick:
-        suites = {name: tasks[:2] for name, tasks in suites.items()}
+        suites = {name: tasks[:1] for name, tasks in suites.items()}
         methods = options.methods or ["random", "TPE + median", "random + successive halving", DEFAULT]
     return [
         Job(method, suite, task, seed)
@@ -131,7 +131,7 @@ def executed(to_do: Sequence[Job], options: argparse.Namespace) -> Iterator[Run]
     """Run searches in several processes, and yield each as it is done."""
     interpreters = {name: getattr(options, one.option) for name, one in PEERS.items()}
     work = partial(searched, trainings=options.trainings, interpreters=interpreters)
-    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+    with multiprocessing.get_context("fork").Pool(options.processes) as pool:  # importing anew takes seconds
         for done, run in enumerate(pool.imap_unordered(work, to_do), 1):
             if options.runs is not None:
                 with options.runs.open("a") as file:
