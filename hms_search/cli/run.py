@@ -20,6 +20,7 @@ from hms_search.search.session import Places, run_study
 from hms_search.search.study import StudyConfig, read_study
 
 _ROWS = 12
+_TYPICAL_OF = 4
 
 
 def run_command(path: Path, settings: tuple[str, ...], places: Places) -> None:
@@ -80,7 +81,9 @@ class StudyView:
         elif isinstance(event, RoundBegan):
             self._round_began(event)
         elif isinstance(event, Submitted):
-            self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic())
+            before = self._rows.get(event.number)
+            step = before.step if before is not None else 0
+            self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic(), step)
         elif isinstance(event, Judged):
             self._judged(event)
         elif isinstance(event, Finished):
@@ -111,6 +114,7 @@ class StudyView:
         row.value = ended.value if ended.value is not None else row.value
         if not self._console.is_terminal:
             value = f" {self._task.symbol} {ended.value:.4f}" if ended.value is not None else ""
+            value = f" after {row.where}, {self._task.symbol} {row.value:.4f}" if ended.outcome == "paused" else value
             reason = f" ({ended.reason})" if ended.reason and ended.outcome != "pruned" else ""
             baseline = " (baseline)" if row.baseline else ""
             line = f"trial {row.number}{baseline}: {ended.outcome}{value}{reason} in {duration(ended.seconds)}"
@@ -137,7 +141,7 @@ class StudyView:
             label = "baseline" if row.baseline else ("best" if is_best else "")
             outcome = outcome_text(row.outcome, row.reason)
             table.add_row(str(row.number), label, row.where, value, duration(seconds), outcome)
-        done = sum(row.outcome not in {"running", "interrupted"} for row in self._rows.values())
+        done = sum(row.outcome not in {"running", "interrupted", "paused"} for row in self._rows.values())
         best_text = f"best {best:.4f}" if best is not None else "no completed trial yet"
         return Group(table, Text(f"{done} of {self._config.trials} trials this session, {best_text}, {self._eta()}"))
 
@@ -146,13 +150,16 @@ class StudyView:
         return f"{task.symbol} ({self._config.objective} votes)" if len(task.strata) > 1 else task.measure
 
     def _eta(self) -> str:
+        """Return the time left, as if the trials to come went as far as those before; paused ones may go on."""
         if not self._epoch_seconds:
             return "ETA unknown yet"
         recent = self._epoch_seconds[-20:]
-        done = sum(row.step if row.outcome == "running" else self._steps for row in self._rows.values())
-        left = max(0, self._config.trials * self._steps - done) / self._config.workers
+        ended = [row.step for row in self._rows.values() if row.outcome != "running"]
+        typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else self._steps
+        running = [max(1.0, typical - row.step) for row in self._rows.values() if row.outcome == "running"]
+        left = sum(running) + typical * max(0, self._config.trials - len(self._rows))
         left *= 2 if self._task.levels else 1  # each trial also runs the folds of the other level
-        return f"ETA {duration(left * sum(recent) / len(recent))}"
+        return f"ETA {duration(left / self._config.workers * sum(recent) / len(recent))}"
 
 
 def _say_next(report: StudyReport, console: Console, path: Path) -> None:

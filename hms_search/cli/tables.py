@@ -10,7 +10,7 @@ from hms_search.cli.progress import duration
 from hms_search.search.narrowing import Change
 from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 
-_STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta"}
+_STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta", "paused": "cyan"}
 
 
 def outcome_text(outcome: str, reason: str = "") -> Text:
