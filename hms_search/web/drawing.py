@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hms_search.data.hms import SFREQ
+from hms_search.eeg.electrodes import ELECTRODES
 from hms_search.eeg.filter_design import sections_of
 from hms_search.eeg.filters import BandPass, apply_filter
 from hms_search.eeg.gaps import fill_gaps
@@ -37,16 +38,19 @@ _DPI = 96
 def draw_eeg(eeg: Float[np.ndarray, "n_times 20"], first_s: float) -> Figure:
     """Return ten seconds of an EEG in the double banana, left in blue, right in red, negative upwards.
 
-    It is drawn at 30 mm a second and 10 microvolts a millimetre, 0.5 to 40 Hz; what is missing is left out.
+    It is drawn at 30 mm a second and 10 microvolts a millimetre, 0.5 to 40 Hz; what is missing is left out. The EKG
+    below, where there is one, is drawn to a height of its own, positive upwards.
     """
-    seconds, signals = _page(eeg, first_s)
+    seconds, (*signals, ekg) = _page(eeg, first_s)
     rows = np.arange(len(signals))
     offsets = -_SPACING_MM * UV_PER_MM * (rows + 0.7 * (rows // 4))  # a gap after each chain of four
-    limits = float(offsets[-1] - 3 * _SPACING_MM * UV_PER_MM), 1.6 * _SPACING_MM * UV_PER_MM
+    limits = float(offsets[-1] - 5 * _SPACING_MM * UV_PER_MM), 1.6 * _SPACING_MM * UV_PER_MM
     figure, axes = _sized_in_mm(PAGE_S * MM_PER_S, (limits[1] - limits[0]) / UV_PER_MM)
     for signal, offset, name in zip(signals, offsets, _MONTAGE.derivations, strict=True):
         axes.plot(seconds, offset - signal, color=_SIDES[_side(name)], linewidth=0.6)
     axes.set_yticks(offsets, _MONTAGE.derivations, fontsize=8)
+    if np.isfinite(ekg).any():
+        _draw_ekg(axes, seconds, ekg, offsets[-1] - 2 * _SPACING_MM * UV_PER_MM)
     axes.set_xticks(np.arange(np.ceil(first_s), first_s + PAGE_S + 0.1))
     axes.grid(axis="x", color="0.85", linewidth=0.5)
     axes.set(xlim=(first_s, first_s + PAGE_S), ylim=limits, xlabel="time (s)")
@@ -81,11 +85,11 @@ def png(figure: Figure) -> bytes:
 def _page(
     eeg: Float[np.ndarray, "n_times 20"], first_s: float
 ) -> tuple[Float[np.ndarray, " page"], Float[np.ndarray, "derivation page"]]:
-    """Return the seconds of a page and its derivations in microvolts, NaN where an electrode is missing."""
+    """Return the seconds of a page, and its derivations and EKG in microvolts, NaN where an electrode is missing."""
     start, end = round(first_s * SFREQ), min(round((first_s + PAGE_S) * SFREQ), len(eeg))
     before = max(0, start - _MARGIN_S * SFREQ)
     part = torch.from_numpy(np.ascontiguousarray(eeg[before : end + _MARGIN_S * SFREQ])).float()
-    matrix = _MONTAGE.matrix()
+    matrix = torch.cat([_MONTAGE.matrix(), torch.eye(len(ELECTRODES))[[ELECTRODES.index("EKG")]]])
     signals = derive(fill_gaps(rearrange(part, "time electrode -> 1 time electrode"), "interpolate"), matrix)[0]
     filtered = apply_filter(signals, sections_of(_FILTER), _FILTER.phase)
     missing = (matrix.abs() @ part.isnan().float().T) > 0
@@ -99,6 +103,12 @@ def _sized_in_mm(width: float, height: float) -> tuple[Figure, Axes]:
     size = width + left + right, height + bottom + top
     figure = Figure(figsize=(size[0] * _INCHES_PER_MM, size[1] * _INCHES_PER_MM))
     return figure, figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]))
+
+
+def _draw_ekg(axes: Axes, seconds: Float[np.ndarray, " page"], ekg: Float[np.ndarray, " page"], offset: float) -> None:
+    height = _SPACING_MM * UV_PER_MM / max(np.nanmax(np.abs(ekg)), 1.0)
+    axes.plot(seconds, offset + ekg * height, color=_SIDES[0], linewidth=0.6)
+    axes.set_yticks([*axes.get_yticks(), offset], [*_MONTAGE.derivations, "EKG (own scale)"], fontsize=8)
 
 
 def _draw_scale(axes: Axes, right_s: float, bottom_uv: float) -> None:

@@ -22,6 +22,12 @@ _HEADINGS: Mapping[TaskName, str] = {
     "seizure_types": "# Types of seizures in EEG\nThe model knows seizures only: it says of which type one is, not "
     "whether there is one. Send recordings that are cut to a seizure.\n",
 }
+_CLASSES: Mapping[TaskName, str] = {
+    "hms": "lpd, gpd: lateralised, generalised periodic discharges; lrda, grda: lateralised, generalised rhythmic "
+    "delta activity; other: none of these.",
+    "seizure_types": "ABSZ absence, CPSZ complex partial, FNSZ focal non-specific, GNSZ generalised non-specific, SPSZ "
+    "simple partial, TCSZ tonic-clonic, TNSZ tonic, MYSZ myoclonic.",
+}
 _WORDS = (
     "**Probability ± spread**: the mean over the recording's windows, and the standard deviation over the model's "
     "members. A model that disagrees with itself should not be believed; one that agrees may still be wrong."
@@ -44,7 +50,7 @@ def build_page(respondent: Respondent, card: str) -> gr.Blocks:
                 download = gr.HTML(elem_id="download")
         table = gr.HTML(elem_id="table")
         with gr.Column(visible=False) as details:
-            gr.Markdown(_WORDS)
+            gr.Markdown(f"{_CLASSES[respondent.predictor.task]}\n\n{_WORDS}")
             with gr.Row():
                 recording = gr.Dropdown([], label="Recording", elem_id="recording")
                 class_name = gr.Dropdown(

@@ -28,7 +28,8 @@ def test_a_sine_of_50_microvolts_is_5_millimetres_high_and_negative_is_up() -> N
     figure = draw_eeg(eeg, 20.0)
     (axes,) = figure.axes
     drawn = {name: line.get_ydata() for name, line in zip(DERIVATIONS, axes.lines, strict=False)}
-    offset = dict(zip(DERIVATIONS, axes.get_yticks(), strict=True))["Fp1-F7"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [*DERIVATIONS, "EKG (own scale)"]
+    offset = axes.get_yticks()[DERIVATIONS.index("Fp1-F7")]
     inches = figure.get_size_inches() * axes.get_position().size
     mm_per_uv = inches[1] * MM / np.ptp(axes.get_ylim())
     assert inches[0] * MM / PAGE_S == pytest.approx(MM_PER_S)
@@ -38,6 +39,18 @@ def test_a_sine_of_50_microvolts_is_5_millimetres_high_and_negative_is_up() -> N
     rising = np.asarray(eeg[4000:6000, ELECTRODES.index("Fp1")])
     assert np.corrcoef(trace, rising)[0, 1] < -0.99
     assert np.abs(np.asarray(drawn["F8-T4"]) - np.asarray(drawn["F8-T4"])[0]).max() < 1e-3
+
+
+def test_the_ekg_is_drawn_positive_up_to_a_height_of_its_own_or_not_at_all() -> None:
+    eeg = microvolts(50)
+    beats = np.where(np.arange(len(eeg)) % 200 < 10, 4000.0, 0.0)
+    eeg[:, ELECTRODES.index("EKG")] = beats
+    (axes,) = draw_eeg(eeg, 20.0).axes
+    drawn = np.asarray(axes.lines[len(DERIVATIONS)].get_ydata()) - axes.get_yticks()[-1]
+    assert np.abs(drawn).max() == pytest.approx(10 * UV_PER_MM)
+    assert np.corrcoef(drawn, beats[4000:6000])[0, 1] > 0.5
+    eeg[:, ELECTRODES.index("EKG")] = np.nan
+    assert len(draw_eeg(eeg, 20.0).axes[0].get_yticks()) == len(DERIVATIONS)
 
 
 def test_what_is_missing_is_left_out_of_the_drawing() -> None:
