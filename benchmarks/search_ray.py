@@ -4,13 +4,11 @@ Ray's event loop and its actors are left out: with one worker a trial runs until
 next one starts. The scheduler has Ray's own defaults (reduction factor 4, grace period 1).
 """
 
-import json
-import sys
-
 import numpy as np
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from search_pipe import loss_after, task
 
 
 class Stub(Trial):
@@ -24,28 +22,31 @@ class Stub(Trial):
 
 
 def main() -> None:
-    task = json.loads(sys.stdin.readline())
-    domains = {name: domain(one) for name, one in task["space"].items()}
-    scheduler = ASHAScheduler(time_attr="epoch", metric="loss", mode="min", max_t=task["total"])
-    rng = np.random.default_rng(task["seed"])
+    given = task()
+    domains = {name: domain(one) for name, one in given["space"].items()}
+    scheduler = ASHAScheduler(time_attr="epoch", metric="loss", mode="min", max_t=given["total"])
+    rng = np.random.default_rng(given["seed"])
     number = 0
     while True:
         trial = Stub(number)
-        number += 1
-        params = {name: one.sample(random_state=rng) for name, one in domains.items()}
         scheduler.on_trial_add(None, trial)
-        result = {}
-        for step in range(1, task["total"] + 1):
-            loss = asked(params, step)
-            if loss is None:
-                scheduler.on_trial_error(None, trial)
-                break
-            result = {"epoch": step, "loss": loss}
-            if step == task["total"]:
-                scheduler.on_trial_complete(None, trial, result)
-            elif scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:
-                scheduler.on_trial_remove(None, trial)
-                break
+        params = {name: one.sample(random_state=rng) for name, one in domains.items()}
+        train(trial, params, scheduler, given["total"])
+        number += 1
+
+
+def train(trial: Stub, params: dict[str, object], scheduler: ASHAScheduler, total: int) -> None:
+    """Train until the scheduler stops the trial, it diverges, or ends."""
+    for step in range(1, total + 1):
+        loss = loss_after(params, step)
+        if loss is None:
+            scheduler.on_trial_error(None, trial)
+            return
+        result = {"epoch": step, "loss": loss}
+        if step == total:
+            scheduler.on_trial_complete(None, trial, result)
+        elif scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:
+            return
 
 
 def domain(one: dict[str, float]) -> tune.search.sample.Domain:
@@ -53,19 +54,6 @@ def domain(one: dict[str, float]) -> tune.search.sample.Domain:
     if one["integer"]:
         return (tune.lograndint if one["log"] else tune.randint)(one["low"], one["high"] + 1)
     return (tune.loguniform if one["log"] else tune.uniform)(one["low"], one["high"])
-
-
-def asked(params: dict[str, object], step: int) -> float | None:
-    """Return the loss of a configuration after an epoch."""
-    print(json.dumps({"params": {name: plain(value) for name, value in params.items()}, "step": step}), flush=True)
-    answer = sys.stdin.readline()
-    if not answer:
-        sys.exit()  # the budget is spent
-    return json.loads(answer)
-
-
-def plain(value: object) -> object:
-    return value.item() if hasattr(value, "item") else value
 
 
 if __name__ == "__main__":
