@@ -27,7 +27,7 @@ class Recordings:
 
     eeg: Float[Tensor, "batch time 20"] | None
     log_power: Float[Tensor, "batch row 400"] | None
-    target: Float[Tensor, "batch 6"]
+    target: Float[Tensor, "batch classes"]
     weight: Float[Tensor, " batch"]
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Images:
     """The network's input, after the input pipeline: frequency by time, or planes of it."""
 
     x: Float[Tensor, "batch channel height width"]
-    target: Float[Tensor, "batch 6"]
+    target: Float[Tensor, "batch classes"]
     weight: Float[Tensor, " batch"]
 
     def __len__(self) -> int:
