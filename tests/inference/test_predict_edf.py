@@ -6,10 +6,12 @@ import edfio
 import numpy as np
 import pytest
 import torch
-from small_models import PRIOR
+from small_models import PRIOR, write_seizure_model
 
-from hms_search.data.edf import read_recording, windows
+from hms_search.data.edf import read_recording, resampled, windows
 from hms_search.data.hms import read_eeg
+from hms_search.data.seizure_reading import read_seizure_samples
+from hms_search.data.seizure_recordings import fft_samples
 from hms_search.eeg.eeg_pipeline import EegPipeline
 from hms_search.eeg.electrodes import ELECTRODES
 from hms_search.inference.model_folder import ModelCard, NetworkFile, write_card
@@ -57,4 +59,19 @@ def test_a_real_recording_is_predicted_from_edf_as_from_its_parquet(
     assert len(original) == len(again) == 34
     expected, found = (predictor.predict(each).probabilities for each in (original, again))
     assert np.ptp(expected, axis=0).max() > 0.1, "recordings that all come out the same"
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.data
+def test_a_real_recording_is_told_apart_from_edf_as_from_its_microvolts(shared_data: Path, tmp_path: Path) -> None:
+    predictor = Predictor.open(write_seizure_model(tmp_path / "model"), device="cpu")
+    original, again = [], []
+    for parquet in sorted((shared_data / "iiic" / "train_eegs").glob("*.parquet"))[:6]:
+        eeg = read_eeg(parquet)
+        write_edf(tmp_path / "recording.edf", eeg)
+        assert not np.isnan(eeg[:, :19]).any()
+        original.append(fft_samples(resampled(eeg.T.astype(np.float64), 200, 250).T))
+        again.append(read_seizure_samples(tmp_path / "recording.edf"))
+    expected, found = (predictor.predict(each).probabilities for each in (original, again))
+    assert np.ptp(expected, axis=0).max() > 0.01, "recordings that all come out the same"
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)

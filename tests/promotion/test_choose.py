@@ -38,19 +38,38 @@ BASE = {
 }
 
 
-def recorded(trials: list[tuple[float | None, dict[str, object]]]) -> RecordedStudy:
+SEIZURES = """
+name: designs
+task: seizure_types
+folds: {name: files}
+space:
+  name: designs
+  base:
+    pipeline: {source: fft_image}
+    model: {name: eeg_cnn}
+  parameters:
+    model.kernel: {type: categorical, choices: [3, 5]}
+"""
+
+
+def recorded(trials: list[tuple[float | None, dict[str, object]]], text: str = STUDY) -> RecordedStudy:
     """A study with these trials: a value, or None for a pruned one, and what differs from the base."""
-    config: StudyConfig = study_from_document(parse_yaml(STUDY, source="study"))
+    config: StudyConfig = study_from_document(parse_yaml(text, source="study"))
     storage = optuna.storages.InMemoryStorage()
     study = open_study(config, contract_of(config, data="data", folds="folds"), storage)
     for value, changes in trials:
-        study.enqueue_trial({**BASE, **changes})
+        study.enqueue_trial({**BASE, **changes} if text is STUDY else changes)
         trial = study.ask()
         config.space.suggest(trial)
         trial.report(value or 9.0, 0)
         trial.set_user_attr(OUTCOME_KEY, "pruned" if value is None else "complete")
         study.tell(trial, value, state=optuna.trial.TrialState.PRUNED if value is None else None)
     return recorded_study(storage, "designs")
+
+
+def test_the_highest_f1_is_the_best() -> None:
+    study = recorded([(0.4, {"model.kernel": 3}), (0.7, {"model.kernel": 5}), (0.5, {"model.kernel": 5})], SEIZURES)
+    assert [trial.number for trial in choose(study, top=3)] == [1, 0]
 
 
 def test_the_best_of_each_design_are_chosen_best_first() -> None:
