@@ -3,8 +3,10 @@
 Hours come from a few batches that are timed on this machine, of the base and of the space's extremes, one at a time.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
@@ -86,7 +88,7 @@ def plan_study(
 ) -> Plan:
     """Return the plan of a study; timing goes on to the next extreme of the space while ``budget_s`` is not spent."""
     changes = difference(stored_history(config.name, places), config)
-    with planned_samples(config, places, progress=progress) as samples:
+    with planned_samples(config, places, progress=progress) as samples, _threads_of_a_worker(config.workers):
         timed, untimed = _timed(config, samples, progress=progress, budget_s=budget_s)
     done = _done(config, places) if changes.kind == "same" else [0] * number_of_rounds(config)
     per_round = config.rounds.trials if config.rounds is not None else config.trials
@@ -136,6 +138,17 @@ def extremes(space: SearchSpace) -> Iterator[tuple[str, ExperimentConfig]]:
                 yield f"{path} = {name}", config
 
 
+@contextmanager
+def _threads_of_a_worker(n_workers: int) -> Iterator[None]:
+    """Let PyTorch use as many threads as each of the study's workers will."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // n_workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _done(config: StudyConfig, places: Places) -> list[int]:
     """Return how many trials of each round have ended."""
     names = [round_name(config.name, number) for number in range(1, number_of_rounds(config) + 1)]
@@ -179,9 +192,9 @@ def _trial_seconds(
 
 
 def _at_a_time(config: StudyConfig) -> int:
-    """Return how many trials run side by side without taking from each other: workers of one CPU share its cores."""
-    n_gpus = torch.cuda.device_count() if device_of(config.device).type == "cuda" else 1
-    return max(1, min(config.workers, n_gpus))
+    """Return how many trials run side by side at the pace that was timed, with a worker's share of the threads."""
+    on_gpu = device_of(config.device).type == "cuda"
+    return max(1, min(config.workers, torch.cuda.device_count() if on_gpu else os.cpu_count() or 1))
 
 
 def _bytes(config: StudyConfig, samples: PlannedSamples, trials: int, parameters: int) -> dict[str, int]:

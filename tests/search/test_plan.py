@@ -1,5 +1,6 @@
 """What a study will take, and what it changes of the stored one."""
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +36,7 @@ space:
     pipeline.normalise: {type: categorical, choices: {instance: {name: instance}, datawide: {name: datawide}}}
 data: {sampling: {name: eeg_middle}}
 trials: 6
+workers: 2
 device: cpu
 """
 LR = "training.optimiser.lr"
@@ -79,7 +81,7 @@ def stored(*rates: float, choice: str = "datawide") -> StudyHistory:
 
 def test_a_study_that_is_not_there_is_new_and_an_equal_one_the_same() -> None:
     assert difference(None, config()).kind == "new"
-    found = difference(stored(1e-3), config("trials=50", "workers=2"))
+    found = difference(stored(1e-3), config("trials=50", "workers=1"))
     assert (found.kind, found.lines) == ("same", ())
 
 
@@ -152,7 +154,8 @@ def test_a_plan_of_prepared_recordings_counts_them_and_what_they_take(recordings
     rows = len(store) / 4 * base.batch.training + len(store) / 4 * base.batch.validation  # each row once in two folds
     assert base.trial_s == pytest.approx(2 * rows)
     assert plan.hours[1] <= plan.hours[0] <= plan.hours[2]
-    assert plan.hours[0] == pytest.approx(6 * base.trial_s / 3600)
+    at_a_time = min(2, os.cpu_count() or 1)
+    assert plan.hours[0] == pytest.approx(6 * base.trial_s / 3600 / at_a_time)
     assert plan.bytes_on_disk["prepared recordings"] > 0
 
 
