@@ -14,8 +14,9 @@ from torch import nn
 from hms_search.augment import Augmentation, Mixup
 from hms_search.augment.augmenter import Augmenter
 from hms_search.component import Component, field_validator, fingerprint_of, model_validator
-from hms_search.data.batches import Batches, InOrder, Samples
+from hms_search.data.batches import Batches, InOrder
 from hms_search.data.fitting import fit_pipeline
+from hms_search.data.samples import Samples
 from hms_search.eeg.pipeline import SpectrogramPipeline
 from hms_search.eeg.pipelines import FittedPipeline, Pipeline
 from hms_search.eeg.shapes import Kind

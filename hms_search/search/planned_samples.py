@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from hms_search.data.baked import baked_part
-from hms_search.data.batches import Samples
 from hms_search.data.folds import Foldable, plan_folds
 from hms_search.data.prepare import is_fresh, prepare
 from hms_search.data.sample_count import counted_samples, recorded_bytes
+from hms_search.data.samples import Samples
 from hms_search.data.store import Store, baked_file
 from hms_search.data.synthetic import write_synthetic
 from hms_search.search.session import Places, ReportProgress, data_root, prepared_data, study_samples

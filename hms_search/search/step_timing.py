@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
 from hms_search.augment.augmenter import Augmenter
-from hms_search.data.batches import Batches, InOrder, Samples
+from hms_search.data.batches import Batches, InOrder
 from hms_search.data.fitting import fit_pipeline
 from hms_search.data.labels import TaskName
+from hms_search.data.samples import Samples
 from hms_search.eeg.histogram import count_log_power
 from hms_search.eeg.shapes import Kind
 from hms_search.experiment import ExperimentConfig

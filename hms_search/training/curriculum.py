@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from hms_search.data.batches import Portion, Samples
+from hms_search.data.batches import Portion
+from hms_search.data.samples import Samples
 from hms_search.errors import DataError
 from hms_search.training.config import TrainingConfig
 from hms_search.training.draws import balanced, one_of_each

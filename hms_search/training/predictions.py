@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from hms_search.data.batches import Samples
+from hms_search.data.samples import Samples
 from hms_search.data.teachers import Pupils, predicted_targets
 from hms_search.training.config import TrainingConfig
 from hms_search.training.soft import NoisyStudent, PseudoLabels
