@@ -6,10 +6,11 @@ from html import escape
 
 
 def table_html(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table with or without a line of headings."""
+    """Return a table with or without a line of headings; where it is too wide, it scrolls by itself."""
     heading = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in (heading, *lines) if line)}</table>"
+    table = "".join(f"<tr>{line}</tr>" for line in (heading, *lines) if line)
+    return f'<div style="overflow-x:auto"><table>{table}</table></div>'
 
 
 def picture_html(png: bytes, description: str) -> str:

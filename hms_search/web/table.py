@@ -39,7 +39,7 @@ def _shown(outcome: Outcome, n_classes: int) -> list[str]:
     if not isinstance(outcome, Answer):
         return [outcome.name, "", *[""] * n_classes, "", outcome.reason]
     shares = zip(outcome.probabilities, outcome.spread, strict=True)
-    cells = [f"{probability:.3f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{spread:.3f}" for probability, spread in shares]
+    cells = [f"{probability:.3f} ±\N{NO-BREAK SPACE}{spread:.3f}" for probability, spread in shares]
     return [outcome.name, outcome.label, *cells, str(len(outcome.recorded.cut.starts_s)), ""]
 
 
