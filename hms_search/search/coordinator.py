@@ -27,6 +27,7 @@ from hms_search.search.halving import Resume, Start
 from hms_search.search.history import StudyHistory
 from hms_search.search.ledger import SAME_KEY, Ledger, Surroundings, counts
 from hms_search.search.policy import policy_of
+from hms_search.search.racing import Race
 from hms_search.search.samplers import exhausted
 from hms_search.search.stopping import PAUSED_KEY, reason_to_stop
 from hms_search.search.study import StudyConfig
@@ -75,6 +76,7 @@ class Coordinator:
             study_name=config.name,
             direction=config.learned.direction,
             seed=config.seed,
+            race=Race(epochs, around.ground, around.work / "best.npz"),
         )
         self._said_stopping = False
         self._enough = ""
@@ -172,7 +174,7 @@ class Coordinator:
             return "interrupt" if self._stopping() else "continue"
         trial, epoch = self._running[message.number], message.epoch
         trial.report(epoch.value, epoch.step)
-        judgement = self._policy.epoch_ended(message.number, epoch.step, epoch.value)
+        judgement = self._policy.epoch_ended(message.number, epoch.step, epoch.value, epoch.losses)
         if epoch.step + 1 == self._total:
             return "continue"
         if self._stopping():

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.search.asking import origin_of
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
+from hms_search.search.racing import Ground
 from hms_search.search.report import KEPT_METRICS, SPARED_KEY
 from hms_search.search.stopping import PAUSED_KEY
 from hms_search.search.study import StudyConfig
@@ -31,13 +32,17 @@ _OWN_KEYS = {"baseline", "retry_of", "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KE
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where a study's runs, pictures and unfinished trials go; ``tags`` are those of all its runs."""
+    """Where a study's runs, pictures and unfinished trials go, and whom trials are compared on.
+
+    ``tags`` are those of all its runs.
+    """
 
     tracker: Tracker
     parent_id: str
     tags: Mapping[str, str]
     pictures: Path
     work: Path
+    ground: Ground
 
 
 class Ledger:

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.asking import is_baseline
 from hms_search.search.halving import PausingHalving, Resume, Scheduler, Start
-from hms_search.search.pruners import FoldJudge, Pruner, StockPruner
+from hms_search.search.pruners import FoldJudge, Pruner, Racing, Sparing
+from hms_search.search.racing import Losses, Race
 from hms_search.search.report import SPARED_KEY
 from hms_search.search.trial import Ending
 
@@ -34,8 +35,8 @@ class Policy(Protocol):
     def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
         """Take in that a trial now trains until step ``until``; an exempt one, the baseline, is never stopped."""
 
-    def epoch_ended(self, number: int, step: int, value: float) -> Judgement:
-        """Take in one epoch of a trial; return whether it goes on."""
+    def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
+        """Take in one epoch of a trial, with its losses if they are known; return whether it goes on."""
 
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Take in that a trial will not go on."""
@@ -55,31 +56,59 @@ def policy_of(
     study_name: str,
     direction: Literal["minimize", "maximize"],
     seed: int,
+    race: Race,
 ) -> Policy:
     """Return the policy that a study's ``pruner`` stands for, with trials of ``n_folds`` times ``epochs`` steps."""
     if isinstance(pruner, PausingHalving):
         return Pausing(Scheduler(pruner, n_folds * epochs, direction, seed), epochs=epochs)
-    return Pruning(pruner, n_folds=n_folds, epochs=epochs, study_name=study_name, direction=direction, seed=seed)
+    if isinstance(pruner, Racing):
+        return Pruning(pruner, RaceJudge(pruner, race, n_folds * epochs), total=n_folds * epochs, seed=seed)
+    judge = FoldJudge(pruner, n_folds=n_folds, epochs=epochs, study_name=study_name, direction=direction)
+    return Pruning(pruner, judge, total=n_folds * epochs, seed=seed)
+
+
+class Judge(Protocol):
+    """Says after each epoch whether a trial should be stopped."""
+
+    def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> bool:
+        """Take in one epoch of a trial; return whether it should be stopped."""
+
+    def trial_ended(self, number: int, outcome: Ending) -> None:
+        """Take in that a trial will not go on."""
+
+
+class RaceJudge:
+    """Stops trials that lose a race; see :mod:`hms_search.search.racing`."""
+
+    def __init__(self, config: Racing, race: Race, total: int) -> None:
+        self._config, self._race, self._total = config, race, total
+        self._values: dict[int, list[float]] = {}
+
+    def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> bool:
+        """Take in one epoch; return whether the trial is behind beyond its share of alpha."""
+        self._values.setdefault(number, []).append(value)
+        p_value = self._race.p_value(number, step, losses)
+        if self._race.n_finished < self._config.n_startup_trials or step < self._config.grace:
+            return False
+        return p_value < self._config.alpha / (self._total - self._config.grace)
+
+    def trial_ended(self, number: int, outcome: Ending) -> None:
+        """Let a trial that was finished into the race, and forget another."""
+        values = self._values.pop(number, [])
+        if outcome == "complete" and len(values) == self._total:
+            self._race.finished(number, values)
+        else:
+            self._race.ended(number)
 
 
 class Pruning:
-    """Every trial is started once, and a stock pruner may stop it; see :class:`FoldJudge`.
+    """Every trial is started once, and a judge may stop it: a stock pruner (:class:`FoldJudge`) or a race.
 
     Some that it would stop are spared, see :class:`hms_search.search.pruners.Sparing`.
     """
 
-    def __init__(
-        self,
-        pruner: StockPruner,
-        *,
-        n_folds: int,
-        epochs: int,
-        study_name: str,
-        direction: Literal["minimize", "maximize"],
-        seed: int,
-    ) -> None:
-        self._pruner, self._seed, self._total = pruner, seed, n_folds * epochs
-        self._judge = FoldJudge(pruner, n_folds=n_folds, epochs=epochs, study_name=study_name, direction=direction)
+    def __init__(self, pruner: Sparing, judge: Judge, *, total: int, seed: int) -> None:
+        self._pruner, self._judge, self._total, self._seed = pruner, judge, total, seed
         self._exempt: set[int] = set()
         self._spared: dict[int, int] = {}
         self._ends: Counter[Ending] = Counter()
@@ -93,9 +122,9 @@ class Pruning:
         if exempt:
             self._exempt.add(number)
 
-    def epoch_ended(self, number: int, step: int, value: float) -> Judgement:
+    def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
         """Take in one epoch; return whether the pruner stops the trial."""
-        if not self._judge.epoch_ended(number, step, value) or number in self._spared or number in self._exempt:
+        if not self._judge.epoch_ended(number, step, value, losses) or number in self._spared or number in self._exempt:
             return "continue"
         if not self._spares(number):
             return "prune"
@@ -104,7 +133,7 @@ class Pruning:
 
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Close the trial's curve."""
-        self._judge.trial_ended(number, failed=outcome == "failed")
+        self._judge.trial_ended(number, outcome)
         if number not in self._exempt:
             self._ends[outcome] += 1
         if outcome != "complete":
@@ -153,7 +182,7 @@ class Pausing:
         """Keep how far the trial goes this time."""
         self._until[number] = self._total if exempt else until
 
-    def epoch_ended(self, number: int, step: int, value: float) -> Judgement:
+    def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:  # noqa: ARG002
         """Take in one epoch; return whether the trial has come as far as it was to."""
         folds = self._folds.setdefault(number, {})
         folds[step // self._epochs] = value

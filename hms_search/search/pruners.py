@@ -135,8 +135,22 @@ class Patient(Sparing):
             return optuna.pruners.PatientPruner(wrapped, self.patience, self.min_delta)
 
 
+class Racing(Sparing):
+    """Stop a trial that is worse than the best beyond chance, in pairs on the same recordings, over patients.
+
+    Nothing is stopped before ``n_startup_trials`` were finished, nor in the first ``grace`` epochs. ``alpha`` is the
+    chance to stop a trial that would end as good as the best, spent evenly over its epochs. See
+    :mod:`hms_search.search.racing`.
+    """
+
+    name: Literal["racing"] = "racing"
+    n_startup_trials: int = Field(default=4, ge=2)
+    grace: int = Field(default=1, ge=0)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+
+
 StockPruner = Median | Percentile | SuccessiveHalving | Hyperband | Threshold | Patient | NoPruner
-Pruner = Annotated[StockPruner | PausingHalving, Field(discriminator="name")]
+Pruner = Annotated[StockPruner | Racing | PausingHalving, Field(discriminator="name")]
 """What may stop a trial, or let it wait: see :mod:`hms_search.search.policy`."""
 
 
@@ -177,7 +191,7 @@ class FoldJudge:
         ]
         self._curves: dict[tuple[int, int], optuna.Trial] = {}
 
-    def epoch_ended(self, number: int, step: int, value: float) -> bool:
+    def epoch_ended(self, number: int, step: int, value: float, losses: object = None) -> bool:
         """Take in one epoch of trial ``number``; return whether the pruner would stop it."""
         fold, epoch = divmod(step, self._epochs)
         curve = self._curves.get((number, fold))
@@ -189,8 +203,8 @@ class FoldJudge:
             self._shadows[fold].tell(self._curves.pop((number, fold)), value)
         return decision
 
-    def trial_ended(self, number: int, *, failed: bool = False) -> None:
+    def trial_ended(self, number: int, outcome: str = "complete") -> None:
         """Close what is open of trial ``number``: a curve cut short is no evidence about the fold's end."""
         for key in [key for key in self._curves if key[0] == number]:
             curve = self._curves.pop(key)
-            self._shadows[key[1]].tell(curve, state=TrialState.FAIL if failed else TrialState.PRUNED)
+            self._shadows[key[1]].tell(curve, state=TrialState.FAIL if outcome == "failed" else TrialState.PRUNED)

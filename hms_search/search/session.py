@@ -24,6 +24,7 @@ from hms_search.provenance import code_tags
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.ledger import Surroundings
+from hms_search.search.racing import Ground
 from hms_search.search.report import StudyReport, report_of
 from hms_search.search.round_studies import RoundStudy, number_of_rounds, played_round, round_study
 from hms_search.search.rounds import PlayedRound
@@ -32,6 +33,7 @@ from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import SYNTHETIC, Contract, DataConfig, StudyConfig, contract_of, open_study
 from hms_search.search.workers import WorkerSettings, start_workers
 from hms_search.tracking import open_tracker
+from hms_search.training.metrics import Stratum, in_stratum
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,8 @@ class _Session:
         tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
         tags = study_tags(config, contract) | ({"round": str(current.number)} if config.rounds is not None else {})
         parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
-        around = Surroundings(tracker, parent_id, tags, places.pictures, places.trials(config.name))
+        ground = ground_of(self.store, self.plan, config.objective)
+        around = Surroundings(tracker, parent_id, tags, places.pictures, places.trials(config.name), ground)
         coordinator = Coordinator(config, study, around, notify=self.notify)
         coordinator.recover()
         with ExitStack() as stack:
@@ -233,6 +236,15 @@ class _Session:
         report = report_of(study)
         tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
         return study, is_over
+
+
+def ground_of(store: Store | SeizureTypes, plan: FoldPlan, objective: Stratum) -> Ground:
+    """Return the patients on whose recordings trials are compared, and which recordings the objective counts."""
+    rows = [plan.split(fold)[1] for fold in plan.use]
+    return Ground(
+        tuple(store.patients[of_fold] for of_fold in rows),
+        tuple(in_stratum(store.high[of_fold], objective) for of_fold in rows),
+    )
 
 
 def _worker_settings(

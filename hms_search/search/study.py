@@ -16,7 +16,7 @@ from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.baking import check_baked
 from hms_search.search.experimental import knowingly
-from hms_search.search.pruners import Median, Pruner
+from hms_search.search.pruners import Median, Pruner, Racing
 from hms_search.search.rounds import Rounds
 from hms_search.search.samplers import Sampler, Tpe
 from hms_search.search.seizure_data import task_faults
@@ -118,6 +118,8 @@ class StudyConfig(Component):
     @model_validator(mode="after")
     def _suits_its_task(self) -> Self:
         found = list(task_faults(self.task, self.space.base, self.folds, self.objective))
+        if isinstance(self.pruner, Racing) and self.task != "hms":
+            found.append(f"pruner racing compares the KL of recordings, task {self.task} has none; use median")
         if found:
             raise ValueError("; ".join(found))
         return self

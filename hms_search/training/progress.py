@@ -1,7 +1,7 @@
 """How far a fold has come, and how that becomes a checkpoint's state and back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class FoldProgress:
     def state(self, learner: Learner, train: Batches) -> dict[str, Any]:
         """Return all that the next epoch depends on, as tensors, numbers, lists and mappings."""
         return {
-            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "epochs": [_plain(epoch) for epoch in self.epochs],
             "selected": None if self.selected is None else _selected_state(self.selected),
             "model": learner.model.state_dict(),
             "average": learner.average.state(),
@@ -64,7 +64,7 @@ def result_state(result: FoldResult) -> dict[str, Any]:
     return {
         "fold": result.fold,
         "value": result.value,
-        "epochs": [asdict(epoch) for epoch in result.epochs],
+        "epochs": [_plain(epoch) for epoch in result.epochs],
         "selected_epoch": result.selected_epoch,
         "optimistic": result.optimistic,
         "rows": torch.from_numpy(result.rows),
@@ -78,6 +78,10 @@ def result_of(state: Mapping[str, Any]) -> FoldResult:
     arrays = {name: state[name].numpy() for name in ("rows", "probabilities")}
     epochs = tuple(Epoch(**epoch) for epoch in state["epochs"])
     return FoldResult(**{**state, **arrays, "epochs": epochs})
+
+
+def _plain(epoch: Epoch) -> dict[str, Any]:
+    return asdict(replace(epoch, losses=None))
 
 
 def _selected_state(selected: Selected) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What training reports: an epoch, a fold; and the place of a fold in its experiment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,7 +27,8 @@ class Epoch:
     ``value`` is what the task measures: the validation KL on the objective's stratum, or the weighted F1.
     ``train_loss`` is what was minimised, the mean weighted KL against the targets of training
     (:func:`hms_search.training.passes.train_epoch`), ``lr`` the rate of the epoch's last batch, ``position`` the place
-    of the fold among the folds in use.
+    of the fold among the folds in use. ``losses`` are the KLs of the fold's validation rows, in their order; they are
+    not kept in checkpoints.
     """
 
     fold: int
@@ -39,6 +40,7 @@ class Epoch:
     metrics: dict[str, float]
     seconds: float
     lr: float
+    losses: Float[np.ndarray, " rows"] | None = field(default=None, compare=False, repr=False)
 
     @property
     def step(self) -> int:

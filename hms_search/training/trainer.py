@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from hms_search.errors import TrainingError, TrialStopped
 from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
 from hms_search.training.learner import Learner
+from hms_search.training.metrics import kl_terms
 from hms_search.training.passes import predict, train_epoch
 from hms_search.training.progress import FoldProgress, Selected
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
@@ -160,6 +162,7 @@ def _epoch(
         metrics=metrics,
         seconds=perf_counter() - started,
         lr=lr,
+        losses=kl_terms(store.targets[rows], probabilities).sum(axis=1).astype(np.float32),
     )
     progress.epochs.append(epoch)
     loss = slot.task.as_loss(epoch.value)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -14,6 +16,7 @@ from hms_search.search.pruners import (
     SuccessiveHalving,
     Threshold,
 )
+from hms_search.search.racing import Ground, Race
 from hms_search.search.report import SPARED_KEY
 
 EPOCHS = 4
@@ -22,7 +25,8 @@ FAR_TOO_STRICT = Threshold(upper=0.57, audit=0.0)
 
 
 def policy(pruner: Pruner, seed: int = 0) -> Policy:
-    return policy_of(pruner, n_folds=2, epochs=EPOCHS, study_name="s", direction="minimize", seed=seed)
+    nobody = Race(EPOCHS, Ground((), ()), Path("nowhere"))
+    return policy_of(pruner, n_folds=2, epochs=EPOCHS, study_name="s", direction="minimize", seed=seed, race=nobody)
 
 
 def value_at(step: int, folds: list[float]) -> float:

@@ -97,7 +97,7 @@ def test_no_pruner_prunes_nothing() -> None:
 def test_curves_of_failed_trials_are_no_evidence() -> None:
     judge = judge_of(Median(n_startup_trials=1))
     judge.epoch_ended(0, 0, 0.1)
-    judge.trial_ended(0, failed=True)
+    judge.trial_ended(0, "failed")
     assert not judge.epoch_ended(1, 0, 9.0)
 
 

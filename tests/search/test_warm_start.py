@@ -5,6 +5,7 @@ import pytest
 
 from hms_search.errors import ConfigError, DataError, StudyError
 from hms_search.search.ledger import SAME_KEY, Ledger, Surroundings
+from hms_search.search.racing import Ground
 from hms_search.search.space import SearchSpace
 from hms_search.search.study import StudyConfig, read_study
 from hms_search.search.warm_start import MOST_OF_A_STUDY, known_configurations
@@ -56,7 +57,7 @@ def earlier(storage: optuna.storages.InMemoryStorage, space: SearchSpace, dropou
 
 def ledger(config: StudyConfig, storage: optuna.storages.InMemoryStorage, tmp_path: Path) -> Ledger:
     study = optuna.create_study(study_name=config.name, storage=storage, load_if_exists=True)
-    return Ledger(config, study, Surroundings(MemoryTracker(), "study", {}, tmp_path, tmp_path))
+    return Ledger(config, study, Surroundings(MemoryTracker(), "study", {}, tmp_path, tmp_path, Ground((), ())))
 
 
 def test_the_best_configurations_of_a_study_come_first_and_each_once(

@@ -1,0 +1,184 @@
+"""Racing: a trial is stopped once it is worse than the best one beyond chance, in pairs on the same recordings.
+
+At the same epoch of the same folds, the losses of both on each validation recording are subtracted: what makes a fold
+or a recording hard is hard for both and cancels. Recordings of one patient resemble each other, so the standard error
+is that of patients (cluster-robust, Liang and Zeger 1986). Folds of two values, which Optuna's Wilcoxon pruner would
+compare, can never reach significance; patients can.
+
+Curves cross: a trial that is behind after three epochs may be ahead at the end. By how much is seen on the trials that
+were finished, the spared ones among them: the square root of the mean square of what their difference to the best
+changed from here to the end is added to the standard error, so that nothing is stopped where early epochs say little.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import stats
+
+from hms_search.data.atomic import replacing
+
+Losses = Float[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Whom a race is over: of each fold in use, the patient of each validation row, and which rows count."""
+
+    patients: tuple[Int[np.ndarray, " rows"], ...]
+    counted: tuple[Bool[np.ndarray, " rows"], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Racer:
+    """A trial as others are compared with it: its value, and its losses by step."""
+
+    number: int
+    value: float
+    losses: Mapping[int, Losses]
+
+    def save(self, file: Path) -> None:
+        """Keep it for a later session."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {f"step{step}": losses for step, losses in self.losses.items()}
+        with replacing(file) as partial, partial.open("wb") as content:
+            np.savez(content, **{"number": self.number, "value": self.value, **arrays})
+
+    @classmethod
+    def load(cls, file: Path) -> Self | None:
+        """Return the one that was kept; None where none was, or it cannot be read: the next best takes its place."""
+        try:
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
+                losses = {int(name.removeprefix("step")): content[name] for name in content if name.startswith("step")}
+                return cls(int(content["number"]), float(content["value"]), losses)
+        except (OSError, ValueError, KeyError, BadZipFile):
+            return None
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a trial is behind: the mean over folds of the difference in loss, its variance, degrees of freedom."""
+
+    mean: float
+    variance: float
+    freedom: float
+
+    def p_value(self, crossing: float, n_crossings: int) -> float:
+        """Return the chance of such a lag in a trial that ends as good, curves changing by ``crossing`` until then."""
+        total = self.variance + crossing**2
+        if not total or self.mean <= 0:
+            return float(self.mean <= 0)
+        freedom = total**2 / (self.variance**2 / self.freedom + crossing**4 / n_crossings)  # Welch and Satterthwaite
+        return float(stats.t.sf(self.mean / np.sqrt(total), freedom))
+
+
+def lag_at(
+    step: int, epochs: int, ground: Ground, *, mine: Mapping[int, Losses], theirs: Mapping[int, Losses]
+) -> Lag | None:
+    """Return how far one trial is behind another at a step: the last epochs of the folds before, and this one's.
+
+    None where one of them lacks losses there, or a fold has a single patient.
+    """
+    fold = step // epochs
+    steps = [*((done + 1) * epochs - 1 for done in range(fold)), step]
+    if any(one not in mine or one not in theirs for one in steps):
+        return None
+    lags = [
+        _lag((mine[one] - theirs[one])[ground.counted[place]], ground.patients[place][ground.counted[place]])
+        for place, one in enumerate(steps)
+    ]
+    if any(lag.freedom <= 0 for lag in lags):
+        return None
+    return Lag(
+        mean=float(np.mean([lag.mean for lag in lags])),
+        variance=sum(lag.variance for lag in lags) / len(lags) ** 2,
+        freedom=sum(lag.freedom for lag in lags),
+    )
+
+
+def crossing_at(step: int, best: Sequence[float], others: Sequence[Sequence[float]], epochs: int) -> float:
+    """Return by how much trials' differences to the best one change from a step to the end (root mean square).
+
+    ``best`` and ``others`` are the values of whole trials by step.
+    """
+    changes = [
+        (_so_far(one, len(one) - 1, epochs) - _so_far(best, len(best) - 1, epochs))
+        - (_so_far(one, step, epochs) - _so_far(best, step, epochs))
+        for one in others
+    ]
+    return float(np.sqrt(np.mean(np.square(changes))))
+
+
+def _so_far(values: Sequence[float], step: int, epochs: int) -> float:
+    """Return the mean over the folds so far: the last values of those before, and that of the step."""
+    done = [values[(fold + 1) * epochs - 1] for fold in range(step // epochs)]
+    return float(np.mean([*done, values[step]]))
+
+
+def _lag(differences: Float[np.ndarray, " rows"], patients: Int[np.ndarray, " rows"]) -> Lag:
+    _, place, rows = np.unique(patients, return_inverse=True, return_counts=True)
+    n_patients, mean = len(rows), float(differences.mean())
+    residual = np.bincount(place, weights=differences - mean)
+    variance = float(np.square(residual).sum()) / len(differences) ** 2 * n_patients / max(n_patients - 1, 1)
+    freedom = len(differences) ** 2 / float(np.square(rows).sum()) - 1  # unequal patients count as fewer equal ones
+    return Lag(mean, variance, freedom)
+
+
+@dataclass
+class Race:
+    """The trials of a race so far: the best with its losses, the values of those that were finished.
+
+    ``file`` keeps the best for a later session.
+    """
+
+    epochs: int
+    ground: Ground
+    file: Path
+    _best: Racer | None = None
+    _running: dict[int, dict[int, Losses]] = field(default_factory=dict)
+    _finished: dict[int, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Take up the best of an earlier session."""
+        self._best = Racer.load(self.file)
+
+    @property
+    def n_finished(self) -> int:
+        """How many trials were finished."""
+        return len(self._finished)
+
+    def p_value(self, number: int, step: int, losses: Losses | None) -> float:
+        """Take in a trial's losses at a step; return the chance of its lag if it ended as good as the best: 1 if none.
+
+        None for losses: they were not kept where the trial was taken up.
+        """
+        if losses is None:
+            return 1.0
+        mine = self._running.setdefault(number, {})
+        mine[step] = losses
+        best = self._best
+        others = [] if best is None else [values for one, values in self._finished.items() if one != best.number]
+        if best is None or best.number not in self._finished or not others:
+            return 1.0
+        lag = lag_at(step, self.epochs, self.ground, mine=mine, theirs=best.losses)
+        if lag is None:
+            return 1.0
+        crossing = crossing_at(step, self._finished[best.number], others, self.epochs)
+        return lag.p_value(crossing, len(others))
+
+    def finished(self, number: int, values: Sequence[float]) -> None:
+        """Take in the values by step of a trial that was finished."""
+        self._finished[number] = list(values)
+        value = _so_far(values, len(values) - 1, self.epochs)
+        losses = self._running.pop(number, None)
+        if losses and (self._best is None or value < self._best.value):
+            self._best = Racer(number, value, losses)
+            self._best.save(self.file)
+
+    def ended(self, number: int) -> None:
+        """Forget a trial that was not finished."""
+        self._running.pop(number, None)
