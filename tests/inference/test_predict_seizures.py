@@ -18,6 +18,7 @@ from hms_search.eeg.montage import Flip
 from hms_search.errors import DataError
 from hms_search.inference.model_folder import read_card
 from hms_search.inference.predictor import Predictor
+from hms_search.inference.pyfunc import _load_pyfunc
 from hms_search.inference.submission import predict_folder
 
 
@@ -156,3 +157,23 @@ def test_a_folder_without_seizures_is_one_clear_line(predictor: Predictor, tmp_p
         predict_folder(predictor, tmp_path)
     with pytest.raises(DataError, match="no data folder"):
         predict_folder(predictor, tmp_path / "nowhere")
+
+
+def test_mlflow_gets_the_predictors_numbers_from_paths_arrays_and_lists(tmp_path: Path) -> None:
+    model = _load_pyfunc(str(write_seizure_model(tmp_path / "model")))
+    rows = seizures(5, 12)
+    for name, row in zip("ab", rows, strict=True):
+        np.save(tmp_path / f"{name}.npy", row)
+    expected = model.predictor.predict(rows).probabilities
+    for given in (
+        {"seizure_path": [str(tmp_path / f"{name}.npy") for name in "ab"]},
+        {"samples": rows},
+        {"samples": [row.tolist() for row in rows]},
+    ):
+        found = model.predict(pd.DataFrame(given))
+        assert tuple(found.columns) == SEIZURE_TYPES
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    with pytest.raises(DataError, match="column seizure_path or samples, found columns power"):
+        model.predict(pd.DataFrame({"power": [1]}))
+    with pytest.raises(DataError, match=r"row 0: expected samples as numbers \[samples, 20, 24\]"):
+        model.predict(pd.DataFrame({"samples": [[["a"]]]}))
