@@ -101,14 +101,21 @@ def test_what_matters_is_kept_and_what_does_not_is_frozen_in_most_seeds() -> Non
     def loss(trial: optuna.Trial) -> float:
         return math.log(trial.params[LR] / 4e-4) ** 2 + 10 * (trial.params[DROPOUT] - 0.3) ** 2
 
-    changes = [narrow(space(), searched(space(), loss, seed=seed), seed=seed) for seed in range(8)]
+    searches = [searched(space(), loss, seed=seed, trials=36) for seed in range(6)]
+    changes = [narrow(space(), trials, seed=seed) for seed, trials in enumerate(searches)]
     frozen = {path: sum(kind(one, path) == "frozen" for one in changes) for path in space().parameters}
-    assert frozen[LR] + frozen[DROPOUT] <= 3
-    assert frozen[CLIP] + frozen[GAPS] + frozen[SCHEDULER] >= 14
+    assert max(frozen[LR], frozen[DROPOUT]) <= 1
+    assert frozen[CLIP] + frozen[GAPS] + frozen[SCHEDULER] >= 12
+
+
+def test_nothing_is_frozen_by_too_few_trials_to_tell() -> None:
+    few = narrow(space(), searched(space(), distance, seed=0, trials=29))
+    assert few.moved
+    assert not [change for change in few.changes if "importance" in change.reason]
 
 
 def test_a_frozen_parameter_has_the_best_trials_value() -> None:
-    trials = searched(space(), distance, seed=0)
+    trials = searched(space(), distance, seed=0, trials=36)
     narrowed = narrow(space(), trials)
     best = min(trials, key=lambda trial: trial.value or 0)
     frozen = [change.path for change in narrowed.changes if change.kind == "frozen"]
