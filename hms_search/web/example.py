@@ -16,7 +16,7 @@ from hms_search.eeg.histogram import log_power
 from hms_search.web.recorded import Recorded
 
 _SEED = 7
-_NAME = "synthetic example (not a person's EEG)"
+_NAME = "synthetic example, no person's EEG"
 
 
 @lru_cache(maxsize=2)
