@@ -33,7 +33,7 @@ class PausingHalving(Component):
     min_epochs: int = Field(default=2, ge=1)
     reduction_factor: int = Field(default=4, ge=2)
     floor: float = Field(default=0.02, ge=0, le=1)
-    audit: float = Field(default=0.02, ge=0, le=1)
+    audit: float = Field(default=0.01, ge=0, le=1)
 
     def rungs(self, total_steps: int) -> tuple[int, ...]:
         """Return the steps at which trials pause, the last is their end.
