@@ -15,7 +15,8 @@ from hms_search.cli.promote import print_gate, print_standing, use_of
 from hms_search.compare import Difference
 from hms_search.component import Component
 from hms_search.data.atomic import replacing
-from hms_search.data.oof import OOF_SUFFIXES, OutOfFold, align, read_oof, write_oof
+from hms_search.data.oof import OOF_SUFFIXES, OutOfFold, read_oof, write_oof
+from hms_search.data.oof_alignment import align
 from hms_search.data.progress import Progress
 from hms_search.document import Document, Path_
 from hms_search.ensemble.cross_fit import CrossFit, cross_fit

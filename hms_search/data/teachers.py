@@ -32,7 +32,8 @@ from jaxtyping import Float, Int
 
 from hms_search.data.atomic import replacing
 from hms_search.data.findings import few
-from hms_search.data.oof import OutOfFold, read_oof, shared_patients, write_oof
+from hms_search.data.oof import OutOfFold, read_oof, write_oof
+from hms_search.data.oof_alignment import shared_patients
 from hms_search.errors import DataError
 
 HOW_TO = (

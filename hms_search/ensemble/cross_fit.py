@@ -51,8 +51,8 @@ def cross_fit(
     from networks that were not trained on it. One tie stays, as in all stacking on out-of-fold predictions: the
     predictions that a fold's blend is fitted on come from networks of the other folds, which were trained on this one.
 
-    Members must have gone through :func:`hms_search.data.oof.align`. ``on_fit`` hears how many fits of how many are
-    done.
+    Members must have gone through :func:`hms_search.data.oof_alignment.align`. ``on_fit`` hears how many fits of how
+    many are done.
 
     Raises DataError where a method that learns has only one fold to learn from, or a fold leaves it no row.
     """

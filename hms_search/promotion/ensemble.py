@@ -8,7 +8,8 @@ import numpy as np
 
 from hms_search.component import fingerprint_of
 from hms_search.data.atomic import replacing_folder
-from hms_search.data.oof import OutOfFold, align, oof_bytes, read_oof, write_oof
+from hms_search.data.oof import OutOfFold, oof_bytes, read_oof, write_oof
+from hms_search.data.oof_alignment import align
 from hms_search.document import dump_yaml
 from hms_search.ensemble.cross_fit import CrossFit, cross_fit
 from hms_search.ensemble.fit import Method

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from hms_search.compare import Difference, Verdict, oof_differences
-from hms_search.data.oof import OutOfFold, align
+from hms_search.data.oof import OutOfFold
+from hms_search.data.oof_alignment import align
 from hms_search.errors import DataError
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import HMS, TASKS, Task

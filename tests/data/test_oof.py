@@ -9,7 +9,8 @@ import pytest
 from members import distributions, member, noisy_members, samples_of
 
 from hms_search.data.labels import CLASSES, VOTE_COLUMNS
-from hms_search.data.oof import OutOfFold, align, oof_bytes, out_of_fold, read_oof, write_oof
+from hms_search.data.oof import OutOfFold, oof_bytes, out_of_fold, read_oof, write_oof
+from hms_search.data.oof_alignment import align
 from hms_search.errors import DataError
 
 ROWS = 12

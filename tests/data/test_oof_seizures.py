@@ -9,7 +9,8 @@ import pytest
 from members import noisy_members, seizure_members
 
 from hms_search.data.labels import SEIZURE_TYPES
-from hms_search.data.oof import align, read_oof, write_oof
+from hms_search.data.oof import read_oof, write_oof
+from hms_search.data.oof_alignment import align
 from hms_search.errors import DataError
 
 

@@ -17,7 +17,8 @@ from sklearn.metrics import f1_score
 from hms_search.data.fft_samples import read_fft_samples
 from hms_search.data.folds import FileFolds, GroupedFolds, plan_folds
 from hms_search.data.labels import SEIZURE_TYPES
-from hms_search.data.oof import OutOfFold, read_oof, shared_patients
+from hms_search.data.oof import OutOfFold, read_oof
+from hms_search.data.oof_alignment import shared_patients
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.synthetic.seizure_types import write_synthetic_seizures
 from hms_search.eeg.fft_pipeline import FftPipeline

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from members import distributions, member, noisy_members
 
-from hms_search.data.oof import OutOfFold, align, out_of_fold
+from hms_search.data.oof import OutOfFold, out_of_fold
+from hms_search.data.oof_alignment import align
 from hms_search.ensemble.blends import WeightedBlend
 from hms_search.ensemble.cross_fit import CrossFit, cross_fit
 from hms_search.ensemble.fit import Method
