@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Float
@@ -55,12 +56,14 @@ class Respondent:
     """A model that answers uploads, one batch at a time however many people ask, first come first served.
 
     PyTorch uses all cores for one batch already, and a long recording lets others in between its batches. One thread
-    runs them all: PyTorch would keep threads and memory of its own for each thread that it is asked from.
+    runs them all: PyTorch would keep threads and memory of its own for each thread that it is asked from. Files are read
+    for one request at a time, too: an hour of EDF takes hundreds of megabytes for as long as it is resampled.
     """
 
     def __init__(self, predictor: Predictor, limits: Limits | None = None) -> None:
         self.predictor, self.limits = predictor, limits or Limits()
         self._line = ThreadPoolExecutor(1, thread_name_prefix="predicting")
+        self._reading = Lock()
 
     def answers(
         self, uploads: Sequence[Upload], on_progress: Callable[[Progress], None] = ignore
@@ -69,7 +72,8 @@ class Respondent:
 
         Progress counts windows.
         """
-        readings = read_uploads(uploads, self.predictor.kinds, self.limits)
+        with self._reading:
+            readings = read_uploads(uploads, self.predictor.kinds, self.limits)
         total = sum(len(reading.cut.starts_s) for reading in readings if isinstance(reading, Recorded))
         done = 0
 

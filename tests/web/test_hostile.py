@@ -31,6 +31,7 @@ from hms_search.web.desk import Desk
 HERE = "http://127.0.0.1"
 GOOD = "good.parquet"
 N_SIGNALS = len(ELECTRODES)
+PATIENT = slice(8, 88)
 RECORDS, DURATION, SIGNALS, HEADER = slice(236, 244), slice(244, 252), slice(252, 256), slice(184, 192)
 LABEL, LOW, DIGITAL, SAMPLES = (
     slice(256 + N_SIGNALS * before, 256 + N_SIGNALS * before + width)
@@ -150,6 +151,7 @@ def edf(suffix: str) -> bytearray:
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])
 def test_a_header_that_lies_is_refused(eeg: Served, good: bytes, suffix: str) -> None:
     whole = edf(suffix)
+    whole[PATIENT] = b"<img src=x>".ljust(80)
     assert eeg.endpoint([("whole", bytes(whole))])[0]["error"] is None
     bad = []
     for field, (place, lies) in LIES.items():
@@ -317,8 +319,7 @@ def test_a_body_larger_than_allowed_is_refused_and_nothing_of_it_stays(eeg: Serv
 
     def endless() -> Iterator[bytes]:
         yield head
-        for _ in range(600):
-            yield bytes(2**20)
+        yield from [bytes(2**24)] * 33  # 528 MiB, of which 513 may be
 
     claimed = eeg.client.post(path, content=head, headers={**headers, "Content-Length": str(2**31)})
     assert claimed.status_code == 413
