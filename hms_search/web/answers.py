@@ -56,8 +56,8 @@ class Respondent:
     """A model that answers uploads, one batch at a time however many people ask, first come first served.
 
     PyTorch uses all cores for one batch already, and a long recording lets others in between its batches. One thread
-    runs them all: PyTorch would keep threads and memory of its own for each thread that it is asked from. Files are read
-    for one request at a time, too: an hour of EDF takes hundreds of megabytes for as long as it is resampled.
+    runs them all: PyTorch would keep threads and memory of its own for each thread that it is asked from. Files are
+    read for one request at a time, too: an hour of EDF takes hundreds of megabytes for as long as it is resampled.
     """
 
     def __init__(self, predictor: Predictor, limits: Limits | None = None) -> None:
