@@ -15,7 +15,8 @@ from hms_search.search.history import StudyHistory
 from hms_search.search.importance import importances
 from hms_search.search.narrowing import Narrow
 from hms_search.search.pruners import Threshold
-from hms_search.search.regions import on_bound, place_in, region_of
+from hms_search.search.rank_agreement import agreement
+from hms_search.search.regions import End, Number, on_bound, place_in, region_of
 from hms_search.search.space import Categorical
 
 _FEW_PRUNED = 4
@@ -23,7 +24,7 @@ _FEW_PRUNED = 4
 _FEWEST_ENDED = 8
 _FAILING_SHARE = 0.2
 _OUTER = 0.2
-_PATIENCE = 10
+_PATIENCE, _FEWEST_BEFORE = 20, 10
 _NO_EFFECT = 0.5
 _LEVEL = 0.05
 
@@ -83,8 +84,8 @@ def best_on_bound(history: StudyHistory) -> Iterator[Finding]:
             continue
         values = [trial.params[path] for trial in elite]
         inner = median(place_in(parameter, value) for value in values)
-        if _OUTER < inner < 1 - _OUTER:
-            continue  # the others lie elsewhere: chance put the best one there
+        if _OUTER < inner < 1 - _OUTER or not _falls_towards(end, path, parameter, history):
+            continue  # chance put the best one there: the others lie elsewhere, or trials are not better that way
         region = region_of(
             parameter,
             values,
@@ -108,7 +109,7 @@ def no_improvement(history: StudyHistory) -> Iterator[Finding]:
     losses = [loss_of(trial, history.direction) for trial in history.ended]
     patience = max(_PATIENCE, 2 * len(history.config.space.parameters))
     before, recent = losses[:-patience], losses[-patience:]
-    if len(before) < _PATIENCE or not np.isfinite(min(before)):
+    if len(before) < _FEWEST_BEFORE or not np.isfinite(min(before)):
         return
     gain, noise = max(0.0, min(before) - min(recent)), history.evidence.told_apart
     if gain > noise or (noise == 0 and gain > 0):
@@ -161,6 +162,14 @@ def too_few_trials(history: StudyHistory) -> Iterator[Finding]:
             f"sampler.n_startup_trials is {at_random}, trials is {config.trials}",
             f"sampler.n_startup_trials: {max(1, config.trials // 4)}, or more trials",
         )
+
+
+def _falls_towards(end: End, path: str, parameter: Number, history: StudyHistory) -> bool:
+    """Say whether losses fall towards a bound over all completed trials, beyond chance."""
+    completed = history.evidence.completed
+    places = np.array([place_in(parameter, trial.params[path]) for trial in completed])
+    found = agreement(places, np.array([trial.loss for trial in completed]))
+    return found is not None and (found.low > 0 if end == "low" else found.high < 0)
 
 
 def _first_values(history: StudyHistory) -> list[float]:

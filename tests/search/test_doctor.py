@@ -130,6 +130,13 @@ def test_a_best_trial_on_a_bound_is_found_with_the_bound_to_write() -> None:
     assert not [what for what in found(history(config(), rates_that_fall_towards(3e-3))) if LR in what]
 
 
+def test_a_best_trial_on_a_bound_towards_which_others_get_worse_is_no_finding() -> None:
+    study = config()
+    worsening = [trial(study, 0.5 + 50 * rate, params={LR: rate}) for rate in np.geomspace(1e-4, 9e-3, 25).tolist()]
+    lucky = [trial(study, 0.40 + 0.01 * number, params={LR: 9.9e-3}) for number in range(5)]
+    assert not [what for what in found(history(study, [*worsening, *lucky])) if LR in what]
+
+
 def test_a_bound_that_is_a_limit_of_the_field_is_no_finding() -> None:
     study = config()
     trials = [trial(study, 0.5 + value, params={DROPOUT: value}) for value in np.linspace(0, 0.5, 20).tolist()]
@@ -139,9 +146,9 @@ def test_a_bound_that_is_a_limit_of_the_field_is_no_finding() -> None:
 def test_a_search_that_stands_still_is_found() -> None:
     study = config()
     falling = [trial(study, 1.0 - 0.02 * number) for number in range(12)]
-    still = [trial(study, 0.9 + 0.001 * number) for number in range(14)]
+    still = [trial(study, 0.9 + 0.001 * number) for number in range(22)]
     what = "the search no longer improves"
-    assert "the last 12 trials gained 0" in found(history(study, [*falling, *still]))[what].evidence
+    assert "the last 20 trials gained 0" in found(history(study, [*falling, *still]))[what].evidence
     assert what not in found(history(study, [*still, *falling]))
     assert what not in found(history(study, falling))
 
