@@ -4,7 +4,7 @@ from optuna.trial import TrialState
 
 from hms_search.document import parse_yaml
 from hms_search.errors import ConfigError
-from hms_search.search.samplers import Cmaes, Gp, Grid, Qmc, Random, Sampler, Tpe, exhausted, session_seed
+from hms_search.search.samplers import Cmaes, CurveGp, Gp, Grid, Qmc, Random, Sampler, Tpe, exhausted, session_seed
 from hms_search.search.space import SearchSpace
 
 SPACE = SearchSpace.from_document(
@@ -21,7 +21,15 @@ parameters:
         source="small.yaml",
     )
 )
-ALL = [Tpe(n_startup_trials=3), Gp(n_startup_trials=3), Cmaes(), Random(), Qmc(), Grid(points=2)]
+ALL = [
+    Tpe(n_startup_trials=3),
+    Gp(n_startup_trials=3),
+    CurveGp(n_startup_trials=3),
+    Cmaes(),
+    Random(),
+    Qmc(),
+    Grid(points=2),
+]
 
 
 def ask(sampler: Sampler, session: int, n_trials: int, study: optuna.Study | None = None) -> list[dict[str, object]]:
@@ -48,7 +56,7 @@ def test_a_session_is_repeatable(sampler: Sampler) -> None:
     assert ask(sampler, 0, 6) == ask(sampler, 0, 6)
 
 
-@pytest.mark.parametrize("sampler", [Tpe(), Gp(), Cmaes(), Random()], ids=lambda sampler: sampler.name)
+@pytest.mark.parametrize("sampler", [Tpe(), Gp(), CurveGp(), Cmaes(), Random()], ids=lambda sampler: sampler.name)
 def test_a_resumed_session_does_not_repeat_the_start_up_points(sampler: Sampler) -> None:
     first, second = ask(sampler, 0, 3), ask(sampler, 3, 3)
     assert all(params not in first for params in second)
