@@ -61,6 +61,7 @@ class Coordinator:
     ) -> None:
         self._config, self._study, self._notify = config, study, notify
         self._ledger = Ledger(config, study, around)
+        self._shared_patients = around.shared_patients
         self._asker = Asker(config, study, tags=around.tags, notify=notify)
         self._running: dict[int, optuna.Trial] = {}
         self._paused: dict[int, optuna.Trial] = {}
@@ -248,7 +249,7 @@ class Coordinator:
 
     def _look(self) -> None:
         """Say what is going wrong, each finding once, and find out whether the study has done enough."""
-        history = StudyHistory(self._config, tuple(self._ledger.trials))
+        history = StudyHistory(self._config, tuple(self._ledger.trials), self._shared_patients)
         count = len(history.trials)
         looked_at = count % (1 + count // _OFTEN_UP_TO) == 0  # a look takes 0.05 ms per trial
         for finding in live_findings(history) if looked_at else ():

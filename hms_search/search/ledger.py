@@ -34,7 +34,7 @@ _OWN_KEYS = {"baseline", "retry_of", "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KE
 class Surroundings:
     """Where a study's runs, pictures and unfinished trials go, and whom trials are compared on.
 
-    ``tags`` are those of all its runs.
+    ``tags`` are those of all its runs; ``shared_patients`` are on both sides of a fold.
     """
 
     tracker: Tracker
@@ -43,6 +43,7 @@ class Surroundings:
     pictures: Path
     work: Path
     ground: Ground
+    shared_patients: int = 0
 
 
 class Ledger:

@@ -223,7 +223,9 @@ class _Session:
         tags = study_tags(config, contract) | ({"round": str(current.number)} if config.rounds is not None else {})
         parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
         ground = ground_of(self.store, self.plan, config.objective)
-        around = Surroundings(tracker, parent_id, tags, places.pictures, places.trials(config.name), ground)
+        around = Surroundings(
+            tracker, parent_id, tags, places.pictures, places.trials(config.name), ground, self.plan.shared_patients
+        )
         coordinator = Coordinator(config, study, around, notify=self.notify)
         coordinator.recover()
         with ExitStack() as stack:
