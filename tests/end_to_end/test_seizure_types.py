@@ -59,7 +59,12 @@ def study_of(folder: Path) -> optuna.Study:
 
 
 @pytest.mark.slow
-def test_the_shipped_study_runs_and_shows_both_scores(hms_search: CommandLine, seizures: Path) -> None:
+def test_the_shipped_study_goes_from_the_search_to_a_bundle(hms_search: CommandLine, seizures: Path) -> None:
+    study_shows_both_scores(hms_search)
+    final_model_predicts_the_same_everywhere(hms_search, seizures)
+
+
+def study_shows_both_scores(hms_search: CommandLine) -> None:
     output = hms_search(*RUN, "--trials", "2")
     study = study_of(hms_search.folder)
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
@@ -94,11 +99,7 @@ def test_the_shipped_study_runs_and_shows_both_scores(hms_search: CommandLine, s
     assert "recorded F1" in again
 
 
-@pytest.mark.slow
-def test_a_final_model_predicts_the_same_numbers_from_its_folder_and_from_its_bundle(
-    hms_search: CommandLine, seizures: Path
-) -> None:
-    hms_search(*RUN, "--trials", "2", "--set", "space.base.training.epochs=1")
+def final_model_predicts_the_same_everywhere(hms_search: CommandLine, seizures: Path) -> None:
     output = hms_search("promote", "epilepsy_cnn", "--trial", "1", "--folds", "3")
     assert "decides: folds of patients" in output
     assert "of 'seizure_types'" in output
