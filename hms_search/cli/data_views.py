@@ -64,7 +64,12 @@ def print_prepared(report: PrepareReport, samples: Store | None = None) -> None:
 def print_synthetic(report: SyntheticReport, folder: Path) -> None:
     """Print what a synthetic data set holds."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{folder}: SYNTHETIC data, {report}", markup=False)
+    console.print(
+        f"{folder}: SYNTHETIC data (seed {report.seed}) of {report.n_patients} patients: {report.eegs} EEGs, "
+        f"{report.spectrograms} spectrograms, {report.rows} rows of votes, {report.tests} test recordings"
+        + ("" if report.written else "; it was there already"),
+        markup=False,
+    )
 
 
 def print_synthetic_seizures(report: SyntheticSeizures) -> None:

@@ -59,10 +59,13 @@ def promoted_study(name: str | None) -> str:
 def scores_table(cards: Sequence[ModelCard]) -> Table:
     """Return a row per model of one task: its scores, and the spread of its seeds where there are several."""
     table = Table()
-    for name in ("model", *score_headings(TASKS[cards[0].task]), "of each seed"):
-        table.add_column(name, justify="left" if name == "model" else "right", no_wrap=name != "of each seed")
-    for card in cards:
-        table.add_row(card.name, *model_scores(card), _spread(seed_values(card)))
+    spreads = [_spread(seed_values(card)) for card in cards]
+    for name in ("model", *score_headings(TASKS[cards[0].task])):
+        table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
+    if any(spreads):
+        table.add_column("of each seed", justify="right")
+    for card, spread in zip(cards, spreads, strict=True):
+        table.add_row(card.name, *model_scores(card), *([spread] if any(spreads) else []))
     return table
 
 

@@ -104,6 +104,9 @@ def read_system(reference: str) -> SystemFile:
         path = SYSTEMS / f"{reference}.yaml"
         if not path.is_file():
             there = ", ".join(sorted(file.stem for file in SYSTEMS.glob("*.yaml"))) or "none"
-            raise ConfigError(f"no system {reference!r}: {SYSTEMS} holds {there}; give one of them, or a YAML file")
+            raise ConfigError(
+                f"no system {reference!r}: {SYSTEMS} in this folder holds {there}; give one of them, the path of a "
+                "YAML file, or run it where the repository is"
+            )
     document = read_yaml(path)
     return SystemFile(path, document, System.from_document(document))

@@ -41,7 +41,10 @@ def test_a_system_is_read_from_a_file_or_by_its_name(folder: Path, monkeypatch: 
 
 def test_an_unknown_name_lists_the_systems_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(ConfigError, match=r"no system 'place1': .* holds baseline, place15, radboud, silver98"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no system 'place1': .* in this folder holds baseline, place15, radboud, silver98; .* YAML file",
+    ):
         read_system("place1")
 
 
