@@ -6,8 +6,8 @@ loss, schedule, checks) and the same network written bare: forward, KL, backward
 memory, in the same memory format with the same threads. The ratio is the median over repeats. Memory is what the
 process's peak grew by from before the network was built. The input pipeline is not in it; see ``input_pipeline.py``.
 
-Networks have the write-ups' backbones and blocks; signals are short and images small, so that two quiet cores run all of
-them in some five minutes. On busy cores the figures say nothing: there a case can take ten times as long.
+Networks have the write-ups' backbones and blocks; signals are short and images small, so that two quiet cores run all
+in some five minutes. On busy cores the figures say nothing: there a case can take ten times as long.
 
 Expected before measuring: 1.01 to 1.05. A step of the platform costs about half a millisecond more, which shows only
 where a step is as short as that of ``eeg_cnn``.
