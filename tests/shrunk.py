@@ -48,6 +48,7 @@ def _changes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield f"{path}.every", 20
     if name == "improved":
         yield f"{path}.layers", 2
+        yield f"{path}.channels", 8
     if node.get("resize") or "planes" in node:
         yield f"{path}.resize", list(_RESIZED)
     if node.get("source") == "both" and node["join"] != "apart":

@@ -33,13 +33,27 @@ def few_seizures(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(root)
 
 
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One working directory for all studies: recordings are prepared, and databases laid out, for the first of them."""
+    return tmp_path_factory.mktemp("together")
+
+
 def options(settings: list[str]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES, ids=lambda file: file.stem)
-def test_a_shipped_study_runs(hms_search: CommandLine, few: str, few_seizures: str, study: Path) -> None:
+def test_a_shipped_study_runs(
+    hms_search: CommandLine,
+    few: str,
+    few_seizures: str,
+    study: Path,
+    together: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(together)
     data = few if read_study(study).task == "hms" else few_seizures
     output = hms_search("run", str(study), "--data", data, "--trials", "1", *options(shrunk(study)))
     assert "failed" not in output
