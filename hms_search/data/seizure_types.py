@@ -127,17 +127,6 @@ class SeizureTypes:
         """Raise DataError: there are no spectrograms."""
         raise DataError(f"{self.root} holds FFT samples, no spectrograms; use pipeline: {{source: fft_image}}")
 
-    def predictions(
-        self,
-        rows: Int[np.ndarray, " rows"],
-        folds: Int[np.ndarray, " rows"],
-        probabilities: Float[np.ndarray, "rows 8"],
-    ) -> bytes:
-        """Return a table (CSV) of out-of-fold predictions: file, label, patient, fold, and a probability per type."""
-        table = self.samples.iloc[rows][["file", "label", "patient"]].assign(fold=folds)
-        predicted = pd.DataFrame(probabilities, columns=list(SEIZURE_TYPES), index=table.index)
-        return pd.concat([table, predicted], axis=1).to_csv(index=False).encode()
-
 
 def check_seizure_types(root: Path, *, on_progress: Callable[[Progress], None] = ignore) -> CheckReport:
     """Return everything that is wrong with a folder of seizures; every file is read.

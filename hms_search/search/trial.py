@@ -27,8 +27,7 @@ Verdict = Literal["continue", "pause", "prune", "interrupt"]
 Ending = Literal["complete", "paused", "pruned", "failed", "interrupted"]
 """How a worker is done with a trial: for good, or until the trial goes on."""
 OOF_FILE = "oof.parquet"
-"""A completed trial's out-of-fold predictions among the files of its run; of seizures, :data:`SEIZURES_FILE`."""
-SEIZURES_FILE = "oof.csv"
+"""A completed trial's out-of-fold predictions among the files of its run."""
 
 
 @dataclass(frozen=True)
@@ -249,15 +248,9 @@ def _beside(result: ExperimentResult, other: ExperimentResult, context: TrialCon
 def _predictions(job: Job, context: TrialContext, result: ExperimentResult) -> dict[str, bytes]:
     """Return the file of the out-of-fold predictions, for paired comparisons with other trials."""
     store, rows = context.store, result.rows
-    folds = context.plan.assignment[rows]
-    if isinstance(store, SeizureTypes):
-        return {SEIZURES_FILE: store.predictions(rows, folds, result.probabilities)}
-    samples = store.samples.iloc[rows]
-    return {
-        OOF_FILE: oof_bytes(
-            out_of_fold(f"trial {job.number}", samples, folds, store.targets[rows], result.probabilities)
-        )
-    }
+    samples, folds = store.samples.iloc[rows], context.plan.assignment[rows]
+    oof = out_of_fold(f"trial {job.number}", samples, folds, store.targets[rows], result.probabilities, store.task)
+    return {OOF_FILE: oof_bytes(oof)}
 
 
 def epoch_metrics(epoch: Epoch, task: Task = HMS) -> dict[str, float]:

@@ -146,13 +146,3 @@ def test_the_other_level_of_folds_has_as_many() -> None:
     assert counterpart(FileFolds(n_folds=4, use=(1,), seed=7)) == GroupedFolds(n_folds=4, use=(1,), seed=7)
     assert counterpart(GroupedFolds(n_folds=4)) == FileFolds(n_folds=4)
     assert isinstance(counterpart(RandomFolds()), GroupedFolds)
-
-
-def test_predictions_are_a_table_of_files_and_types(synthetic: Path) -> None:
-    found = SeizureTypes.open(synthetic)
-    rows = np.array([4, 2])
-    content = found.predictions(rows, np.array([0, 1]), found.targets[rows])
-    (table_file := synthetic.parent / "oof.csv").write_bytes(content)
-    table = pd.read_csv(table_file)
-    assert table["file"].tolist() == found.samples["file"].iloc[rows].tolist()
-    assert table[list(SEIZURE_TYPES)].idxmax(axis=1).tolist() == table["label"].tolist()
