@@ -62,7 +62,8 @@ class SystemFile:
 
         Raises ConfigError naming every fault of every member, with file and line.
         """
-        studies, faults = {}, []
+        studies: dict[str, StudyConfig] = {}
+        faults: list[str] = []
         for name, member in self.system.members.items():
             try:
                 studies[name] = self._study(name, member, data, settings)
