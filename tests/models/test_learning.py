@@ -97,7 +97,7 @@ CASES = {
     "wavenet": Case(WAVENET, EIGHT_SIGNALS),
     "wavenet starter": Case(STARTER, MICROVOLTS, lr=5e-3, epochs=8, fit_lr=1e-2, fit_steps=180),
     "stft_image": Case(STFT, EIGHT_SIGNALS),
-    "attention_spectrogram": Case(ATTENTION, SLICES, lr=6e-3),
+    "attention_spectrogram": Case(ATTENTION, SLICES, lr=6e-3, fit_steps=40),
     "multimodal": Case(
         {"name": "multimodal", "wavenet": WAVENET, "stft_image": STFT, "attention_spectrogram": ATTENTION},
         {"source": "both", "eeg": EIGHT_SIGNALS, "spectrogram": SLICES},
