@@ -61,6 +61,8 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
     if report.optimistic:
         console.print(OPTIMISTIC, style="yellow", soft_wrap=not console.is_terminal)
     _print_comparison(report, console)
+    if report.spared:
+        console.print(report.spared, soft_wrap=not console.is_terminal)
     if report.lineage:
         console.print("the space follows from the round before:")
         console.print(changes_table(report.lineage))

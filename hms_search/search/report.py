@@ -34,7 +34,8 @@ OPTIMISTIC = (
 class TrialRow:
     """One trial: its outcome, value (mean over folds), the folds' values, parameters and metrics.
 
-    ``carried_from`` is the study and number of one that was run in an earlier round.
+    ``carried_from`` is the study and number of one that was run in an earlier round; ``spared_at`` the step at which it
+    would have been stopped, but for the floor or the audit.
     """
 
     number: int
@@ -48,6 +49,7 @@ class TrialRow:
     run_id: str
     baseline: bool
     carried_from: tuple[str, int] | None = None
+    spared_at: int | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -93,6 +95,25 @@ class StudyReport:
     def best_first(self) -> list[TrialRow]:
         """The trials by value, those without one at the end."""
         return sorted(self.rows, key=lambda row: (row.value is None, self.task.as_loss(row.value or 0.0), row.number))
+
+    @property
+    def spared(self) -> str:
+        """How often stopping would have been wrong, in words; empty where no trial was spared.
+
+        It would have been where the trial ended better than all that nothing would have stopped.
+        """
+        completed = [row for row in self.best_first if row.outcome == "complete" and row.value is not None]
+        spared = [row for row in completed if row.spared_at is not None]
+        others = [row for row in completed if row.spared_at is None]
+        if not spared:
+            return ""
+        ahead = completed.index(others[0]) if others else len(completed)
+        count = (
+            f"{len(spared)} trials that would have been stopped were"
+            if len(spared) > 1
+            else "1 trial that would have been stopped was"
+        )
+        return f"{count} finished all the same (floor, audit): {ahead} ended better than all others"
 
     @property
     def both_levels(self) -> Mapping[str, str]:
@@ -184,4 +205,5 @@ def _row(trial: FrozenTrial) -> TrialRow:
         run_id=kept.get("mlflow_run_id", ""),
         baseline=bool(kept.get("baseline")),
         carried_from=carried_from(trial),
+        spared_at=kept.get(SPARED_KEY),
     )

@@ -130,6 +130,7 @@ FAILED = [
     trial(0, "failed", curve=[], reason="no | memory <b>left</b>"),
     trial(1, "failed", curve=[0.9], reason="diverged"),
 ]
+SPARED = [BASELINE, trial(1, value=0.4, spared_at=2), trial(2, value=0.7, spared_at=1), trial(3, "pruned", curve=[0.9])]
 UNFINISHED = [BASELINE, trial(1, "interrupted", curve=[0.8] * 3), trial(2, "running", curve=[0.7])]
 DIVERGED = [BASELINE, trial(1, "failed", curve=[math.nan, math.inf]), trial(2, value=0.55, curve=[1e9, *[0.5] * 7])]
 
@@ -140,6 +141,7 @@ DIVERGED = [BASELINE, trial(1, "failed", curve=[math.nan, math.inf]), trial(2, v
         ([], ["No trial has completed", "No trial has been started", "0 of 20 trials have ended"]),
         ([BASELINE], ["it is the baseline itself", "Too few trials have completed to tell: 1"]),
         (EVERY_ONE_PRUNED, ["11 of 11 trials besides the baseline (100%)", "Every trial but the baseline was pruned"]),
+        (SPARED, ["2 trials that would have been stopped were finished all the same (floor, audit): 1 ended better"]),
         (FAILED, ["No trial has completed", "no | memory <b>left</b>", "2 failed"]),
         (UNFINISHED, ["1 of 20 trials have ended", "1 interrupted, 1 running"]),
         (DIVERGED, ["The best trial is 2", "1 failed"]),
@@ -150,7 +152,7 @@ DIVERGED = [BASELINE, trial(1, "failed", curve=[math.nan, math.inf]), trial(2, v
         ([conditional(n) for n in range(40)], ["fANOVA leaves out parameters", "training.scheduler.max_lr"]),
     ],
     ids=[
-        "none", "one", "all pruned", "all failed", "unfinished", "diverged", "three", "one parameter", "equal values",
+        "none", "one", "all pruned", "spared", "all failed", "unfinished", "diverged", "three", "one parameter", "equal values",
         "no parameter", "forty conditional",
     ],
 )  # fmt: skip

@@ -12,13 +12,14 @@ from hms_search.search.report_page.plots import timeline_plot
 def pruned_section(study: StudyFacts) -> Section:
     """Return where each pruned trial was stopped, what that saved, and a warning where all were."""
     pruned = study.with_outcome("pruned")
+    spared = [Words(f"{study.report.spared}.")] if study.report.spared else []
     if not pruned:
-        return Section("Pruned trials", [Words("No trial was pruned.")])
+        return Section("Pruned trials", [Words("No trial was pruned."), *spared])
     searched = [row for row in study.report.rows if row.outcome in ENDED and not row.baseline]
     saved = sum(study.steps - study.epochs_run(row) for row in pruned)
     share = len(pruned) / max(1, len(searched))
     text = f"{len(pruned)} of {len(searched)} trials besides the baseline ({share:.0%}) were pruned"
-    blocks: list[Block] = [Words(f"{text}, which saved {saved} epochs.")]
+    blocks: list[Block] = [Words(f"{text}, which saved {saved} epochs."), *spared]
     if len(pruned) == len(searched):
         pruner = study.config["pruner"]["name"]
         why = f"the pruner ({pruner}) is probably too eager for this space, and the search has found nothing"
