@@ -152,8 +152,8 @@ DIVERGED = [BASELINE, trial(1, "failed", curve=[math.nan, math.inf]), trial(2, v
         ([conditional(n) for n in range(40)], ["fANOVA leaves out parameters", "training.scheduler.max_lr"]),
     ],
     ids=[
-        "none", "one", "all pruned", "spared", "all failed", "unfinished", "diverged", "three", "one parameter", "equal values",
-        "no parameter", "forty conditional",
+        "none", "one", "all pruned", "spared", "all failed", "unfinished", "diverged", "three", "one parameter",
+        "equal values", "no parameter", "forty conditional",
     ],
 )  # fmt: skip
 def test_every_kind_of_study_makes_a_whole_page(trials: list[FrozenTrial], words: list[str]) -> None:
