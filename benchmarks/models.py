@@ -77,7 +77,7 @@ CASES = {
     "stft_image": Case(STFT, PLACE15),
     "attention_spectrogram": Case(ATTENTION, SLICES),
     "multimodal": Case(MULTIMODAL, {**PLACE15, **SLICES}, batch=4),
-    "eeg_cnn": Case({"name": "eeg_cnn"}, {"eeg": (3, 20, 24)}, batch=16),
+    "eeg_cnn": Case({"name": "eeg_cnn"}, {"eeg": (3, 20, 24)}, batch=32),
     "efficientnet1d": Case({"name": "efficientnet1d"}, SIGNALS),
     "eeg_gru": Case({"name": "eeg_gru"}, SIGNALS),
     "braindecode eegnet": Case({"name": "braindecode", "network": "eegnet"}, SIGNALS),
