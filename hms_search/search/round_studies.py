@@ -26,8 +26,12 @@ class RoundStudy:
     number: int
     first: str
     config: StudyConfig
-    changes: tuple[Change, ...] = ()
     start: Round | None = None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Why bounds moved; nothing for a first round, nor for one that keeps a space of its own."""
+        return () if self.start is None else self.start.changes
 
     def begin(self, study: optuna.Study) -> None:
         """Keep the lineage with the round's study, and add the earlier trials that it lacks."""
@@ -62,7 +66,7 @@ def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: opt
         space = StudyConfig.model_validate(stored_config(study)).space
         if space != following.space:
             return RoundStudy(following.number, config.name, named.model_copy(update={"space": space}))
-    return RoundStudy(following.number, config.name, named, following.changes, following)
+    return RoundStudy(following.number, config.name, named, following)
 
 
 def played_round(config: StudyConfig, study: optuna.Study) -> PlayedRound:
