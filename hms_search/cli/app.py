@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from hms_search.cli.data import data_app
-from hms_search.cli.options import StorageOption, TrackingOption
+from hms_search.cli.options import NameOption, StorageOption, TrackingOption
 from hms_search.cli.studies import studies_app
 from hms_search.errors import HmsSearchError
 
@@ -147,7 +147,10 @@ def serve(
     model: Annotated[str, typer.Argument(help="What to serve, as for predict.")] = "champion",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 7860,
-    auth: Annotated[str | None, typer.Option(help="user:password, asked of page and endpoint.")] = None,
+    auth: Annotated[
+        str | None, typer.Option(envvar="HMS_SEARCH_AUTH", help="user:password, asked of page and endpoint.")
+    ] = None,
+    name: NameOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     tracking_uri: TrackingOption = None,
 ) -> None:
@@ -159,7 +162,8 @@ def serve(
     from hms_search.promotion.models import model_path
     from hms_search.search.session import Places
 
-    serve_command(model_path(model, Places(tracking=tracking_uri)), host=host, port=port, auth=auth, device=device)
+    folder = model_path(model, Places(tracking=tracking_uri))
+    serve_command(folder, host=host, port=port, auth=auth, device=device, names=name or ())
 
 
 @app.command()

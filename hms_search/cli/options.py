@@ -4,5 +4,14 @@ from typing import Annotated
 
 import typer
 
-StorageOption = Annotated[str | None, typer.Option("--storage", help="Optuna storage URL; default: mlruns/optuna.db.")]
-TrackingOption = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow URI; default: mlruns/mlflow.db.")]
+StorageOption = Annotated[
+    str | None,
+    typer.Option("--storage", envvar="HMS_SEARCH_STORAGE", help="Optuna storage URL; default: mlruns/optuna.db."),
+]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", envvar="HMS_SEARCH_TRACKING_URI", help="MLflow URI; default: mlruns/mlflow.db."),
+]
+NameOption = Annotated[
+    list[str] | None, typer.Option("--name", help="A host name it also answers to; may be repeated.")
+]

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hms_search.servers import ChildServer, child_server
 INSTALL = "pip install 'hms-search[app]'"
 
 
-def serve_command(folder: Path, *, host: str, port: int, auth: str | None, device: str) -> None:
+def serve_command(folder: Path, *, host: str, port: int, auth: str | None, device: str, names: Collection[str]) -> None:
     """Serve a model's web app, print its address, and wait for Ctrl-C.
 
     Gradio reads from the environment, as it is imported, where uploads go (a folder that ends with the app) and
@@ -38,7 +38,7 @@ def serve_command(folder: Path, *, host: str, port: int, auth: str | None, devic
             raise ConfigError(
                 f"the web app needs the package {error.name}, which is not installed: {INSTALL}"
             ) from None
-        serve(open_model(folder), host=host, port=port, auth=auth, device=device, on_ready=ready)
+        serve(open_model(folder), host=host, port=port, auth=auth, device=device, names=names, on_ready=ready)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hms_search.cli.options import StorageOption, TrackingOption
+from hms_search.cli.options import NameOption, StorageOption, TrackingOption
 
 studies_app = typer.Typer()
 
@@ -70,3 +70,17 @@ def plan(
     given = {"data.root": data, "trials": trials}
     chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
     plan_command(study, (*(settings or ()), *chosen), Places(storage_url=storage))
+
+
+@studies_app.command()
+def dashboard(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    name: NameOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Serve optuna-dashboard alone, read-only, as a service does; Ctrl-C stops it."""
+    from hms_search.cli.dashboard import dashboard_command
+    from hms_search.search.session import Places
+
+    dashboard_command(Places(storage_url=storage), host=host, port=port, names=name or ())

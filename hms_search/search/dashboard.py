@@ -6,7 +6,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,16 +101,16 @@ def dashboards_up(
 
 @contextmanager
 def serve_dashboard(
-    storage_url: str, pictures: Path, *, host: str = "127.0.0.1", port: int = 8080, read_only: bool = True
+    storage_url: str, pictures: Path, *, host: str = "127.0.0.1", port: int = 8080, names: Collection[str] = ()
 ) -> Iterator[str]:
     """Serve optuna-dashboard on an existing storage from a thread of this process; yields its address.
 
     optuna-dashboard asks for no password and checks no Host header, and whoever reaches it may delete studies. Here
-    it hears only requests to this machine's own names and, where ``read_only``, only those that change nothing.
+    it hears only requests to this machine's own names, or to ``names``, and only those that change nothing.
     """
     storage = open_existing_storage(storage_url)
     pictures.mkdir(parents=True, exist_ok=True)
-    app = guarded(optuna_dashboard.wsgi(storage, FileSystemArtifactStore(pictures)), host=host, read_only=read_only)
+    app = guarded(optuna_dashboard.wsgi(storage, FileSystemArtifactStore(pictures)), host=host, names=names)
     server = _listen(host, port, app)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="optuna-dashboard", daemon=True)
     thread.start()
@@ -123,26 +123,26 @@ def serve_dashboard(
         storage.engine.dispose()
 
 
-def guarded(app: WsgiApp, *, host: str, read_only: bool) -> WsgiApp:
-    """Return an application that answers 403 to foreign Host headers and, if read-only, 405 to all but GET and HEAD.
+def guarded(app: WsgiApp, *, host: str, names: Collection[str] = ()) -> WsgiApp:
+    """Return an application that answers 403 to foreign Host headers and 405 to all but GET and HEAD.
 
     A web page elsewhere can make a browser talk to this machine under a name of its own (DNS rebinding); the Host
     header gives it away.
     """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if not _is_own_name(environ.get("HTTP_HOST", ""), host):
+        if not _is_own_name(environ.get("HTTP_HOST", ""), host, names):
             return _refuse(start_response, "403 Forbidden", "This server does not go by that name.")
-        if read_only and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _refuse(start_response, "405 Method Not Allowed", "This dashboard is read-only.")
         return app(environ, start_response)
 
     return answer
 
 
-def _is_own_name(header: str, host: str) -> bool:
+def _is_own_name(header: str, host: str, names: Collection[str]) -> bool:
     name = urlsplit(f"//{header}").hostname or ""
-    if name in _LOOPBACK_NAMES or name == host.lower():
+    if name in _LOOPBACK_NAMES or name in {own.lower() for own in (host, *names)}:
         return True
     return host in _WILDCARDS and (_is_address(name) or name == socket.gethostname().lower())
 

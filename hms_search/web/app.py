@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from hms_search.web.limits import MIB
 from hms_search.web.page import THEME, build_page
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _EVENTS = "/gradio_api/queue/join"
 _PATHS = (
     *("/", "/api/predict", "/openapi.json", "/config", "/theme.css", "/assets/", "/static/", "/svelte/"),
@@ -40,10 +40,12 @@ _PATIENCE_S = 2
 """How long an ended app waits for its answers: a page that is open somewhere keeps its connection for ever."""
 
 
-def build_app(model: ModelFolder, *, device: str = "auto", auth: str | None = None, local: bool = True) -> FastAPI:
+def build_app(
+    model: ModelFolder, *, device: str = "auto", auth: str | None = None, hosts: Collection[str] | None = _HOSTS
+) -> FastAPI:
     """Return the app of a model: the page at ``/`` and all of :func:`build_endpoint`."""
     respondent = Respondent(Predictor(model, device_of(device)))
-    app = build_endpoint(respondent, auth=auth, local=local)
+    app = build_endpoint(respondent, auth=auth, hosts=hosts)
     gr.mount_gradio_app(
         app,
         build_page(respondent, card_html(model)),
@@ -59,11 +61,13 @@ def build_app(model: ModelFolder, *, device: str = "auto", auth: str | None = No
     return app
 
 
-def build_endpoint(respondent: Respondent, *, auth: str | None = None, local: bool = True) -> FastAPI:
+def build_endpoint(
+    respondent: Respondent, *, auth: str | None = None, hosts: Collection[str] | None = _HOSTS
+) -> FastAPI:
     """Return the app without the page: ``POST /api/predict`` and ``/openapi.json``, behind the guards of both.
 
-    ``auth``, ``user:password``, is asked for everything. ``local`` lets only requests to this machine's own names
-    through: else a page from elsewhere could reach the app by a name that it points here. FastAPI's own pages of
+    ``auth``, ``user:password``, is asked for everything. Only requests to ``hosts`` are let through, all where it is
+    None: else a page from elsewhere could reach the app by a name that it points here. FastAPI's own pages of
     documentation are left out, they load scripts from a CDN.
     """
     app = FastAPI(title="hms-search", description=INTENDED_USE, docs_url=None, redoc_url=None)
@@ -74,8 +78,8 @@ def build_endpoint(respondent: Respondent, *, auth: str | None = None, local: bo
     if auth is not None:
         user, password = credentials_of(auth)
         app.add_middleware(BasicAuth, user=user, password=password)
-    if local:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
+    if hosts is not None:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     return app
 
 
@@ -86,14 +90,17 @@ def serve(
     port: int,
     auth: str | None,
     device: str,
+    names: Collection[str] = (),
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve a model's app until Ctrl-C; ``on_ready`` gets its address; port 0 takes a free one.
 
-    Raises ConfigError where the address cannot be listened on.
+    It answers to this machine's own names and to ``names``; to all where it listens beyond this machine and none is
+    given. Raises ConfigError where the address cannot be listened on.
     """
     with _listening(host, port) as listener:
-        app = build_app(model, device=device, auth=auth, local=host in _LOOPBACK)
+        hosts = (*_HOSTS, *names) if names or host in _LOOPBACK else None
+        app = build_app(model, device=device, auth=auth, hosts=hosts)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_PATIENCE_S))
         logging.getLogger("uvicorn.error").addFilter(_no_part_of_the_end)
         on_ready(f"http://{_bracketed(host)}:{listener.getsockname()[1]}")

@@ -122,6 +122,8 @@ def test_the_dashboard_changes_nothing(dashboard: str, method: str) -> None:
         ("eeg-server", "EEG-server:8080", 200),
         ("0.0.0.0", "192.168.1.7:8080", 200),
         ("0.0.0.0", "evil.example:8080", 403),
+        ("0.0.0.0", "EEG.example:8080", 200),
+        ("0.0.0.0", "eeg.example.evil.example:8080", 403),
     ],
 )
 def test_only_this_machines_own_names_are_answered(served: str, header: str, status: int) -> None:
@@ -131,7 +133,7 @@ def test_only_this_machines_own_names_are_answered(served: str, header: str, sta
         return []
 
     statuses: list[str] = []
-    guarded(app, host=served, read_only=True)(
+    guarded(app, host=served, names=("eeg.example",))(
         {"REQUEST_METHOD": "GET", "HTTP_HOST": header}, lambda line, _headers: statuses.append(line)
     )
     assert [int(line.split()[0]) for line in statuses] == [status]
