@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from hms_search.data.folds import FoldPlan, GroupedFolds, plan_folds
+from hms_search.data.folds import FoldPlan, GroupedFolds, Order, plan_folds
 from hms_search.data.prepare import prepare
 from hms_search.data.sampling import LabelSampling, SpectrogramSampling
 from hms_search.data.store import Store
@@ -49,6 +49,7 @@ class AFewRows:
     """One fold of twelve rows."""
 
     use = (0,)
+    order: Order = "sequential"
     fingerprint = "a few rows"
 
     def split(self, fold: int) -> tuple[np.ndarray, np.ndarray]:

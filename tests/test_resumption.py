@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hms_search.data.folds import FoldPlan, GroupedFolds, plan_folds
+from hms_search.data.folds import FoldPlan, GroupedFolds, Order, plan_folds
 from hms_search.data.prepare import prepare
 from hms_search.data.sampling import EegMiddleSampling
 from hms_search.data.store import Store
@@ -84,26 +84,49 @@ def assert_same(found: ExperimentResult, expected: ExperimentResult) -> None:
         assert (mine.selected_epoch, mine.optimistic) == (theirs.selected_epoch, theirs.optimistic)
 
 
-@pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [*((name, "sequential") for name in TRAININGS), *((name, "interleaved") for name in list(TRAININGS)[::3])],
+)
 def test_an_experiment_stopped_after_every_epoch_ends_with_the_same_numbers(
-    store: Store, plan: FoldPlan, tmp_path: Path, training: dict[str, object]
+    store: Store, plan: FoldPlan, tmp_path: Path, name: str, order: Order
 ) -> None:
+    training, in_order = TRAININGS[name], replace(plan, order=order)
     undisturbed = run_experiment(config(training), store, plan, seed=3, out_dir=tmp_path / "undisturbed")
     for number in range(6):
         with pytest.raises(TrialStopped):
             run_experiment(
-                config(training), store, plan, seed=3, out_dir=tmp_path / "stopped", on_epoch=stop_at(number)
+                config(training), store, in_order, seed=3, out_dir=tmp_path / "stopped", on_epoch=stop_at(number)
             )
     seen: list[Epoch] = []
-    resumed = run_experiment(config(training), store, plan, seed=3, out_dir=tmp_path / "stopped", on_epoch=seen.append)
+    resumed = run_experiment(
+        config(training), store, in_order, seed=3, out_dir=tmp_path / "stopped", on_epoch=seen.append
+    )
     assert_same(resumed, undisturbed)
-    assert_same(undisturbed, run_experiment(config(training), store, plan, seed=3))
+    assert_same(undisturbed, run_experiment(config(training), store, in_order, seed=3))
     assert [epoch.step for epoch in seen] == list(range(6))
     for fold in plan.use:
         expected = load_file(weights_file(tmp_path / "undisturbed", fold))
         found = load_file(weights_file(tmp_path / "stopped", fold))
         assert expected.keys() == found.keys()
         assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_folds_that_take_turns_go_on_from_checkpoints_of_different_epochs(
+    store: Store, plan: FoldPlan, tmp_path: Path
+) -> None:
+    """A process that is killed may leave them so: not every epoch is kept."""
+    undisturbed = run_experiment(config({}), store, plan, seed=3)
+    for use, number in (((0,), 1), ((1,), 0)):
+        alone = replace(plan, use=use)
+        with pytest.raises(TrialStopped):
+            run_experiment(config({}), store, alone, seed=3, out_dir=tmp_path, on_epoch=stop_at(number))
+    seen: list[Epoch] = []
+    in_turns = replace(plan, order="interleaved")
+    assert_same(
+        run_experiment(config({}), store, in_turns, seed=3, out_dir=tmp_path, on_epoch=seen.append), undisturbed
+    )
+    assert [(epoch.fold, epoch.epoch) for epoch in seen] == [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2)]
 
 
 def test_a_finished_experiment_is_read_and_not_trained_again(store: Store, plan: FoldPlan, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 NOWHERE = -1
 """The fold of samples that are neither trained on nor validated."""
+Order = Literal["sequential", "interleaved"]
+"""One fold after the other; or the first epoch of every fold, then the second of every fold, and so on."""
 
 
 class GroupedFolds(Component):
@@ -115,7 +117,8 @@ class Foldable(Protocol):
 class FoldPlan:
     """The fold of each sample, the folds in use, and how many patients have samples in more than one fold.
 
-    ``scored`` says which samples are validated; the others are trained on only.
+    ``scored`` says which samples are validated; the others are trained on only. ``order`` is that of the folds' epochs:
+    no result depends on it, so it is not in the fingerprint.
     """
 
     assignment: Int[np.ndarray, " samples"]
@@ -124,6 +127,7 @@ class FoldPlan:
     use: tuple[int, ...]
     shared_patients: int
     fingerprint: str
+    order: Order = "sequential"
 
     def split(self, fold: int) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
         """Return the rows to train on and the rows to validate on."""
@@ -144,7 +148,7 @@ class FoldPlan:
         )
 
 
-def plan_folds(folds: Folds, store: Foldable) -> FoldPlan:
+def plan_folds(folds: Folds, store: Foldable, *, order: Order = "sequential") -> FoldPlan:
     """Return the fold of every sample of the Store; the same for the same samples and configuration.
 
     Raises DataError where there are fewer patients (grouped) or samples (random, files) than folds.
@@ -166,6 +170,7 @@ def plan_folds(folds: Folds, store: Foldable) -> FoldPlan:
         use=folds.use or tuple(range(folds.n_folds)),
         shared_patients=shared,
         fingerprint=fingerprint_of([sample_ids, assignment.tolist()]),
+        order=order,
     )
 
 

@@ -1,4 +1,4 @@
-"""What training reports: an epoch, a fold; and the place of a fold in its experiment."""
+"""What training reports: an epoch, a fold; and what a fold's training is of."""
 
 from dataclasses import dataclass, field
 
@@ -11,10 +11,9 @@ from hms_search.training.tasks import HMS, Task
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of a fold in its experiment: which fold, as which in line, under which seed, scored on what, how."""
+    """Which fold of an experiment is trained, under which seed, scored on what, how."""
 
     fold: int
-    position: int = 0
     seed: int = 0
     objective: Stratum = "all"
     task: Task = HMS
@@ -26,13 +25,13 @@ class Epoch:
 
     ``value`` is what the task measures: the validation KL on the objective's stratum, or the weighted F1.
     ``train_loss`` is what was minimised, the mean weighted KL against the targets of training
-    (:func:`hms_search.training.passes.train_epoch`), ``lr`` the rate of the epoch's last batch, ``position`` the place
-    of the fold among the folds in use. ``losses`` are the KLs of the fold's validation rows, in their order; they are
-    not kept in checkpoints.
+    (:func:`hms_search.training.passes.train_epoch`), ``lr`` the rate of the epoch's last batch. ``losses`` are the KLs
+    of the fold's validation rows, in their order; they are not kept in checkpoints. ``position`` is the place of the
+    fold among the folds in use, ``step`` that of the epoch among those of all folds
+    (:mod:`hms_search.training.steps`); in a fold's own record they are those of the fold alone.
     """
 
     fold: int
-    position: int
     epoch: int
     epochs: int
     value: float
@@ -41,11 +40,8 @@ class Epoch:
     seconds: float
     lr: float
     losses: Float[np.ndarray, " rows"] | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def step(self) -> int:
-        """How many epochs of the experiment came before: folds run one after the other."""
-        return self.position * self.epochs + self.epoch
+    position: int = 0
+    step: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""fit: train a network on one fold and score it on the fold's validation rows after every epoch."""
+"""fit, training: train a network on one fold and score it on the fold's validation rows after every epoch."""
 
 import gc
 from collections.abc import Callable
@@ -16,10 +16,13 @@ from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.config import TrainingConfig
 from hms_search.training.learner import Learner
 from hms_search.training.metrics import kl_terms
+from hms_search.training.own_random import OwnRandom
 from hms_search.training.passes import predict, train_epoch
 from hms_search.training.progress import FoldProgress, Selected
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
 from hms_search.training.stages import begins_afresh
+from hms_search.training.steps import Steps
+from hms_search.training.turns import Training, in_turns
 
 KEEPING_SHARE = 0.1
 """Most of the time that writing checkpoints may take: of a small network on a GPU an epoch is as fast as its
@@ -36,22 +39,41 @@ def fit(
     on_epoch: Callable[[Epoch], None] = ignore,
     checkpoint: Checkpoint | None = None,
 ) -> FoldResult:
-    """Return the result of training ``model`` on ``train``; the model is left with the selected epoch's weights.
+    """Return the result of :func:`training`, ``on_epoch`` called after each epoch.
 
-    ``on_epoch`` is called after each validated epoch and may raise :class:`hms_search.errors.TrialStopped`. Both
-    ``Batches`` are closed on the way out. On one CPU, the same seed gives the same value to the last bit.
+    It may raise :class:`hms_search.errors.TrialStopped`.
+    """
+    alone = training(model, train, validation, config, slot=slot, checkpoint=checkpoint)
+    return in_turns([alone], Steps(n_folds=1, epochs=config.epochs), on_epoch)[0]
 
-    With a ``checkpoint``, training goes on after the last epoch it holds, to the same result; ``on_epoch`` sees the
-    epochs that were done before, too. It is written after an epoch, unless epochs are so short that writing would take
-    more than :data:`KEEPING_SHARE` of the time, and where the search stops the trial other than by pruning it.
+
+def training(
+    model: nn.Module,
+    train: Batches,
+    validation: Batches,
+    config: TrainingConfig,
+    *,
+    slot: Slot,
+    checkpoint: Checkpoint | None = None,
+) -> Training[FoldResult]:
+    """Train ``model`` on ``train``, yielding after each validated epoch; it is left with the selected epoch's weights.
+
+    Both ``Batches`` are closed on the way out. On one CPU, the same seed gives the same value to the last bit, whatever
+    is done between two epochs.
+
+    With a ``checkpoint``, training goes on after the last epoch it holds, to the same result; the epochs that were done
+    before are yielded, too. It is written after an epoch, unless epochs are so short that writing would take more than
+    :data:`KEEPING_SHARE` of the time, and where the search stops the trial other than by pruning it.
 
     Raises TrainingError, with the reason, where training diverges or memory runs out.
     """
     device = train.device
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(slot.seed)
-            return _fit(model, train, validation, config, slot=slot, on_epoch=on_epoch, checkpoint=checkpoint)
+        with OwnRandom(slot.seed, device) as random:
+            result = yield from _training(
+                model, train, validation, config, slot=slot, checkpoint=checkpoint, random=random
+            )
+            return result
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -66,28 +88,30 @@ def fit(
     raise TrainingError(reason)  # not from the error, whose frames would keep the memory
 
 
-def _fit(
+def _training(
     model: nn.Module,
     train: Batches,
     validation: Batches,
     config: TrainingConfig,
     *,
     slot: Slot,
-    on_epoch: Callable[[Epoch], None],
     checkpoint: Checkpoint | None,
-) -> FoldResult:
+    random: OwnRandom,
+) -> Training[FoldResult]:
     learner = Learner.of(model, config, train.device)
     state = checkpoint.load() if checkpoint is not None else None
     progress = FoldProgress() if state is None else FoldProgress.restored(state, learner, train, slot.task)
-    for epoch in progress.epochs:
-        on_epoch(epoch)
     keeper = None if checkpoint is None else _Keeper(checkpoint, learner, train, progress)
+    for epoch in tuple(progress.epochs):
+        with random.away():
+            yield epoch
     for number in range(len(progress.epochs), config.epochs):
         epoch = _epoch(learner, train, validation, config, slot=slot, progress=progress, number=number)
         if keeper is not None and keeper.is_due():
             keeper.keep()
         try:
-            on_epoch(epoch)
+            with random.away():
+                yield epoch
         except TrialStopped as stop:
             if keeper is not None and stop.reason != "pruned":
                 keeper.keep()
@@ -154,7 +178,6 @@ def _epoch(
     metrics = slot.task.scores(store.targets[rows], probabilities, store.high[rows])
     epoch = Epoch(
         fold=slot.fold,
-        position=slot.position,
         epoch=number,
         epochs=config.epochs,
         value=slot.task.value(metrics, slot.objective),
@@ -163,6 +186,7 @@ def _epoch(
         seconds=perf_counter() - started,
         lr=lr,
         losses=kl_terms(store.targets[rows], probabilities).sum(axis=1).astype(np.float32),
+        step=number,
     )
     progress.epochs.append(epoch)
     loss = slot.task.as_loss(epoch.value)

@@ -43,7 +43,7 @@ def config(**options: object) -> TrainingConfig:
 
 
 def run(store, batches: MakeBatches, training: TrainingConfig, *, on_epoch=ignore, seed: int = 0) -> FoldResult:
-    slot = Slot(fold=2, position=1, seed=seed)
+    slot = Slot(fold=2, seed=seed)
     return fit(
         network(), batches(store, TRAIN, seed=seed), batches(store, VALIDATION), training, slot=slot, on_epoch=on_epoch
     )
@@ -73,7 +73,7 @@ def test_the_value_is_the_last_epochs_and_fits_the_predictions(store, batches: M
     seen: list[Epoch] = []
     result = run(store, batches, config(), on_epoch=seen.append)
     assert tuple(seen) == result.epochs
-    assert [epoch.step for epoch in seen] == [4, 5, 6, 7]
+    assert [epoch.step for epoch in seen] == [0, 1, 2, 3]
     assert (result.value, result.selected_epoch, result.optimistic) == (seen[-1].value, 3, False)
     np.testing.assert_array_equal(result.rows, VALIDATION)
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1)
