@@ -12,9 +12,10 @@ from hms_search.experiment import ExperimentConfig
 from hms_search.inference.model_folder import CARD, ModelFolder, is_model, open_model
 from hms_search.promotion.samples import StudySamples
 from hms_search.promotion.train import Recipe, train
+from hms_search.search.contract import Contract
 from hms_search.search.recorded import RecordedTrial
 from hms_search.search.session import Places, ReportProgress, study_tags
-from hms_search.search.study import SYNTHETIC, Contract, StudyConfig
+from hms_search.search.study import SYNTHETIC, StudyConfig
 from hms_search.search.trial import epoch_metrics
 from hms_search.tracking import Run, Tracker
 from hms_search.training.results import Epoch

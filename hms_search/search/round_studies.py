@@ -10,9 +10,10 @@ from typing import Any
 
 import optuna
 
+from hms_search.search.contract import has_study
 from hms_search.search.narrowing import Change
 from hms_search.search.rounds import PlayedRound, Round, next_round
-from hms_search.search.study import StudyConfig, has_study, stored_config
+from hms_search.search.study import StudyConfig, stored_config
 
 FIRST_KEY = "hms_search:first_round"
 """The study attribute with the name of the first round's study, which has the baseline."""

@@ -21,6 +21,7 @@ from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError, StudyError
 from hms_search.models.device import device_of
 from hms_search.provenance import code_tags
+from hms_search.search.contract import Contract, contract_of, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.ledger import Surroundings
@@ -30,7 +31,7 @@ from hms_search.search.round_studies import RoundStudy, number_of_rounds, played
 from hms_search.search.rounds import PlayedRound
 from hms_search.search.seizure_data import read_seizures, synthetic_seizures
 from hms_search.search.storage import close_storage, open_storage
-from hms_search.search.study import SYNTHETIC, Contract, DataConfig, StudyConfig, contract_of, open_study
+from hms_search.search.study import SYNTHETIC, DataConfig, StudyConfig
 from hms_search.search.workers import WorkerSettings, start_workers
 from hms_search.tracking import open_tracker
 from hms_search.training.metrics import Stratum, in_stratum

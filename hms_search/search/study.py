@@ -1,31 +1,26 @@
-"""StudyConfig: how a space is searched; and the contract a study keeps with its space and its data."""
+"""StudyConfig: how a space is searched."""
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import optuna
 from pydantic import Field, model_validator
 
-from hms_search.component import Component, fingerprint_of
+from hms_search.component import Component
 from hms_search.data.folds import Folds, GroupedFolds
 from hms_search.data.labels import TaskName
 from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.baking import check_baked
-from hms_search.search.experimental import knowingly
 from hms_search.search.pruners import Median, Pruner, Racing
 from hms_search.search.rounds import Rounds
 from hms_search.search.samplers import Sampler, Tpe
 from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
-from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS, Task
 
 SYNTHETIC = "synthetic"
-CONTRACT_KEY = "hms_search:contract"
 CONFIG_KEY = "hms_search:config"
 
 
@@ -177,101 +172,8 @@ def study_from_document(document: Document) -> StudyConfig:
     return config
 
 
-@dataclass(frozen=True)
-class Contract:
-    """What must stay the same for the trials of one study to be comparable."""
-
-    space: str
-    data: str
-    folds: str
-    objective: str
-    seed: int
-
-
-def contract_of(config: StudyConfig, *, data: str, folds: str) -> Contract:
-    """Return the contract of a study on data and folds with these fingerprints.
-
-    The space's prose (name, description) is no part of it.
-    """
-    space = config.space.to_dict()
-    searched = {"base": space["base"], "parameters": space["parameters"]}
-    return Contract(fingerprint_of(searched), data, folds, config.objective, config.seed)
-
-
-def open_study(
-    config: StudyConfig, contract: Contract, storage: optuna.storages.BaseStorage, *, sampler_session: int | None = None
-) -> optuna.Study:
-    """Return the Optuna study, created or resumed.
-
-    Raises StudyError where a study of that name exists with another space, data, folds, objective or seed: Optuna
-    itself accepts changed bounds silently, and the trials would no longer be comparable.
-    """
-    if not has_study(storage, config.name):
-        study = optuna.create_study(storage=storage, study_name=config.name, direction=config.learned.direction)
-        with knowingly():
-            study.set_metric_names([value_name(config.learned, config.objective)])
-        study.set_user_attr(CONTRACT_KEY, asdict(contract))
-        study.set_user_attr(CONFIG_KEY, config.to_dict())
-    else:
-        study = optuna.load_study(study_name=config.name, storage=storage)
-        _keep_contract(config, contract, study)
-    session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
-    study.sampler = config.sampler.build(config.space, config.seed, session)
-    return study
-
-
-def has_study(storage: optuna.storages.BaseStorage, name: str) -> bool:
-    """Say whether a storage has a study of that name."""
-    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    return name in {summary.study_name for summary in summaries}
-
-
-def value_name(task: Task, objective: Stratum) -> str:
-    """Return what a study's value is, in words."""
-    return f"{task.measure}, {objective} votes" if len(task.strata) > 1 else task.measure
-
-
 def stored_config(study: optuna.Study) -> dict[str, Any]:
     """Return the study's configuration as it was created; raises StudyError for a study made elsewhere."""
     if CONFIG_KEY not in study.user_attrs:
         raise StudyError(f"study {study.study_name} was not made by hms-search; give the name of one that was")
     return dict(study.user_attrs[CONFIG_KEY])
-
-
-def _keep_contract(config: StudyConfig, contract: Contract, study: optuna.Study) -> None:
-    stored = study.user_attrs.get(CONTRACT_KEY)
-    if stored is None:
-        raise StudyError(
-            f"the storage holds a study {config.name!r} that hms-search did not make; choose another name "
-            f"(--set name={config.name}_2)"
-        )
-    changed = [key for key, value in asdict(contract).items() if stored.get(key) != value]
-    if not changed:
-        return
-    details = [f"{key} was {stored.get(key)} and is now {getattr(contract, key)}" for key in changed]
-    if "space" in changed:
-        details += _differences(stored_config(study)["space"], config.space.to_dict())
-    what = " and ".join(changed)
-    raise StudyError(
-        f"study {config.name!r} has {len(study.get_trials(deepcopy=False))} trials with another {what}: "
-        f"{'; '.join(details)}. Its trials are kept. Restore the {what} to go on with it, "
-        f"or start another study: --set name={config.name}_2"
-    )
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    before, after = (
-        _flat({key: old[key] for key in ("base", "parameters")}),
-        _flat({key: new[key] for key in ("base", "parameters")}),
-    )
-    return [
-        f"{path}: {json.dumps(before.get(path))} -> {json.dumps(after.get(path))}"
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
-    ]
-
-
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(content, dict):
-        return {prefix.removesuffix("."): content}
-    return {path: value for key, inner in content.items() for path, value in _flat(inner, f"{prefix}{key}.").items()}

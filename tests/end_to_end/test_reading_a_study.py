@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 from command_line import CommandLine
 
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.space import SearchSpace
 from hms_search.search.storage import close_storage, open_storage
-from hms_search.search.study import StudyConfig, contract_of, open_study, read_study
+from hms_search.search.study import StudyConfig, read_study
 
 LR = "training.optimiser.lr"
 

@@ -8,9 +8,10 @@ import pytest
 from hms_search.document import parse_yaml
 from hms_search.errors import StudyError
 from hms_search.promotion.choose import choose, completed_trial, design
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.recorded import RecordedStudy, recorded_study
 from hms_search.search.report import OUTCOME_KEY
-from hms_search.search.study import StudyConfig, contract_of, open_study, study_from_document
+from hms_search.search.study import StudyConfig, study_from_document
 
 STUDY = """
 name: designs

@@ -12,10 +12,11 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.data.findings import SEVERITIES
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.doctor import DEEP, LIVE, findings, live_findings
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory, study_history
-from hms_search.search.study import StudyConfig, contract_of, open_study, read_study
+from hms_search.search.study import StudyConfig, read_study
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
 LR, DROPOUT, CLIP = "training.optimiser.lr", "model.dropout", "pipeline.clip_log.high"

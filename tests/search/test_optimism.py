@@ -4,8 +4,9 @@ import optuna
 import pytest
 
 from hms_search.cli.tables import print_report
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.report import report_of
-from hms_search.search.study import contract_of, open_study, read_study
+from hms_search.search.study import read_study
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
 SEARCHED = 'space.parameters.training.select={"type": "categorical", "choices": ["last", "best"]}'

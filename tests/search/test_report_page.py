@@ -17,8 +17,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hms_search.compare import paired_differences
 from hms_search.data.oof import OutOfFold, oof_bytes, out_of_fold
 from hms_search.errors import StudyError
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.report_page import Page, study_page
-from hms_search.search.study import contract_of, open_study, read_study
+from hms_search.search.study import read_study
 from hms_search.tracking import MlflowTracker, RunReader
 from hms_search.training.metrics import kl_terms
 

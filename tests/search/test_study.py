@@ -4,7 +4,8 @@ import optuna
 import pytest
 
 from hms_search.errors import ConfigError, StudyError
-from hms_search.search.study import Contract, contract_of, open_study, read_study
+from hms_search.search.contract import Contract, contract_of, open_study
+from hms_search.search.study import read_study
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "studies" / "quickstart.yaml"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import optuna
 
+from hms_search.search.contract import CONTRACT_KEY
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.report_page.comparison import (
     NONE,
@@ -26,7 +27,7 @@ from hms_search.search.report_page.plots import (
     slice_plots,
 )
 from hms_search.search.report_page.trials import all_trials_section, cost_section, failed_section, pruned_section
-from hms_search.search.study import CONFIG_KEY, CONTRACT_KEY, SYNTHETIC
+from hms_search.search.study import CONFIG_KEY, SYNTHETIC
 from hms_search.tracking import RunReader
 from hms_search.training.tasks import HMS
 
