@@ -11,11 +11,11 @@ from hms_search.errors import StudyError, TrackingError, TrainingError, TrialSto
 from hms_search.experiment import run_experiment
 from hms_search.promotion.samples import StudySamples, open_samples
 from hms_search.provenance import UNKNOWN_COMMIT
+from hms_search.search.contract import contract_of
 from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, RecordedTrial, recorded_study
 from hms_search.search.session import Places, ReportProgress, study_tags
 from hms_search.search.storage import existing_storage
-from hms_search.search.study import contract_of
 from hms_search.search.trial import machine
 from hms_search.tracking import NO_TRACKING
 from hms_search.tracking.reading import RunReader
