@@ -1,9 +1,11 @@
 """YAML documents that remember where each value was written, so that an error can name its file and line.
 
 Read with ruamel (YAML 1.2): PyYAML takes ``1e-3`` for a string, ``no`` for false and lets a duplicate key win silently.
+A document may be anybody's: it makes no objects (no tags are read), and no more of them than it has room to write down
+(aliases that multiply each other are refused before anything is built).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -13,10 +15,22 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
 from hms_search.errors import ConfigError
 
 Path_ = tuple[str | int, ...]
+
+_MOST_VALUES, _DEEPEST, _SHOWN = 100_000, 50, 80
+"""Of a document with its aliases filled in; a study has some hundred values, six levels deep."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +90,18 @@ def read_yaml(path: Path) -> Document:
 def parse_yaml(text: str, *, source: str) -> Document:
     """Return the document in ``text``; ``source`` names it in errors.
 
-    Raises ConfigError, with the line, for malformed YAML and for duplicate keys.
+    Raises ConfigError, with the line, for malformed YAML, for duplicate keys, for tags, and for a document that is
+    larger or deeper than any of ours.
     """
-    yaml = YAML(typ="rt", pure=True)
-    yaml.version = (1, 2)
     try:
-        tree = yaml.load(text)
+        for event, size, depth in _measured(_reader().parse(text)):
+            _check(source, event, size, depth)
+        tree = _reader().load(text)
     except DuplicateKeyError as error:
         raise ConfigError(f"{_marked(source, error)}: {error.problem}; keep one of them") from None
     except MarkedYAMLError as error:
         raise ConfigError(f"{_marked(source, error)}: not valid YAML: {error.problem or error.context}") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: a number with more digits than Python reads
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
     places: dict[Path_, str] = {(): f"{source}:1"}
     return Document(_plain(tree, (), source, places), places)
@@ -100,6 +115,44 @@ def dump_yaml(content: Any) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(content, stream)
     return stream.getvalue()
+
+
+def _reader() -> YAML:
+    yaml = YAML(typ="rt", pure=True)
+    yaml.version = (1, 2)
+    return yaml
+
+
+def _measured(events: Iterable[Event]) -> Iterator[tuple[Event, int, int]]:
+    """Give each event with how many values there are up to it, aliases filled in, and how deep it is."""
+    sizes: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = []
+    size = 0
+    for event in events:
+        if isinstance(event, AliasEvent):
+            size += sizes.get(event.anchor, _MOST_VALUES)  # inside what it names: endless
+        elif isinstance(event, ScalarEvent):
+            size += 1
+            sizes |= {event.anchor: 1} if event.anchor else {}
+        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
+            opened.append((event.anchor, size))
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            anchor, before = opened.pop()
+            size += 1
+            sizes |= {anchor: size - before} if anchor else {}
+        yield event, size, len(opened)
+
+
+def _check(source: str, event: Event, size: int, depth: int) -> None:
+    """Raise ConfigError where an event has a tag, or where there are more values up to it than in any of ours."""
+    where = f"{source}:{event.start_mark.line + 1}"
+    tag = getattr(event, "tag", None)
+    if tag is not None:
+        raise ConfigError(f"{where}: a tag, {str(tag)[:_SHOWN]}; write the plain value: no tags are read")
+    if size > _MOST_VALUES:
+        raise ConfigError(f"{where}: more than {_MOST_VALUES} values, aliases filled in; that is no document of ours")
+    if depth > _DEEPEST:
+        raise ConfigError(f"{where}: more than {_DEEPEST} levels deep; that is no document of ours")
 
 
 def _marked(source: str, error: MarkedYAMLError) -> str:

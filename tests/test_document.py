@@ -54,3 +54,44 @@ def test_a_setting_that_cannot_be_put_in_is_an_error(setting: str) -> None:
 def test_dumped_yaml_reads_back_the_same() -> None:
     content = {"a": 1.0e-05, "b": [1, {"c": None, "d": True, "e": "no"}], "f.g": "1e-3", "h": {}}
     assert parse_yaml(dump_yaml(content), source="x").content == content
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!python/object/apply:pathlib.Path.touch [pwned]",
+        "a: !!python/name:os.system",
+        "- !!python/object/new:os.system [touch pwned]",
+        "a: !anything {b: 1}",
+        "a: !!binary aGk=",
+        "? !!str key\n: 1",
+    ],
+)
+def test_tags_are_refused_and_make_nothing(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^bad\.yaml:1: a tag, .*; write the plain value"):
+        parse_yaml(text, source="bad.yaml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_aliases_that_multiply_are_refused_before_they_are_filled_in() -> None:
+    lines = ["a0: &a0 [laugh, laugh]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30))]
+    with pytest.raises(ConfigError, match=r"^bomb\.yaml:\d: more than 100000 values"):
+        parse_yaml("\n".join(lines), source="bomb.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "&a {b: *a}", "[" * 100_000, "{a: " * 1000, "- " * 1000])
+def test_endless_and_deep_documents_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"more than .*; that is no document of ours"):
+        parse_yaml(text, source="deep.yaml")
+
+
+def test_a_number_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"not valid YAML: .*digits"):
+        parse_yaml(f"seed: {'9' * 5000}", source="long.yaml")
+
+
+def test_an_anchor_used_twice_is_filled_in() -> None:
+    text = "one: &rate {lr: 1e-3}\ntwo: *rate\nthree: {<<: *rate, steps: 2}\n"
+    content = parse_yaml(text, source="a.yaml").content
+    assert content == {"one": {"lr": 0.001}, "two": {"lr": 0.001}, "three": {"steps": 2, "lr": 0.001}}
