@@ -56,8 +56,7 @@ class StudyView:
 
     def __init__(self, config: StudyConfig, console: Console) -> None:
         self._config, self._console, self._task = config, console, config.learned
-        self._epochs = config.space.base.training.epochs
-        self._steps = len(config.folds.use or range(config.folds.n_folds)) * self._epochs
+        self._steps = config.steps
         self._rows: dict[int, _Row] = {}
         self._epoch_seconds: list[float] = []
         self._live: Live | None = None
@@ -100,8 +99,7 @@ class StudyView:
         epoch, row = event.ended.epoch, self._rows[event.ended.number]
         self._epoch_seconds.append(epoch.seconds)
         row.step, row.value = epoch.step + 1, epoch.value
-        fold, n_folds = epoch.position + 1, self._steps // self._epochs
-        row.where = f"fold {fold}/{n_folds} epoch {epoch.epoch + 1}/{epoch.epochs}"
+        row.where = f"fold {epoch.position + 1}/{self._steps.n_folds} epoch {epoch.epoch + 1}/{epoch.epochs}"
         if not self._console.is_terminal and time.monotonic() - self._last_plain > 10:
             self._last_plain = time.monotonic()
             self._console.print(
@@ -155,7 +153,7 @@ class StudyView:
             return "ETA unknown yet"
         recent = self._epoch_seconds[-20:]
         ended = [row.step for row in self._rows.values() if row.outcome != "running"]
-        typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else self._steps
+        typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else len(self._steps)
         running = [max(1.0, typical - row.step) for row in self._rows.values() if row.outcome == "running"]
         left = sum(running) + typical * max(0, self._config.trials - len(self._rows))
         left *= 2 if self._task.levels else 1  # each trial also runs the folds of the other level

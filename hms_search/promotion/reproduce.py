@@ -91,7 +91,7 @@ def reproduce(
     threads = torch.get_num_threads()
     torch.set_num_threads(int((then or {}).get("threads", threads)))
     try:
-        plan = plan_folds(record.config.folds, store)
+        plan = plan_folds(record.config.folds, store, order=record.config.schedule.order)
         found = _values(record, trial, store, plan, progress)
         now = _tags_now(record, trial, store, plan)
     finally:

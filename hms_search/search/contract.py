@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 
 from hms_search.component import fingerprint_of
+from hms_search.data.folds import Order
 from hms_search.errors import StudyError
 from hms_search.search.experimental import knowingly
 from hms_search.search.study import CONFIG_KEY, StudyConfig, stored_config
@@ -18,13 +19,17 @@ CONTRACT_KEY = "hms_search:contract"
 
 @dataclass(frozen=True)
 class Contract:
-    """What must stay the same for the trials of one study to be comparable."""
+    """What must stay the same for the trials of one study to be comparable.
+
+    ``order`` is that of the folds' epochs: it says what the values by step are of.
+    """
 
     space: str
     data: str
     folds: str
     objective: str
     seed: int
+    order: Order = "sequential"
 
 
 def contract_of(config: StudyConfig, *, data: str, folds: str) -> Contract:
@@ -34,7 +39,7 @@ def contract_of(config: StudyConfig, *, data: str, folds: str) -> Contract:
     """
     space = config.space.to_dict()
     searched = {"base": space["base"], "parameters": space["parameters"]}
-    return Contract(fingerprint_of(searched), data, folds, config.objective, config.seed)
+    return Contract(fingerprint_of(searched), data, folds, config.objective, config.seed, config.schedule.order)
 
 
 def open_study(
@@ -42,8 +47,8 @@ def open_study(
 ) -> optuna.Study:
     """Return the Optuna study, created or resumed.
 
-    Raises StudyError where a study of that name exists with another space, data, folds, objective or seed: Optuna
-    itself accepts changed bounds silently, and the trials would no longer be comparable.
+    Raises StudyError where a study of that name exists with another space, data, folds, objective, seed or order of
+    folds: Optuna itself accepts changed bounds silently, and the trials would no longer be comparable.
     """
     if not has_study(storage, config.name):
         study = optuna.create_study(storage=storage, study_name=config.name, direction=config.learned.direction)
@@ -71,16 +76,17 @@ def value_name(task: Task, objective: Stratum) -> str:
 
 
 def _keep_contract(config: StudyConfig, contract: Contract, study: optuna.Study) -> None:
-    stored = study.user_attrs.get(CONTRACT_KEY)
-    if stored is None:
+    kept = study.user_attrs.get(CONTRACT_KEY)
+    if kept is None:
         raise StudyError(
             f"the storage holds a study {config.name!r} that hms-search did not make; choose another name "
             f"(--set name={config.name}_2)"
         )
-    changed = [key for key, value in asdict(contract).items() if stored.get(key) != value]
+    stored = asdict(Contract(**kept))
+    changed = [key for key, value in asdict(contract).items() if stored[key] != value]
     if not changed:
         return
-    details = [f"{key} was {stored.get(key)} and is now {getattr(contract, key)}" for key in changed]
+    details = [f"{key} was {stored[key]} and is now {getattr(contract, key)}" for key in changed]
     if "space" in changed:
         details += _differences(stored_config(study)["space"], config.space.to_dict())
     what = " and ".join(changed)

@@ -29,6 +29,7 @@ from hms_search.search.ledger import SAME_KEY, Ledger, Surroundings, counts
 from hms_search.search.policy import policy_of
 from hms_search.search.racing import Race
 from hms_search.search.samplers import exhausted
+from hms_search.search.schedules import Adaptive
 from hms_search.search.stopping import PAUSED_KEY, reason_to_stop
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Ending, EpochEnded, TrialEnded, TrialStarted, Verdict
@@ -67,17 +68,15 @@ class Coordinator:
         self._paused: dict[int, optuna.Trial] = {}
         self._interrupts = 0
         self._deadline = time.monotonic() + config.timeout_s if config.timeout_s is not None else None
-        n_folds = len(config.folds.use or range(config.folds.n_folds))
-        epochs = config.space.base.training.epochs
-        self._total = n_folds * epochs
+        self._total = len(config.steps)
         self._policy = policy_of(
             config.pruner,
-            n_folds=n_folds,
-            epochs=epochs,
+            steps=config.steps,
             study_name=config.name,
             direction=config.learned.direction,
             seed=config.seed,
-            race=Race(epochs, around.ground, around.work / "best.npz"),
+            race=Race(config.steps, around.ground, around.work / "best.npz"),
+            keep=config.schedule.keep if isinstance(config.schedule, Adaptive) else None,
         )
         self._said_stopping = False
         self._enough = ""

@@ -174,7 +174,7 @@ def _falls_towards(end: End, path: str, parameter: Number, history: StudyHistory
 
 def _first_values(history: StudyHistory) -> list[float]:
     """Return each trial's value after the first epoch that the pruner looks at."""
-    step = getattr(history.config.pruner, "n_warmup_epochs", 0)
+    step = history.config.steps.at(0, getattr(history.config.pruner, "n_warmup_epochs", 0))
     return [trial.intermediate_values[step] for trial in history.ended if step in trial.intermediate_values]
 
 

@@ -206,5 +206,6 @@ def _bytes(config: StudyConfig, samples: PlannedSamples, trials: int, parameters
     if part is not None and part.shape.size is not None:
         found["baked images"] = 2 * samples.count * part.shape.channels * prod(part.shape.size)
     waiting = trials if isinstance(config.pruner, PausingHalving) else config.workers
-    found["checkpoints, at most"] = waiting * _CHECKPOINT_BYTES * parameters
+    unfinished = config.steps.n_folds if config.schedule.order == "interleaved" else 1
+    found["checkpoints, at most"] = waiting * unfinished * _CHECKPOINT_BYTES * parameters
     return found

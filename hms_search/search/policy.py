@@ -1,22 +1,24 @@
 """Who trains next, how far, and who is stopped: what the coordinator asks of pruners and schedulers alike.
 
-A trial's steps are the epochs of its folds, counted from 0 over the folds one after the other. At the same step all
-trials have trained the same folds, so their values compare.
+A trial's steps are the epochs of its folds, counted from 0 in the order they run (:mod:`hms_search.training.steps`). At
+the same step all trials have trained the same folds for as long, so their values compare.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.asking import is_baseline
+from hms_search.search.contenders import Contenders
 from hms_search.search.halving import PausingHalving, Resume, Scheduler, Start
 from hms_search.search.pruners import FoldJudge, Pruner, Racing, Sparing
 from hms_search.search.racing import Losses, Race
 from hms_search.search.report import SPARED_KEY
 from hms_search.search.trial import Ending
+from hms_search.training.steps import Steps
 
 Judgement = Literal["continue", "pause", "prune"]
 _ENDINGS: Mapping[TrialState, Ending] = {
@@ -51,20 +53,27 @@ class Policy(Protocol):
 def policy_of(
     pruner: Pruner,
     *,
-    n_folds: int,
-    epochs: int,
+    steps: Steps,
     study_name: str,
     direction: Literal["minimize", "maximize"],
     seed: int,
     race: Race,
+    keep: float | None = None,
 ) -> Policy:
-    """Return the policy that a study's ``pruner`` stands for, with trials of ``n_folds`` times ``epochs`` steps."""
+    """Return the policy that a study's ``pruner`` stands for.
+
+    With ``keep``, of an adaptive schedule, only contenders go on from fold to fold.
+    """
     if isinstance(pruner, PausingHalving):
-        return Pausing(Scheduler(pruner, n_folds * epochs, direction, seed), epochs=epochs)
-    if isinstance(pruner, Racing):
-        return Pruning(pruner, RaceJudge(pruner, race, n_folds * epochs), total=n_folds * epochs, seed=seed)
-    judge = FoldJudge(pruner, n_folds=n_folds, epochs=epochs, study_name=study_name, direction=direction)
-    return Pruning(pruner, judge, total=n_folds * epochs, seed=seed)
+        return Pausing(Scheduler(pruner, len(steps), direction, seed), steps)
+    judges: list[Judge] = [
+        RaceJudge(pruner, race, len(steps))
+        if isinstance(pruner, Racing)
+        else FoldJudge(pruner, steps=steps, study_name=study_name, direction=direction)
+    ]
+    if keep is not None:
+        judges.append(Contenders(steps, keep, direction))
+    return Pruning(pruner, judges, total=len(steps), seed=seed)
 
 
 class Judge(Protocol):
@@ -82,11 +91,11 @@ class RaceJudge:
 
     def __init__(self, config: Racing, race: Race, total: int) -> None:
         self._config, self._race, self._total = config, race, total
-        self._values: dict[int, list[float]] = {}
+        self._values: dict[int, dict[int, float]] = {}
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> bool:
         """Take in one epoch; return whether the trial is behind beyond its share of alpha."""
-        self._values.setdefault(number, []).append(value)
+        self._values.setdefault(number, {})[step] = value
         p_value = self._race.p_value(number, step, losses)
         if self._race.n_finished < self._config.n_startup_trials or step < self._config.grace:
             return False
@@ -94,7 +103,7 @@ class RaceJudge:
 
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Let a trial that was finished into the race, and forget another."""
-        values = self._values.pop(number, [])
+        values = self._values.pop(number, {})
         if outcome == "complete" and len(values) == self._total:
             self._race.finished(number, values)
         else:
@@ -102,13 +111,13 @@ class RaceJudge:
 
 
 class Pruning:
-    """Every trial is started once, and a judge may stop it: a stock pruner (:class:`FoldJudge`) or a race.
+    """Every trial is started once, and a judge may stop it: a stock pruner (:class:`FoldJudge`), a race, contenders.
 
-    Some that it would stop are spared, see :class:`hms_search.search.pruners.Sparing`.
+    Some that they would stop are spared, see :class:`hms_search.search.pruners.Sparing`.
     """
 
-    def __init__(self, pruner: Sparing, judge: Judge, *, total: int, seed: int) -> None:
-        self._pruner, self._judge, self._total, self._seed = pruner, judge, total, seed
+    def __init__(self, pruner: Sparing, judges: Sequence[Judge], *, total: int, seed: int) -> None:
+        self._pruner, self._judges, self._total, self._seed = pruner, judges, total, seed
         self._exempt: set[int] = set()
         self._spared: dict[int, int] = {}
         self._ends: Counter[Ending] = Counter()
@@ -123,8 +132,8 @@ class Pruning:
             self._exempt.add(number)
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
-        """Take in one epoch; return whether the pruner stops the trial."""
-        if not self._judge.epoch_ended(number, step, value, losses) or number in self._spared or number in self._exempt:
+        """Take in one epoch; return whether a judge stops the trial."""
+        if not self._is_judged(number, step, value, losses) or number in self._spared or number in self._exempt:
             return "continue"
         if not self._spares(number):
             return "prune"
@@ -133,7 +142,8 @@ class Pruning:
 
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Close the trial's curve."""
-        self._judge.trial_ended(number, outcome)
+        for judge in self._judges:
+            judge.trial_ended(number, outcome)
         if number not in self._exempt:
             self._ends[outcome] += 1
         if outcome != "complete":
@@ -146,7 +156,7 @@ class Pruning:
     def replay(self, trial: FrozenTrial) -> None:
         """Take in the curve of a trial, and that it was spared if it was."""
         for step, value in sorted(trial.intermediate_values.items()):
-            self._judge.epoch_ended(trial.number, step, value)
+            self._is_judged(trial.number, step, value)
         if is_baseline(trial):
             self._exempt.add(trial.number)
         if SPARED_KEY in trial.user_attrs:
@@ -154,8 +164,13 @@ class Pruning:
         if trial.state in _ENDINGS:
             self.trial_ended(trial.number, _ENDINGS[trial.state])
 
+    def _is_judged(self, number: int, step: int, value: float, losses: Losses | None = None) -> bool:
+        """Let every judge take in an epoch; return whether one of them would stop the trial."""
+        words = [judge.epoch_ended(number, step, value, losses) for judge in self._judges]
+        return any(words)
+
     def _spares(self, number: int) -> bool:
-        """Say whether a trial that the pruner would stop goes on: by lot, or because too few have reached the end."""
+        """Say whether a trial that would be stopped goes on: by lot, or because too few have reached the end."""
         if np.random.default_rng([self._seed, number]).random() < self._pruner.audit:
             return True
         done, stopped = self._ends["complete"], self._ends["pruned"]
@@ -165,14 +180,13 @@ class Pruning:
 class Pausing:
     """Trials pause at rungs and the best go on; see :class:`Scheduler`.
 
-    A trial's merit at a step is the mean over its folds so far: the last value of those that are done, and the fold's
-    in which it is.
+    A trial's merit at a step is the mean over its folds so far, of the latest value of each.
     """
 
-    def __init__(self, scheduler: Scheduler, *, epochs: int) -> None:
-        self._scheduler, self._epochs, self._total = scheduler, epochs, scheduler.rungs[-1]
+    def __init__(self, scheduler: Scheduler, steps: Steps) -> None:
+        self._scheduler, self._steps, self._total = scheduler, steps, len(steps)
         self._until: dict[int, int] = {}
-        self._folds: dict[int, dict[int, float]] = {}
+        self._values: dict[int, dict[int, float]] = {}
 
     def next(self, running: Collection[int], *, may_start: bool) -> Start | Resume | None:
         """Return the scheduler's word."""
@@ -184,9 +198,9 @@ class Pausing:
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:  # noqa: ARG002
         """Take in one epoch; return whether the trial has come as far as it was to."""
-        folds = self._folds.setdefault(number, {})
-        folds[step // self._epochs] = value
-        self._scheduler.reached(number, step + 1, sum(folds.values()) / len(folds))
+        values = self._values.setdefault(number, {})
+        values[step] = value
+        self._scheduler.reached(number, step + 1, self._steps.mean(values, step))
         return "pause" if step + 1 == self._until.get(number, self._total) < self._total else "continue"
 
     def trial_ended(self, number: int, outcome: Ending) -> None:

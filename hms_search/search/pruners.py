@@ -3,7 +3,8 @@
 Folds differ in difficulty, so a trial in its second fold must be compared with other trials' second folds. Optuna's
 median pruner compares the *best* value a trial has reported so far with the others at the same step: after an easier
 first fold it never prunes in the second. Here each fold has a shadow study in memory, holding that fold's curves as
-epochs 1, 2, 3 ..., and the stock pruner judges inside it.
+epochs 1, 2, 3 ..., and the stock pruner judges inside it. Where the folds take turns there is one shadow study, of the
+mean over folds at equal epochs: their difficulty is in every trial's mean alike.
 """
 
 from typing import Annotated, Literal, Self
@@ -16,6 +17,7 @@ from pydantic import Field, model_validator
 from hms_search.component import Component
 from hms_search.search.experimental import knowingly
 from hms_search.search.halving import PausingHalving
+from hms_search.training.steps import Steps
 
 
 class Sparing(Component):
@@ -157,12 +159,14 @@ Pruner = Annotated[StockPruner | Racing | PausingHalving, Field(discriminator="n
 class FoldJudge:
     """Decides after each epoch whether a trial goes on, comparing it within the current fold only.
 
+    Where the folds take turns it compares their mean instead, whenever all have come equally far.
+
     Parameters
     ----------
     pruner
         The stock pruner's configuration.
-    n_folds, epochs
-        Folds a trial runs, and epochs per fold; step ``s`` is epoch ``s % epochs`` of fold ``s // epochs``.
+    steps
+        The epochs of a trial's folds.
     study_name
         Hyperband draws a trial's bracket from it.
     direction
@@ -173,38 +177,44 @@ class FoldJudge:
         self,
         pruner: StockPruner,
         *,
-        n_folds: int,
-        epochs: int,
+        steps: Steps,
         study_name: str,
         direction: Literal["minimize", "maximize"] = "minimize",
     ) -> None:
-        self._epochs = epochs
+        self._steps = steps
         self._shadows = [
             optuna.create_study(
-                study_name=f"{study_name}/fold{fold}",
+                study_name=f"{study_name}/fold{curve}",
                 direction=direction,
                 storage=optuna.storages.InMemoryStorage(),
-                pruner=pruner.build(epochs),
+                pruner=pruner.build(steps.epochs),
                 sampler=optuna.samplers.RandomSampler(seed=0),
             )
-            for fold in range(n_folds)
+            for curve in range(steps.n_curves)
         ]
+        self._values: dict[int, dict[int, float]] = {}
         self._curves: dict[tuple[int, int], optuna.Trial] = {}
 
     def epoch_ended(self, number: int, step: int, value: float, losses: object = None) -> bool:
         """Take in one epoch of trial ``number``; return whether the pruner would stop it."""
-        fold, epoch = divmod(step, self._epochs)
-        curve = self._curves.get((number, fold))
+        values = self._values.setdefault(number, {})
+        values[step] = value
+        place = self._steps.curve_at(step)
+        if place is None:
+            return False
+        shadow, point = place.position, self._steps.point(values, step)
+        curve = self._curves.get((number, shadow))
         if curve is None:
-            curve = self._curves[number, fold] = self._shadows[fold].ask()
-        curve.report(value, epoch + 1)
+            curve = self._curves[number, shadow] = self._shadows[shadow].ask()
+        curve.report(point, place.epoch + 1)
         decision = curve.should_prune()
-        if epoch + 1 == self._epochs:  # a whole curve of this fold, whatever the trial does in the next
-            self._shadows[fold].tell(self._curves.pop((number, fold)), value)
+        if place.epoch + 1 == self._steps.epochs:  # a whole curve of this fold, whatever the trial does in the next
+            self._shadows[shadow].tell(self._curves.pop((number, shadow)), point)
         return decision
 
     def trial_ended(self, number: int, outcome: str = "complete") -> None:
         """Close what is open of trial ``number``: a curve cut short is no evidence about the fold's end."""
+        self._values.pop(number, None)
         for key in [key for key in self._curves if key[0] == number]:
             curve = self._curves.pop(key)
             self._shadows[key[1]].tell(curve, state=TrialState.FAIL if outcome == "failed" else TrialState.PRUNED)

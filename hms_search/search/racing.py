@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from hms_search.data.atomic import replacing
+from hms_search.training.steps import Steps
 
 Losses = Float[np.ndarray, " rows"]
 
@@ -77,19 +78,18 @@ class Lag:
 
 
 def lag_at(
-    step: int, epochs: int, ground: Ground, *, mine: Mapping[int, Losses], theirs: Mapping[int, Losses]
+    step: int, steps: Steps, ground: Ground, *, mine: Mapping[int, Losses], theirs: Mapping[int, Losses]
 ) -> Lag | None:
-    """Return how far one trial is behind another at a step: the last epochs of the folds before, and this one's.
+    """Return how far one trial is behind another at a step, by the latest epoch of each fold that has begun.
 
     None where one of them lacks losses there, or a fold has a single patient.
     """
-    fold = step // epochs
-    steps = [*((done + 1) * epochs - 1 for done in range(fold)), step]
-    if any(one not in mine or one not in theirs for one in steps):
+    latest = steps.latest(step)
+    if any(one not in mine or one not in theirs for one in latest):
         return None
     lags = [
         _lag((mine[one] - theirs[one])[ground.counted[place]], ground.patients[place][ground.counted[place]])
-        for place, one in enumerate(steps)
+        for place, one in enumerate(latest)
     ]
     if any(lag.freedom <= 0 for lag in lags):
         return None
@@ -100,23 +100,17 @@ def lag_at(
     )
 
 
-def crossing_at(step: int, best: Sequence[float], others: Sequence[Sequence[float]], epochs: int) -> float:
+def crossing_at(step: int, best: Mapping[int, float], others: Sequence[Mapping[int, float]], steps: Steps) -> float:
     """Return by how much trials' differences to the best one change from a step to the end (root mean square).
 
     ``best`` and ``others`` are the values of whole trials by step.
     """
+    end = len(steps) - 1
     changes = [
-        (_so_far(one, len(one) - 1, epochs) - _so_far(best, len(best) - 1, epochs))
-        - (_so_far(one, step, epochs) - _so_far(best, step, epochs))
+        (steps.mean(one, end) - steps.mean(best, end)) - (steps.mean(one, step) - steps.mean(best, step))
         for one in others
     ]
     return float(np.sqrt(np.mean(np.square(changes))))
-
-
-def _so_far(values: Sequence[float], step: int, epochs: int) -> float:
-    """Return the mean over the folds so far: the last values of those before, and that of the step."""
-    done = [values[(fold + 1) * epochs - 1] for fold in range(step // epochs)]
-    return float(np.mean([*done, values[step]]))
 
 
 def _lag(differences: Float[np.ndarray, " rows"], patients: Int[np.ndarray, " rows"]) -> Lag:
@@ -135,12 +129,12 @@ class Race:
     ``file`` keeps the best for a later session.
     """
 
-    epochs: int
+    steps: Steps
     ground: Ground
     file: Path
     _best: Racer | None = None
     _running: dict[int, dict[int, Losses]] = field(default_factory=dict)
-    _finished: dict[int, list[float]] = field(default_factory=dict)
+    _finished: dict[int, Mapping[int, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Take up the best of an earlier session."""
@@ -164,16 +158,16 @@ class Race:
         others = [] if best is None else [values for one, values in self._finished.items() if one != best.number]
         if best is None or best.number not in self._finished or not others:
             return 1.0
-        lag = lag_at(step, self.epochs, self.ground, mine=mine, theirs=best.losses)
+        lag = lag_at(step, self.steps, self.ground, mine=mine, theirs=best.losses)
         if lag is None:
             return 1.0
-        crossing = crossing_at(step, self._finished[best.number], others, self.epochs)
+        crossing = crossing_at(step, self._finished[best.number], others, self.steps)
         return lag.p_value(crossing, len(others))
 
-    def finished(self, number: int, values: Sequence[float]) -> None:
+    def finished(self, number: int, values: Mapping[int, float]) -> None:
         """Take in the values by step of a trial that was finished."""
-        self._finished[number] = list(values)
-        value = _so_far(values, len(values) - 1, self.epochs)
+        self._finished[number] = dict(values)
+        value = self.steps.mean(values, len(self.steps) - 1)
         losses = self._running.pop(number, None)
         if losses and (self._best is None or value < self._best.value):
             self._best = Racer(number, value, losses)

@@ -186,7 +186,7 @@ def run_study(
     """
     with only_session(places.lock(config.name), config.name), ExitStack() as stack:
         store = study_samples(config, places, progress=progress, notify=notify)
-        plan = plan_folds(config.folds, store)
+        plan = plan_folds(config.folds, store, order=config.schedule.order)
         storage = open_storage(places.storage)
         stack.callback(close_storage, storage)
         for text in _remarks(config, store, plan):
@@ -258,6 +258,7 @@ def _worker_settings(
         store=store,
         folds=config.folds,
         folds_fingerprint=plan.fingerprint,
+        order=plan.order,
         objective=config.objective,
         device=config.device,
         threads=0,

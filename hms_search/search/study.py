@@ -13,11 +13,14 @@ from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.baking import check_baked
+from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Median, Pruner, Racing
 from hms_search.search.rounds import Rounds
 from hms_search.search.samplers import Sampler, Tpe
+from hms_search.search.schedules import Adaptive, Schedule, Sequential
 from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
+from hms_search.training.steps import Steps
 from hms_search.training.tasks import TASKS, Task
 
 SYNTHETIC = "synthetic"
@@ -76,6 +79,8 @@ class StudyConfig(Component):
     workers) over all sessions, ``timeout_s`` of this one; whichever is first. Trials that run then are let to their
     end, but by ``timeout_s`` only to that of their epoch.
 
+    ``schedule`` says in which order the folds of a trial run, and whether all trials run all of them.
+
     ``warm_start`` names studies and CSV files (relative to the study's file) whose configurations are tried first, see
     :mod:`hms_search.search.warm_start`.
 
@@ -98,6 +103,7 @@ class StudyConfig(Component):
     patience: Patience | None = None
     sampler: Sampler = Tpe()
     pruner: Pruner = Median()
+    schedule: Schedule = Sequential()
     warm_start: tuple[str, ...] = ()
     promotion: PromotionConfig = PromotionConfig()
     seed: int = Field(default=0, ge=0)
@@ -115,6 +121,10 @@ class StudyConfig(Component):
         found = list(task_faults(self.task, self.space.base, self.folds, self.objective))
         if isinstance(self.pruner, Racing) and self.task != "hms":
             found.append(f"pruner racing compares the KL of recordings, task {self.task} has none; use median")
+        if isinstance(self.pruner, PausingHalving) and isinstance(self.schedule, Adaptive):
+            found.append("schedule adaptive and pruner pausing_halving both say who goes on; use schedule interleaved")
+        if isinstance(self.schedule, Adaptive) and self.steps.n_folds == 1:
+            found.append("schedule adaptive decides between folds, found one fold in use; use schedule sequential")
         if found:
             raise ValueError("; ".join(found))
         return self
@@ -123,6 +133,12 @@ class StudyConfig(Component):
     def learned(self) -> Task:
         """What the task means."""
         return TASKS[self.task]
+
+    @property
+    def steps(self) -> Steps:
+        """The epochs of a trial's folds."""
+        n_folds = len(self.folds.use or range(self.folds.n_folds))
+        return Steps(n_folds, self.space.base.training.epochs, self.schedule.order)
 
 
 def read_study(path: Path, settings: tuple[str, ...] = ()) -> StudyConfig:

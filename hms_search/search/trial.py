@@ -201,7 +201,7 @@ def _open_run(job: Job, context: TrialContext) -> Run:
 
 
 _ENDINGS: Mapping[Verdict, Stopping] = {"pause": "paused", "prune": "pruned", "interrupt": "interrupted"}
-_WHY: Mapping[Stopping, str] = {"paused": "", "pruned": "the pruner stopped it", "interrupted": "stopped"}
+_WHY: Mapping[Stopping, str] = {"paused": "", "pruned": "the search stopped it", "interrupted": "stopped"}
 
 
 def _obey(verdict: Verdict) -> None:

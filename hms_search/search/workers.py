@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from hms_search.data.folds import Folds, counterpart, level_of, plan_folds
+from hms_search.data.folds import Folds, Order, counterpart, level_of, plan_folds
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.errors import HmsSearchError, StudyError
@@ -32,6 +32,7 @@ class WorkerSettings:
     store: Store | SeizureTypes
     folds: Folds
     folds_fingerprint: str
+    order: Order
     objective: Literal["all", "high", "low"]
     device: str
     threads: int
@@ -195,7 +196,7 @@ def _run(job: Job, context: TrialContext, connection: Connection) -> TrialEnded:
 
 
 def _open(settings: WorkerSettings) -> TrialContext:
-    plan = plan_folds(settings.folds, settings.store)
+    plan = plan_folds(settings.folds, settings.store, order=settings.order)
     if plan.fingerprint != settings.folds_fingerprint:
         raise StudyError(
             f"the worker's folds ({plan.fingerprint}) are not the coordinator's ({settings.folds_fingerprint}): "

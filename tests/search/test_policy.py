@@ -18,6 +18,7 @@ from hms_search.search.pruners import (
 )
 from hms_search.search.racing import Ground, Race
 from hms_search.search.report import SPARED_KEY
+from hms_search.training.steps import Steps
 
 EPOCHS = 4
 TOTAL = 2 * EPOCHS
@@ -25,8 +26,9 @@ FAR_TOO_STRICT = Threshold(upper=0.57, audit=0.0)
 
 
 def policy(pruner: Pruner, seed: int = 0) -> Policy:
-    nobody = Race(EPOCHS, Ground((), ()), Path("nowhere"))
-    return policy_of(pruner, n_folds=2, epochs=EPOCHS, study_name="s", direction="minimize", seed=seed, race=nobody)
+    steps = Steps(n_folds=2, epochs=EPOCHS)
+    nobody = Race(steps, Ground((), ()), Path("nowhere"))
+    return policy_of(pruner, steps=steps, study_name="s", direction="minimize", seed=seed, race=nobody)
 
 
 def value_at(step: int, folds: list[float]) -> float:

@@ -12,12 +12,13 @@ from hms_search.search.pruners import (
     SuccessiveHalving,
     Threshold,
 )
+from hms_search.training.steps import Steps
 
 EPOCHS = 4
 
 
 def judge_of(pruner: Pruner) -> FoldJudge:
-    return FoldJudge(pruner, n_folds=2, epochs=EPOCHS, study_name="s")
+    return FoldJudge(pruner, steps=Steps(n_folds=2, epochs=EPOCHS), study_name="s")
 
 
 def run(judge: FoldJudge, number: int, fold_values: list[float]) -> int | None:
@@ -103,7 +104,7 @@ def test_curves_of_failed_trials_are_no_evidence() -> None:
 
 @pytest.mark.parametrize("pruner", [Median(), Percentile(percentile=50), SuccessiveHalving(reduction_factor=2)])
 def test_where_more_is_better_the_low_curve_is_pruned_and_the_high_one_is_not(pruner: Pruner) -> None:
-    judge = FoldJudge(pruner, n_folds=1, epochs=EPOCHS, study_name="s", direction="maximize")
+    judge = FoldJudge(pruner, steps=Steps(n_folds=1, epochs=EPOCHS), study_name="s", direction="maximize")
     for number in range(8):
         for step in range(EPOCHS):
             judge.epoch_ended(number, step, 0.7 + 0.01 * step)

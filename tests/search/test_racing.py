@@ -6,9 +6,11 @@ import pytest
 from hms_search.search.policy import Policy, policy_of
 from hms_search.search.pruners import Racing
 from hms_search.search.racing import Ground, Race, Racer, crossing_at, lag_at
+from hms_search.training.steps import Steps
 
 EPOCHS, FOLDS = 5, 2
 TOTAL = EPOCHS * FOLDS
+STEPS = Steps(FOLDS, EPOCHS)
 PATIENTS, ROWS = 40, 4
 
 
@@ -42,12 +44,11 @@ def racing(file: Path, where: Ground, config: Racing | None = None) -> Policy:
     config = config or Racing(floor=0.0, audit=0.0)
     return policy_of(
         config,
-        n_folds=FOLDS,
-        epochs=EPOCHS,
+        steps=STEPS,
         study_name="s",
         direction="minimize",
         seed=0,
-        race=Race(EPOCHS, where, file),
+        race=Race(STEPS, where, file),
     )
 
 
@@ -109,8 +110,8 @@ def test_patients_are_the_unit_so_that_copies_of_recordings_say_nothing_new() ->
     once, often = ground(rows=1), ground(rows=9)
     difference = np.random.default_rng(0).normal(0.1, 1.0, PATIENTS)
     mine, theirs = {0: difference}, {0: np.zeros(PATIENTS)}
-    one = lag_at(0, EPOCHS, once, mine=mine, theirs=theirs)
-    nine = lag_at(0, EPOCHS, often, mine={0: np.repeat(difference, 9)}, theirs={0: np.zeros(9 * PATIENTS)})
+    one = lag_at(0, STEPS, once, mine=mine, theirs=theirs)
+    nine = lag_at(0, STEPS, often, mine={0: np.repeat(difference, 9)}, theirs={0: np.zeros(9 * PATIENTS)})
     assert one is not None
     assert nine is not None
     assert nine.variance == pytest.approx(one.variance)
@@ -125,7 +126,7 @@ def test_the_power_is_that_of_the_calculation_for_390_patients() -> None:
     def found(worse: float, n: int = 1500) -> float:
         p_values = []
         for _ in range(n):
-            lag = lag_at(0, EPOCHS, where, mine={0: rng.normal(worse, 0.25, 390)}, theirs={0: np.zeros(390)})
+            lag = lag_at(0, STEPS, where, mine={0: rng.normal(worse, 0.25, 390)}, theirs={0: np.zeros(390)})
             assert lag is not None
             p_values.append(lag.p_value(0.0, 1))
         return float(np.mean(np.array(p_values) < 0.05))
@@ -139,7 +140,7 @@ def test_rows_that_the_objective_does_not_count_say_nothing() -> None:
     where = ground()
     half = tuple(np.arange(len(of_fold)) % 2 == 0 for of_fold in where.patients)
     difference = np.where(half[0], 0.0, 5.0)
-    lag = lag_at(0, EPOCHS, Ground(where.patients, half), mine={0: difference}, theirs={0: np.zeros(len(difference))})
+    lag = lag_at(0, STEPS, Ground(where.patients, half), mine={0: difference}, theirs={0: np.zeros(len(difference))})
     assert lag is not None
     assert lag.mean == 0.0
 
@@ -148,31 +149,31 @@ def test_the_second_fold_is_judged_together_with_the_first() -> None:
     where = ground()
     zero = {step: np.zeros(PATIENTS * ROWS) for step in range(TOTAL)}
     mine = {step: np.full(PATIENTS * ROWS, 0.2 if step < EPOCHS else -0.4) for step in range(TOTAL)}
-    lag = lag_at(EPOCHS, EPOCHS, where, mine=mine, theirs=zero)
+    lag = lag_at(EPOCHS, STEPS, where, mine=mine, theirs=zero)
     assert lag is not None
     assert lag.mean == pytest.approx(-0.1)
-    assert lag_at(EPOCHS, EPOCHS, where, mine={EPOCHS: mine[EPOCHS]}, theirs=zero) is None
+    assert lag_at(EPOCHS, STEPS, where, mine={EPOCHS: mine[EPOCHS]}, theirs=zero) is None
 
 
 def test_crossing_is_what_differences_change_until_the_end() -> None:
-    best, other = [2.0, 1.0, 2.0, 1.0], [3.0, 1.0, 3.0, 1.0]
-    assert crossing_at(0, best, [other], epochs=2) == pytest.approx(1.0)  # one behind, and equal at the end
-    assert crossing_at(1, best, [other], epochs=2) == 0.0
-    assert crossing_at(2, best, [other], epochs=2) == pytest.approx(0.5)  # the first fold's end counts as much
+    best, other = dict(enumerate([2.0, 1.0, 2.0, 1.0])), dict(enumerate([3.0, 1.0, 3.0, 1.0]))
+    steps = Steps(n_folds=2, epochs=2)
+    assert crossing_at(0, best, [other], steps) == pytest.approx(1.0)  # one behind, and equal at the end
+    assert crossing_at(1, best, [other], steps) == 0.0
+    assert crossing_at(2, best, [other], steps) == pytest.approx(0.5)  # the first fold's end counts as much
 
 
 def test_a_resumed_race_decides_as_one_that_never_stopped(tmp_path: Path) -> None:
     trials, straight = Trials(ground()), racing(tmp_path / "best.npz", ground())
     started(straight, trials)
     later = [trials.losses(loss) for loss in (1.0, 0.62, 0.5, 0.9)]
-    resumed = Race(EPOCHS, ground(), tmp_path / "best.npz")
+    resumed = Race(STEPS, ground(), tmp_path / "best.npz")
     others = Trials(ground())
     for number, loss in enumerate([0.9, 1.0, 0.6, 1.1]):
-        resumed.finished(number, [float(of_step.mean()) for of_step in others.losses(loss)])
+        resumed.finished(number, dict(enumerate(float(of_step.mean()) for of_step in others.losses(loss))))
     policy = policy_of(
         Racing(floor=0.0, audit=0.0),
-        n_folds=FOLDS,
-        epochs=EPOCHS,
+        steps=STEPS,
         study_name="s",
         direction="minimize",
         seed=0,

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 from hms_search.errors import TrackingError
 from hms_search.search.report import StudyReport, TrialRow
 from hms_search.tracking import RunReader
+from hms_search.training.steps import Steps
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -34,13 +35,18 @@ class StudyFacts:
 
     @property
     def folds(self) -> list[int]:
-        """The folds in the order they run."""
+        """The folds in use, by position."""
         return list(self.config["folds"]["use"] or range(self.config["folds"]["n_folds"]))
 
     @property
-    def steps(self) -> int:
-        """Epochs of a whole trial."""
-        return self.epochs * len(self.folds)
+    def steps(self) -> Steps:
+        """The epochs of a trial's folds."""
+        return Steps(len(self.folds), self.epochs, "interleaved" if self.schedule == "interleaved" else "sequential")
+
+    @property
+    def schedule(self) -> str:
+        """The name of the study's schedule; sequential where it is older than schedules."""
+        return str(self.config.get("schedule", {}).get("name", "sequential"))
 
     def epochs_run(self, row: TrialRow) -> int:
         """Return how many epochs a trial validated."""

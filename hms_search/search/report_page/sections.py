@@ -105,7 +105,7 @@ def _about(study: StudyFacts) -> Section:
         "description": config["description"],
         "search space": f"{config['space']['name']}, {len(config['space']['parameters'])} parameters",
         "objective": f"mean over folds of the {measured(study.report)}",
-        "folds": f"{folds['name']}, seed {folds['seed']}; {used}; {study.epochs} epochs each",
+        "folds": f"{folds['name']}, seed {folds['seed']}; {used}; {study.epochs} epochs each, {study.schedule}",
         "recordings": synthetic if data["root"] == SYNTHETIC else str(data["root"]),
         "sampling": data["sampling"]["name"] if study.report.task is HMS else "",
         "sampler and pruner": f"{config['sampler']['name']}, {config['pruner']['name']}",
@@ -161,13 +161,13 @@ def _curves(study: StudyFacts) -> Section:
 
 def _curves_of(study: StudyFacts, row: TrialRow, with_training: bool) -> list[Curve]:
     values = study.trials[row.number].intermediate_values
-    last = max(values, default=-1)
+    last, steps = max(values, default=-1), study.steps
     curves = []
     for position, fold in enumerate(study.folds):
-        steps = range(position * study.epochs, (position + 1) * study.epochs)
-        own = {step % study.epochs + 1: values[step] for step in steps if step in values}
+        own = {epoch + 1: values[at] for epoch in range(steps.epochs) if (at := steps.at(position, epoch)) in values}
         if own:
-            stopped = last in steps and last + 1 < study.steps and row.outcome != "running"
+            cut_short = len(own) < steps.epochs or steps.place(last).position == position
+            stopped = cut_short and last + 1 < len(steps) and row.outcome != "running"
             training = study.training_loss(row, fold) if with_training else {}
             curves.append(Curve(row.number, fold, own, stopped, training))
     return curves

@@ -16,7 +16,7 @@ def pruned_section(study: StudyFacts) -> Section:
     if not pruned:
         return Section("Pruned trials", [Words("No trial was pruned."), *spared])
     searched = [row for row in study.report.rows if row.outcome in ENDED and not row.baseline]
-    saved = sum(study.steps - study.epochs_run(row) for row in pruned)
+    saved = sum(len(study.steps) - study.epochs_run(row) for row in pruned)
     share = len(pruned) / max(1, len(searched))
     text = f"{len(pruned)} of {len(searched)} trials besides the baseline ({share:.0%}) were pruned"
     blocks: list[Block] = [Words(f"{text}, which saved {saved} epochs."), *spared]
@@ -29,8 +29,9 @@ def pruned_section(study: StudyFacts) -> Section:
         values = study.trials[row.number].intermediate_values
         step = max(values, default=None)
         if step is not None:
-            where = [str(study.folds[step // study.epochs]), str(step % study.epochs + 1)]
-            share = len(values) / study.steps
+            position, epoch = study.steps.place(step)
+            where = [str(study.folds[position]), str(epoch + 1)]
+            share = len(values) / len(study.steps)
             rows.append([str(row.number), *where, f"{values[step]:.4f}", str(len(values)), f"{share:.0%}"])
     there = f"{study.report.task.symbol} there{study.report.task.unit}"
     columns = ["trial", "stopped in fold", "after epoch", there, "epochs run", "share of a whole trial"]
