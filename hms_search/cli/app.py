@@ -17,6 +17,7 @@ from hms_search.cli.data import data_app
 from hms_search.cli.options import NameOption, StorageOption, TrackingOption
 from hms_search.cli.studies import studies_app
 from hms_search.errors import HmsSearchError
+from hms_search.host_memory import keep_freed_memory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,6 +36,7 @@ def options(
     """Set what holds for every command."""
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
     os.environ["HMS_SEARCH_DEBUG"] = "1" if debug else ""
+    keep_freed_memory()
 
 
 @app.command()

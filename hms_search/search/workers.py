@@ -17,6 +17,7 @@ from hms_search.data.folds import Folds, Order, counterpart, level_of, plan_fold
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.errors import HmsSearchError, StudyError
+from hms_search.host_memory import keep_freed_memory, return_freed_memory
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
 from hms_search.tracking import open_tracker
 from hms_search.training.tasks import TASKS
@@ -180,10 +181,13 @@ def _serve(connection: Connection, settings: WorkerSettings) -> None:
     """Run trials until told to stop or until the coordinator is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's: it ends trials after their epoch
     torch.set_num_threads(settings.threads)
+    keep_freed_memory()
     try:
         context = _open(settings)
         while (job := connection.recv()) is not None:
-            connection.send(_run(job, context, connection))
+            ended = _run(job, context, connection)
+            return_freed_memory()
+            connection.send(ended)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

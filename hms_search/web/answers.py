@@ -1,7 +1,7 @@
 """What a model says of uploaded recordings, window by window; one it cannot read is refused with a reason."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
@@ -15,9 +15,7 @@ from hms_search.inference.predictor import Prediction, Predictor
 from hms_search.web.limits import Limits
 from hms_search.web.reading import Upload, read_uploads
 from hms_search.web.recorded import Recorded, Refused
-
-BATCH = 16
-"""Windows at a time, as ``hms-search predict`` takes: a long recording needs no more memory than a short one."""
+from hms_search.web.together import BATCH, Together
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +53,19 @@ Outcome = Answer | Refused
 class Respondent:
     """A model that answers uploads, one batch at a time however many people ask, first come first served.
 
-    PyTorch uses all cores for one batch already, and a long recording lets others in between its batches. One thread
-    runs them all: PyTorch would keep threads and memory of its own for each thread that it is asked from. Files are
-    read for one request at a time, too: an hour of EDF takes hundreds of megabytes for as long as it is resampled.
+    PyTorch uses all cores for one batch already. Files are read for one request at a time, too: an hour of EDF takes
+    hundreds of megabytes for as long as it is resampled.
+
+    Parameters
+    ----------
+    line
+        Where batches wait; must do them in one thread. See :mod:`hms_search.web.line` for the fastest.
     """
 
-    def __init__(self, predictor: Predictor, limits: Limits | None = None) -> None:
+    def __init__(self, predictor: Predictor, limits: Limits | None = None, line: Executor | None = None) -> None:
         self.predictor, self.limits = predictor, limits or Limits()
-        self._line = ThreadPoolExecutor(1, thread_name_prefix="predicting")
+        self._line = line or ThreadPoolExecutor(1, thread_name_prefix="predicting")
+        self._together = Together(predictor, self._line)
         self._reading = Lock()
 
     def answers(
@@ -93,7 +96,7 @@ class Respondent:
         try:
             for first in range(0, n_windows, BATCH):
                 windows = [recorded.cut.window(number) for number in range(first, min(first + BATCH, n_windows))]
-                parts.append(self._line.submit(self.predictor.predict, windows).result())
+                parts.append(self._together.predict(windows))
                 on_windows(len(windows))
         except DataError as error:
             return Refused(recorded.name, str(error))

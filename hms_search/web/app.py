@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from concurrent.futures import Executor
 from pathlib import Path
+from threading import Thread
 
 import gradio as gr
 import uvicorn
@@ -22,6 +24,7 @@ from hms_search.web.card import INTENDED_USE, card_html
 from hms_search.web.endpoint import predict_router
 from hms_search.web.guards import BasicAuth, LargestRequest, OnlyPaths, OnlyUploads, credentials_of
 from hms_search.web.limits import MIB
+from hms_search.web.line import MainThreadLine
 from hms_search.web.page import THEME, build_page
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -41,10 +44,15 @@ _PATIENCE_S = 2
 
 
 def build_app(
-    model: ModelFolder, *, device: str = "auto", auth: str | None = None, hosts: Collection[str] | None = _HOSTS
+    model: ModelFolder,
+    *,
+    device: str = "auto",
+    auth: str | None = None,
+    hosts: Collection[str] | None = _HOSTS,
+    line: Executor | None = None,
 ) -> FastAPI:
-    """Return the app of a model: the page at ``/`` and all of :func:`build_endpoint`."""
-    respondent = Respondent(Predictor(model, device_of(device)))
+    """Return the app of a model: the page at ``/`` and all of :func:`build_endpoint`; its batches wait in ``line``."""
+    respondent = Respondent(Predictor(model, device_of(device)), line=line)
     app = build_endpoint(respondent, auth=auth, hosts=hosts)
     gr.mount_gradio_app(
         app,
@@ -93,19 +101,27 @@ def serve(
     names: Collection[str] = (),
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve a model's app until Ctrl-C; ``on_ready`` gets its address; port 0 takes a free one.
+    """Serve a model's app until Ctrl-C or SIGTERM; ``on_ready`` gets its address; port 0 takes a free one.
 
-    It answers to this machine's own names and to ``names``; to all where it listens beyond this machine and none is
-    given. Raises ConfigError where the address cannot be listened on.
+    To be called from the process's main thread, which predicts; requests are received in another. The app answers to
+    this machine's own names and to ``names``; to all where it listens beyond this machine and none is given. Raises
+    ConfigError where the address cannot be listened on.
     """
+    line = MainThreadLine()
     with _listening(host, port) as listener:
         hosts = (*_HOSTS, *names) if names or host in _LOOPBACK else None
-        app = build_app(model, device=device, auth=auth, hosts=hosts)
+        app = build_app(model, device=device, auth=auth, hosts=hosts, line=line)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_PATIENCE_S))
         logging.getLogger("uvicorn.error").addFilter(_no_part_of_the_end)
-        on_ready(f"http://{_bracketed(host)}:{listener.getsockname()[1]}")
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        receiving = Thread(target=server.run, kwargs={"sockets": [listener]}, name="receiving")
+        before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            receiving.start()
+            on_ready(f"http://{_bracketed(host)}:{listener.getsockname()[1]}")
+            line.work_while(receiving)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _no_part_of_the_end(record: logging.LogRecord) -> bool:
