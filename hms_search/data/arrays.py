@@ -20,9 +20,12 @@ _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, 
 
 
 def holds_array(path: Path) -> bool:
-    """Return whether a file begins as a ``.npy`` or ``.npz`` file, whatever it is called."""
-    with path.open("rb") as file:
-        return file.read(len(_NPY)).startswith((_NPY, _ZIP))
+    """Return whether a file begins as a ``.npy`` or ``.npz`` file, whatever it is called; raises DataError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_NPY)).startswith((_NPY, _ZIP))
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be read: {error.strerror or error}") from None
 
 
 def read_numbers(path: Path, axes: tuple[str | int, ...], *, what: str, most_bytes: int) -> Float32[np.ndarray, "..."]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from hms_search.data.edf import read_recording
 from hms_search.data.hms import Kind
+from hms_search.data.seizure_reading import read_seizure
 from hms_search.errors import DataError
 from hms_search.web.limits import Limits
 from hms_search.web.pairs import paired, read_pairing_table
 from hms_search.web.recorded import Reading, Recorded, Refused
-from hms_search.web.seizures import read_seizure
 
 _SHOWN = 100
 """Characters of a file name."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_models import SEIZURE_PRIOR, write_model, write_seizure_model
 
+from hms_search.data.edf import resampled
 from hms_search.data.labels import CLASSES, SEIZURE_TYPES
 from hms_search.data.seizure_reading import read_seizure_samples
 from hms_search.data.seizure_recordings import fft_samples
@@ -177,3 +178,29 @@ def test_mlflow_gets_the_predictors_numbers_from_paths_arrays_and_lists(tmp_path
         model.predict(pd.DataFrame({"power": [1]}))
     with pytest.raises(DataError, match=r"row 0: expected samples as numbers \[samples, 20, 24\]"):
         model.predict(pd.DataFrame({"samples": [[["a"]]]}))
+
+
+def write_eeg(path: Path, eeg: np.ndarray) -> None:
+    pd.DataFrame(eeg, columns=list(ELECTRODES)).to_parquet(path)
+
+
+def test_an_eeg_with_gaps_is_refused_with_their_number(tmp_path: Path) -> None:
+    eeg = np.random.default_rng(0).normal(0, 40, (1000, 20)).astype(np.float32)
+    eeg[400:420, 3] = np.nan
+    write_eeg(tmp_path / "gaps.parquet", eeg)
+    with pytest.raises(DataError, match=r"gaps\.parquet: expected an EEG without gaps, found some in \d of 9 windows"):
+        read_seizure_samples(tmp_path / "gaps.parquet")
+
+
+def test_a_parquet_file_gives_the_samples_of_its_resampled_signals(tmp_path: Path) -> None:
+    eeg = np.random.default_rng(0).normal(0, 40, (1000, 20)).astype(np.float32)
+    write_eeg(tmp_path / "eeg.parquet", eeg)
+    expected = fft_samples(resampled(eeg.T.astype(np.float64), 200, 250).T)
+    np.testing.assert_allclose(read_seizure_samples(tmp_path / "eeg.parquet"), expected, rtol=0, atol=0.05)
+    assert np.abs(fft_samples(eeg)[:7] - expected[:7]).max() > 0.5, "samples that do not depend on the rate"
+
+
+@pytest.mark.parametrize("name", ["gone.npy", "gone.edf"])
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=rf"{name}: cannot be read: No such file"):
+        read_seizure_samples(tmp_path / name)
