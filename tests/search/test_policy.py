@@ -25,45 +25,52 @@ TOTAL = 2 * EPOCHS
 FAR_TOO_STRICT = Threshold(upper=0.57, audit=0.0)
 
 
-def policy(pruner: Pruner, seed: int = 0) -> Policy:
-    steps = Steps(n_folds=2, epochs=EPOCHS)
+SEQUENTIAL = Steps(2, EPOCHS)
+IN_TURNS = Steps(2, EPOCHS, "interleaved")
+
+
+def policy(pruner: Pruner, seed: int = 0, *, steps: Steps = SEQUENTIAL, keep: float | None = None) -> Policy:
     nobody = Race(steps, Ground((), ()), Path("nowhere"))
-    return policy_of(pruner, steps=steps, study_name="s", direction="minimize", seed=seed, race=nobody)
+    return policy_of(pruner, steps=steps, study_name="s", direction="minimize", seed=seed, race=nobody, keep=keep)
 
 
-def value_at(step: int, folds: list[float]) -> float:
+def value_at(step: int, folds: list[float], steps: Steps = SEQUENTIAL) -> float:
     """Return the value of a curve that falls to each fold's value."""
-    return folds[step // EPOCHS] + 1.0 / (step % EPOCHS + 1)
+    position, epoch = steps.place(step)
+    return folds[position] + 1.0 / (epoch + 1)
 
 
-def run(judge: Policy, number: int, folds: list[float], *, exempt: bool = False) -> int:
+def run(judge: Policy, number: int, folds: list[float], *, exempt: bool = False, steps: Steps = SEQUENTIAL) -> int:
     """Feed a trial to its end, or until it is stopped; return the number of its steps."""
     judge.begin(number, TOTAL, exempt=exempt)
     for step in range(TOTAL):
-        if judge.epoch_ended(number, step, value_at(step, folds)) == "prune":
+        if judge.epoch_ended(number, step, value_at(step, folds, steps)) == "prune":
             judge.trial_ended(number, "pruned")
             return step + 1
     judge.trial_ended(number, "complete")
     return TOTAL
 
 
-def stored(number: int, folds: list[float], steps: int, attrs: dict[str, int] | None = None) -> FrozenTrial:
+def stored(
+    number: int, folds: list[float], n_steps: int, attrs: dict[str, int] | None = None, *, steps: Steps = SEQUENTIAL
+) -> FrozenTrial:
     trial = create_trial(
-        state=TrialState.COMPLETE if steps == TOTAL else TrialState.PRUNED,
+        state=TrialState.COMPLETE if n_steps == TOTAL else TrialState.PRUNED,
         value=1.0,
         params={"x": 0.5},
         distributions={"x": FloatDistribution(0, 1)},
-        intermediate_values={step: value_at(step, folds) for step in range(steps)},
+        intermediate_values={step: value_at(step, folds, steps) for step in range(n_steps)},
         user_attrs=attrs or {},
     )
     trial.number = number
     return trial
 
 
+@pytest.mark.parametrize(("steps", "keep"), [(SEQUENTIAL, None), (IN_TURNS, None), (SEQUENTIAL, 0.5)])
 @pytest.mark.parametrize(
     "pruner", [Median(), Percentile(), SuccessiveHalving(), Hyperband(), Threshold(upper=2.5), Patient(), NoPruner()]
 )
-def test_a_resumed_policy_decides_as_one_that_never_stopped(pruner: Pruner) -> None:
+def test_a_resumed_policy_decides_as_one_that_never_stopped(pruner: Pruner, steps: Steps, keep: float | None) -> None:
     values = [
         [0.5, 0.6],
         [0.4, 0.7],
@@ -75,12 +82,14 @@ def test_a_resumed_policy_decides_as_one_that_never_stopped(pruner: Pruner) -> N
         [0.5, 0.5],
         [0.7, 0.9],
     ]
-    straight, first, resumed = policy(pruner), policy(pruner), policy(pruner)
-    decisions = [run(straight, number, value) for number, value in enumerate(values)]
+    straight, first, resumed = (policy(pruner, steps=steps, keep=keep) for _ in range(3))
+    decisions = [run(straight, number, value, steps=steps) for number, value in enumerate(values)]
     for number, value in enumerate(values[:6]):
-        steps, spared_at = run(first, number, value), first.spared_at(number)
-        resumed.replay(stored(number, value, steps, {} if spared_at is None else {SPARED_KEY: spared_at}))
-    assert [run(resumed, number, value) for number, value in enumerate(values[6:], start=6)] == decisions[6:]
+        n_steps, spared_at = run(first, number, value, steps=steps), first.spared_at(number)
+        attrs = {} if spared_at is None else {SPARED_KEY: spared_at}
+        resumed.replay(stored(number, value, n_steps, attrs, steps=steps))
+    later = enumerate(values[6:], start=6)
+    assert [run(resumed, number, value, steps=steps) for number, value in later] == decisions[6:]
 
 
 def test_a_pruner_that_would_stop_all_lets_the_floor_reach_the_end() -> None:
@@ -140,3 +149,42 @@ def test_a_baseline_is_not_paused() -> None:
     judge = policy(PausingHalving(min_epochs=2, reduction_factor=2))
     judge.begin(0, 2, exempt=True)
     assert {judge.epoch_ended(0, step, 1.0) for step in range(TOTAL)} == {"continue"}
+
+
+def test_folds_that_take_turns_are_judged_by_their_mean_and_only_at_equal_epochs() -> None:
+    judge = policy(Median(n_startup_trials=2, floor=0.0, audit=0.0), steps=IN_TURNS)
+    for number in range(3):
+        assert run(judge, number, [0.25 * number, 1.0 - 0.25 * number], steps=IN_TURNS) == TOTAL
+    assert run(judge, 3, [0.8, 0.1], steps=IN_TURNS) == TOTAL  # bad in one fold, better in the mean
+    assert run(judge, 4, [0.3, 0.8], steps=IN_TURNS) == 2  # both folds have had their first epoch
+
+
+def test_halving_ranks_folds_that_take_turns_by_their_mean() -> None:
+    halving = policy(PausingHalving(min_epochs=2, reduction_factor=2, audit=0.0, floor=0.0), steps=IN_TURNS)
+    for number, folds in enumerate([[0.1, 1.0], [0.6, 0.3]]):
+        halving.begin(number, 2)
+        words = [halving.epoch_ended(number, step, value_at(step, folds, IN_TURNS)) for step in range(2)]
+        assert words == ["continue", "pause"]
+    assert halving.next((), may_start=True) == Resume(1, 4)
+
+
+def test_only_contenders_go_on_to_another_fold() -> None:
+    judge = policy(NoPruner(floor=0.0, audit=0.0), keep=0.5)
+    firsts = [0.5, 0.9, 0.4, 0.6, 0.3, 0.45]
+    found = [run(judge, number, [first, 0.5]) for number, first in enumerate(firsts)]
+    assert found == [TOTAL, EPOCHS, TOTAL, EPOCHS, TOTAL, TOTAL]
+
+
+def test_of_those_that_are_no_contenders_the_floor_and_the_audit_finish_some() -> None:
+    rising = [[0.1 * number, 0.5] for number in range(1, 21)]
+    floored = policy(NoPruner(floor=0.2, audit=0.0), keep=0.01)
+    assert [run(floored, number, folds) for number, folds in enumerate(rising)].count(TOTAL) == 4
+    audited = policy(NoPruner(floor=0.0, audit=1.0), keep=0.01)
+    assert {run(audited, number, folds) for number, folds in enumerate(rising)} == {TOTAL}
+    assert [audited.spared_at(number) for number in range(1, 20)] == [EPOCHS] * 19
+
+
+def test_the_baseline_runs_all_folds_though_it_is_no_contender() -> None:
+    judge = policy(NoPruner(floor=0.0, audit=0.0), keep=0.01)
+    assert run(judge, 0, [0.1, 0.1]) == TOTAL
+    assert run(judge, 1, [0.9, 0.9], exempt=True) == TOTAL

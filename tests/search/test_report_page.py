@@ -194,6 +194,15 @@ def test_pruned_trials_are_listed_with_the_fold_and_epoch_where_they_were_stoppe
     assert "| all | 4 | 25 | 100% | 0.8 | 11.5 |" in markdown
 
 
+def test_epochs_of_folds_that_take_turns_are_shown_under_their_own_fold() -> None:
+    curve = [0.81, 0.71, 0.82, 0.72, 0.83, 0.73, 0.84]
+    page = page_of([BASELINE, trial(1, "pruned", curve=curve)], "schedule={name: interleaved}")
+    assert "| 1 | 0 | 4 | 0.8400 | 7 | 88% |" in page.markdown()
+    assert "4 epochs each, interleaved" in page.markdown()
+    assert "[0.81,0.82,0.83,0.84,null]" in page.html()
+    assert "[0.71,0.72,0.73,null]" in page.html()
+
+
 def predictions(name: str, seed: int, *, hit: float) -> OutOfFold:
     """Predictions of 150 recordings that give the right class the probability ``hit`` or so."""
     rng = np.random.default_rng(9)

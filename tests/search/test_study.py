@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from hms_search.errors import ConfigError, StudyError
-from hms_search.search.contract import Contract, contract_of, open_study
+from hms_search.search.contract import CONTRACT_KEY, Contract, contract_of, open_study
 from hms_search.search.study import read_study
 
 ROOT = Path(__file__).parents[2]
@@ -38,12 +38,25 @@ def test_a_setting_reaches_the_inlined_space() -> None:
         ("device=gpu", "device"),
         ("space.parameters.model.dropout.high=2", "less than 1"),
         ("name=a/b", "name"),
+        ("schedule={name: adaptive, keep: 1}", "less than 1"),
     ],
 )
 def test_a_wrong_setting_is_an_error_that_says_what_to_write(setting: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_study(STUDY, (setting,))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("pruner={name: pausing_halving}",), "pausing_halving both say who goes on; use schedule interleaved"),
+        (("folds.use=[0]",), "decides between folds, found one fold in use"),
+    ],
+)
+def test_an_adaptive_schedule_needs_folds_to_decide_between_and_no_rungs(settings: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read_study(STUDY, ("schedule={name: adaptive}", *settings))
 
 
 def test_a_missing_space_file_is_named(tmp_path: Path) -> None:
@@ -80,6 +93,7 @@ def test_a_resumed_study_keeps_its_trials(storage: optuna.storages.BaseStorage) 
         ((), {"folds": "other"}, ["another folds"]),
         (("seed=1",), {}, ["another seed"]),
         (("objective=high",), {}, ["another objective"]),
+        (("schedule={name: interleaved}",), {}, ["another order", "order was sequential and is now interleaved"]),
     ],
 )
 def test_a_study_resumed_with_something_else_is_refused_and_loses_nothing(
@@ -93,6 +107,20 @@ def test_a_study_resumed_with_something_else_is_refused_and_loses_nothing(
     for word in (*words, "--set name=quickstart_2", "Its trials are kept"):
         assert word in str(caught.value)
     assert len(study.trials) == 1
+
+
+def test_a_study_from_before_there_were_schedules_goes_on_and_only_as_it_was(
+    storage: optuna.storages.BaseStorage,
+) -> None:
+    config = read_study(STUDY)
+    study = open_study(config, contract(), storage)
+    kept = {name: value for name, value in study.user_attrs[CONTRACT_KEY].items() if name != "order"}
+    study.set_user_attr(CONTRACT_KEY, kept)
+    open_study(config, contract(), storage)
+    adaptive = ("schedule={name: adaptive}",)  # folds one after the other, too
+    open_study(read_study(STUDY, adaptive), contract(adaptive), storage)
+    with pytest.raises(StudyError, match="another order"):
+        open_study(config, contract(("schedule={name: interleaved}",)), storage)
 
 
 def test_a_study_of_the_same_name_made_elsewhere_is_refused(storage: optuna.storages.BaseStorage) -> None:
