@@ -4,7 +4,7 @@ import base64
 import csv
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from browser import Browser
 from selenium.webdriver.common.by import By
-from small_models import write_model
-from web_files import write_parquet
+from small_models import write_model, write_seizure_model
+from web_files import microvolts, write_parquet
 from web_server import serving
 
 from hms_search.data.hms import read_log_power
-from hms_search.data.labels import CLASSES
+from hms_search.data.labels import CLASSES, SEIZURE_TYPES
+from hms_search.data.seizure_reading import read_seizure_samples
 from hms_search.explain import grad_cam
 from hms_search.inference.predictor import Prediction, Predictor
 from hms_search.web.example import synthetic_example
@@ -82,15 +83,18 @@ def open_page(browser: Browser, address: str) -> None:
     browser.open(address)
 
 
-def check_csv(rows: list[dict[str, str]], names: list[str], prediction: Prediction) -> None:
-    """Check a saved table against what the Predictor says of its first two recordings."""
+def check_csv(
+    rows: list[dict[str, str]], names: list[str], prediction: Prediction, classes: Sequence[str] = CLASSES
+) -> None:
+    """Check a saved table against what the Predictor says of all its recordings but the last, which is bad."""
     assert [row["recording"] for row in rows] == names
-    numbers = [[float(row[f"p_{name}"]) for name in CLASSES] for row in rows[:2]]
+    *good, bad = rows
+    numbers = [[float(row[f"p_{name}"]) for name in classes] for row in good]
     np.testing.assert_allclose(numbers, prediction.probabilities, atol=1e-6)
-    spreads = [[float(row[f"spread_{name}"]) for name in CLASSES] for row in rows[:2]]
+    spreads = [[float(row[f"spread_{name}"]) for name in classes] for row in good]
     np.testing.assert_allclose(spreads, prediction.members.std(axis=0), atol=1e-6)
-    assert "not a readable" in rows[2]["error"]
-    assert rows[2]["p_lpd"] == ""
+    assert bad["error"]
+    assert {bad[f"p_{name}"] for name in classes} == {""}
 
 
 def test_a_person_uploads_recordings_and_sees_what_the_model_says_and_looked_at(
@@ -136,6 +140,46 @@ def test_a_person_uploads_recordings_and_sees_what_the_model_says_and_looked_at(
     browser.picture("web-whole", width=1400)
     assert asked_for(browser) == {"127.0.0.1"}
     assert [words for words in browser.complaints if "Failed to load" in words] == []
+
+
+def test_a_person_uploads_seizures_and_sees_their_types(browser: Browser, tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).normal(2, 0.5, (37, 20, 24)).astype(np.float32)
+    np.save(tmp_path / "samples.npy", samples)
+    eeg = write_parquet(tmp_path / "eeg.parquet", "eeg", microvolts(20))
+    np.save(tmp_path / "bad.npy", samples[:, :7])
+    files = [tmp_path / "samples.npy", eeg, tmp_path / "bad.npy"]
+    model, saved = write_seizure_model(tmp_path / "model"), tmp_path / "downloads"
+    saved.mkdir()
+    asked_for(browser)
+    with serving(tmp_path, model, "--auth", PASSWORD) as (address, _):
+        browser.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(saved)})
+        open_page(browser, address)
+        browser.sees("Predict", "not for diagnosis", picture="web-seizures-empty")
+        browser.driver.find_element(By.CSS_SELECTOR, "#files input[type=file]").send_keys("\n".join(map(str, files)))
+        browser.sees(*(file.stem for file in files), picture="web-seizures-uploaded")
+        browser.click("//*[@id='predict']")
+        text = browser.sees(*(file.name for file in files), "Class to explain", picture="web-seizures")
+        assert "expected FFT samples [samples, 20, 24], found [37, 7, 24]" in text
+
+        predictor = Predictor.open(model)
+        prediction = predictor.predict([samples, read_seizure_samples(eeg)])
+        before = picture(browser, "explanation")
+        recording = {"fft": samples}
+        answer = int(prediction.probabilities[0].argmax())
+        maps = {number: grad_cam(predictor, recording, class_index=number).map for number in range(len(SEIZURE_TYPES))}
+        speaking = [number for number, places in maps.items() if places.any() and number != answer]
+        choose(browser, "class", SEIZURE_TYPES[speaking[0]])
+        between = picture(browser, "explanation", other_than=before)
+        choose(browser, "recording", eeg.name)
+        picture(browser, "explanation", other_than=between)
+        picture(browser, "eeg")
+
+        browser.click("//a[contains(., 'CSV')]")
+        check_csv(downloaded(saved), [file.name for file in files], prediction, SEIZURE_TYPES)
+        browser.picture("web-seizures-whole", width=1400)
+        for file in saved.iterdir():
+            file.unlink()
+    assert asked_for(browser) == {"127.0.0.1"}
 
 
 def downloaded(folder: Path) -> list[dict[str, str]]:
