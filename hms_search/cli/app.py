@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from hms_search.cli.again import again_app
 from hms_search.cli.data import data_app
 from hms_search.cli.options import NameOption, StorageOption, TrackingOption
 from hms_search.cli.studies import studies_app
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(studies_app)
+app.add_typer(again_app)
 
 
 @app.callback()
@@ -263,6 +265,9 @@ def promote(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; default: the study's, else the trial's.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings under different seeds, averaged.")] = None,
     data: Annotated[str | None, typer.Option(help="The study's recordings, where they lie elsewhere now.")] = None,
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="First run the five best again on other folds, and choose by that.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="The registered model's name; default: the task's.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it champion whatever the gate says; recorded.")] = False,
     storage: StorageOption = None,
@@ -287,9 +292,8 @@ def promote(
             SystemRequest(system, settings=tuple(settings or ()), model_name=name or "hms", **shared), places
         )
     else:
-        promote_command(
-            PromotionRequest(promoted_study(study), trial=trial, top=top, model_name=name, **shared), places
-        )
+        chosen: dict[str, Any] = {"trial": trial, "top": top, "recheck": recheck}
+        promote_command(PromotionRequest(promoted_study(study), **chosen, model_name=name, **shared), places)
 
 
 @app.command()

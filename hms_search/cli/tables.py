@@ -8,6 +8,8 @@ from rich.text import Text
 
 from hms_search.cli.progress import duration
 from hms_search.search.narrowing import Change
+from hms_search.search.repeated import Again
+from hms_search.search.repeated_words import COLUMNS, again_in_words, again_rows, verdicts
 from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta", "paused": "cyan"}
@@ -61,6 +63,9 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
     if report.optimistic:
         console.print(OPTIMISTIC, style="yellow", soft_wrap=not console.is_terminal)
     _print_comparison(report, console)
+    for found in (report.noise, report.recheck):
+        if found is not None:
+            print_again(found, report, console)
     if report.spared:
         console.print(report.spared, soft_wrap=not console.is_terminal)
     if report.lineage:
@@ -80,6 +85,19 @@ def changes_table(changes: Sequence[Change]) -> Table:
         style = "dim" if change.kind == "kept" else ""
         table.add_row(change.path, change.kind, change.before, change.after, change.reason, style=style)
     return table
+
+
+def print_again(found: Again, report: StudyReport, console: Console) -> None:
+    """Print trials of a study that were run again: a table, and what may be said of each."""
+    console.print(again_in_words(found, report.task), markup=False, soft_wrap=not console.is_terminal)
+    table = Table()
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in ("trial", "") else "right")
+    for row in again_rows(found):
+        table.add_row(*row)
+    console.print(table)
+    for line in verdicts(found, None if report.best is None else report.best.number):
+        console.print(line, markup=False, soft_wrap=not console.is_terminal)
 
 
 def _print_comparison(report: StudyReport, console: Console) -> None:

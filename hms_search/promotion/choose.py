@@ -11,12 +11,27 @@ from hms_search.search.recorded import RecordedStudy, RecordedTrial
 def choose(study: RecordedStudy, *, top: int) -> tuple[RecordedTrial, ...]:
     """Return the best completed trials, best first, no two of one design; fewer where there are not so many designs.
 
+    Those that were rechecked are ranked by what that found, and before the others.
+
     Raises StudyError where no trial has completed.
     """
     chosen: dict[str, RecordedTrial] = {}
     for trial in _completed(study):
         chosen.setdefault(repr(design(trial.config)), trial)
     return tuple(chosen.values())[:top]
+
+
+def luck(study: RecordedStudy) -> str:
+    """Return what to say of the best trial's luck where it was not run again; empty where it was, or none can be."""
+    best = next((trial for trial in study.completed if not trial.row.baseline), None)
+    if best is None or (study.recheck is not None and study.recheck.of(best.number) is not None):
+        return ""
+    if study.recheck is None:
+        looks = f"the best of {len(study.completed)} completed trials looks better than it is"
+        return f"{looks}: --recheck runs the best again on other folds and chooses by that"
+    return (
+        f"trial {best.number} has the best value but was not rechecked, so it stands behind those that were: --recheck"
+    )
 
 
 def completed_trial(study: RecordedStudy, number: int) -> RecordedTrial:
@@ -41,12 +56,10 @@ def design(config: ExperimentConfig) -> Any:
     return _without_reals({"pipeline": config.pipeline.to_dict(), "model": architecture(config.model).to_dict()})
 
 
-def _completed(study: RecordedStudy) -> list[RecordedTrial]:
-    completed = [trial for trial in study.trials if trial.row.outcome == "complete"]
-    if not completed:
+def _completed(study: RecordedStudy) -> tuple[RecordedTrial, ...]:
+    if not study.completed:
         raise StudyError(f"study {study.config.name!r} has no completed trial to promote; run it further")
-    task = study.config.learned
-    return sorted(completed, key=lambda trial: (task.as_loss(trial.row.value or 0.0), trial.number))
+    return study.honest_first
 
 
 def _without_reals(content: Any) -> Any:

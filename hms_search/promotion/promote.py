@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from hms_search.data.folds import FoldPlan, Folds, counterpart, level_of, plan_folds
 from hms_search.inference.model_folder import ModelFolder
-from hms_search.promotion.choose import choose, completed_trial
+from hms_search.promotion.again import RECHECKED, AgainRequest, run_again
+from hms_search.promotion.choose import choose, completed_trial, luck
 from hms_search.promotion.gate import Gate
 from hms_search.promotion.register import Registrar, Standing, keep_gate
 from hms_search.promotion.samples import StudySamples, check_same, open_samples
@@ -24,13 +25,15 @@ from hms_search.tracking import open_tracker
 class PromotionRequest:
     """What to promote and how; None stands for the study's own setting.
 
-    ``trial`` goes before ``top``, the number of distinct designs. ``model_name`` is the registered model's, the task's
-    name if None; ``force`` makes the candidate the champion whatever the gate says, and is recorded.
+    ``trial`` goes before ``top``, the number of distinct designs. With ``recheck`` the best trials are first run again
+    on other folds, and chosen by that. ``model_name`` is the registered model's, the task's name if None; ``force``
+    makes the candidate the champion whatever the gate says, and is recorded.
     """
 
     study: str
     trial: int | None = None
     top: int = 1
+    recheck: bool = False
     data: str | None = None
     n_folds: int | None = None
     epochs: int | None = None
@@ -63,8 +66,13 @@ def promote(
 
     Raises StudyError where the study is unknown, the trial did not complete, or the data is not the study's.
     """
+    if request.recheck:
+        again = AgainRequest(request.study, "recheck", top=RECHECKED, times=1, data=request.data)
+        run_again(again, places, notify=notify, progress=progress)
     with existing_storage(places.storage) as storage:
         study = recorded_study(storage, request.study)
+    if request.trial is None and (text := luck(study)):
+        notify(Notice(text))
     chosen = (completed_trial(study, request.trial),) if request.trial is not None else choose(study, top=request.top)
     if len(chosen) < request.top:
         notify(Notice(f"only {len(chosen)} completed trials differ in design: {request.top} were asked for"))

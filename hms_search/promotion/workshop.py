@@ -10,6 +10,7 @@ from hms_search.data.progress import Progress
 from hms_search.document import Document, dump_yaml
 from hms_search.experiment import ExperimentConfig
 from hms_search.inference.model_folder import CARD, ModelFolder, is_model, open_model
+from hms_search.promotion.runs import ended_if_broken
 from hms_search.promotion.samples import StudySamples
 from hms_search.promotion.train import Recipe, train
 from hms_search.search.contract import Contract
@@ -91,20 +92,15 @@ class Workshop:
         )
         watch = _Watch(run, recipe, self.progress)
         watch.show()
-        try:
-            origin = {**tags, "run_id": run.id}
+        with ended_if_broken(run):
             model = train(
                 recipe,
                 work=work,
                 target=target,
-                origin=origin,
+                origin={**tags, "run_id": run.id},
                 on_epoch=watch.on_epoch,
                 on_beside=lambda _: watch.advance(),
             )
-        except BaseException as error:  # Ctrl-C too: the run must not stay open
-            stopped = isinstance(error, KeyboardInterrupt)
-            run.finish("interrupted" if stopped else "failed", reason=str(error), metrics={}, files={})
-            raise
         _finish(run, model, watch.first_seed)
         return model
 

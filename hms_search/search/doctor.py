@@ -16,6 +16,7 @@ Check = Callable[[StudyHistory], Iterator[Finding]]
 LIVE: tuple[Check, ...] = (
     trials.everything_pruned,
     trials.failing,
+    trials.left_running,
     trials.best_on_bound,
     trials.no_improvement,
     trials.too_few_trials,

@@ -13,11 +13,13 @@ from hms_search.search.evidence import fold_values, loss_of
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory
 from hms_search.search.rank_agreement import Agreement, agreement, mean_agreement
+from hms_search.search.repeated import Again
 
 _FEWEST_RANKED = 12
 """Below, a rank correlation of 0.6 cannot be told from none."""
 _TOLD_APART = 1.645
 """One-sided, 5 %, of a normal difference."""
+_WITHIN_NOISE = "the gain is within the noise of the seed"
 
 
 def leak(history: StudyHistory) -> Iterator[Finding]:
@@ -69,6 +71,9 @@ def strata_disagree(history: StudyHistory) -> Iterator[Finding]:
 
 def seed_noise(history: StudyHistory) -> Iterator[Finding]:
     """Find that the gain over the baseline is no larger than what another seed alone changes."""
+    if history.noise is not None:
+        yield from _measured_noise(history, history.noise)
+        return
     baseline = [loss_of(trial, history.direction) for trial in history.trials if trial.user_attrs.get("baseline")]
     best = history.evidence.best
     repeated, noise = _seed_noise(history)
@@ -78,11 +83,28 @@ def seed_noise(history: StudyHistory) -> Iterator[Finding]:
     if gain <= needed:
         yield Finding(
             "warning",
-            "the gain is within the noise of the seed",
+            _WITHIN_NOISE,
             f"the best is {gain:.2g} better than the baseline; the same parameters differ by a standard deviation of "
             f"{noise:.2g} between seeds ({repeated} configurations repeated), and it takes {needed:.2g} to tell",
-            f"rerun the best and the baseline under more seeds: hms-search promote {history.config.name} --seeds 3",
+            f"run the best and the baseline again under more seeds: hms-search noise {history.config.name}",
         )
+
+
+def _measured_noise(history: StudyHistory, noise: Again) -> Iterator[Finding]:
+    for trial in noise.trials:
+        if trial.gain is not None and trial.verdict == "within noise":
+            gain, spreads = trial.gain, [one.spread for one in (trial, noise.baseline) if one.spread is not None]
+            sds = (
+                f", standard deviations between seeds {' and '.join(f'{sd:.2g}' for sd in spreads)}" if spreads else ""
+            )
+            yield Finding(
+                "warning",
+                _WITHIN_NOISE,
+                f"trial {trial.trial} was {gain.recorded:.2g} better than the baseline; under {len(noise.seeds)} other "
+                f"seeds {gain.mean:.2g} [{gain.low:.2g}, {gain.high:.2g}] over {gain.over}{sds}",
+                f"search on, or tell smaller gains by more seeds: hms-search noise {history.config.name} --seeds "
+                f"{2 * len(noise.seeds)}",
+            )
 
 
 def _seed_noise(history: StudyHistory) -> tuple[int, float | None]:

@@ -18,6 +18,7 @@ from hms_search.search.pruners import Threshold
 from hms_search.search.rank_agreement import agreement
 from hms_search.search.regions import End, Number, on_bound, place_in, region_of
 from hms_search.search.space import Categorical
+from hms_search.search.stopping import PAUSED_KEY
 
 _FEW_PRUNED = 4
 """With the baseline, which is not pruned, that makes the fifth trial of the report's failure the one that tells."""
@@ -71,6 +72,21 @@ def failing(history: StudyHistory) -> Iterator[Finding]:
         f"{len(failed)} of {len(history.ended)} trials ({share:.0%}), {times} of them because: {reason}",
         _culprit(history, failed) or f"look at trial {failed[-1].number}'s reason (hms-search show)",
     )
+
+
+def left_running(history: StudyHistory) -> Iterator[Finding]:
+    """Find trials that a session which died left as running: samplers keep away from them, and nobody ends them."""
+    left = [trial for trial in history.trials if trial.state == TrialState.RUNNING]
+    left = [trial for trial in left if PAUSED_KEY not in trial.user_attrs]
+    if history.abandoned and left:
+        numbers = ", ".join(str(trial.number) for trial in left)
+        yield Finding(
+            "warning",
+            "trials were left running by a session that died",
+            f"trial{'s' if len(left) > 1 else ''} {numbers} of {len(history.trials)} are in state RUNNING, and no "
+            "session of the study runs on this machine",
+            f"run the study {history.config.name} again: that ends them and queues their parameters",
+        )
 
 
 def best_on_bound(history: StudyHistory) -> Iterator[Finding]:

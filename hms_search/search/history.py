@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from hms_search.search.carrying import fits
 from hms_search.search.evidence import CARRIED_KEY, Direction, Evidence, evidence_of, is_evidence
+from hms_search.search.repeated import Again
 from hms_search.search.report import find_report
 from hms_search.search.study import StudyConfig, stored_config
 
@@ -16,12 +17,16 @@ from hms_search.search.study import StudyConfig, stored_config
 class StudyHistory:
     """A study's configuration and its trials, in the order they were asked.
 
-    ``shared_patients``: how many patients are on both sides of a fold, None where that was not looked at.
+    ``shared_patients``: how many patients are on both sides of a fold, None where that was not looked at. ``noise``:
+    what its best trial was worth under other seeds, if it was run again. ``abandoned``: it is known that no session
+    runs the study.
     """
 
     config: StudyConfig
     trials: tuple[FrozenTrial, ...]
     shared_patients: int | None = None
+    noise: Again | None = None
+    abandoned: bool = False
 
     @property
     def direction(self) -> Direction:
@@ -46,7 +51,7 @@ class StudyHistory:
 
 def study_history(storage: optuna.storages.BaseStorage, name: str) -> StudyHistory:
     """Return a study's history; raises StudyError where there is none of that name made by hms-search."""
-    find_report(storage, name)  # says which studies there are
+    report = find_report(storage, name)
     study = optuna.load_study(study_name=name, storage=storage)
     config = StudyConfig.model_validate(stored_config(study))
-    return StudyHistory(config, tuple(study.get_trials(deepcopy=False)))
+    return StudyHistory(config, tuple(study.get_trials(deepcopy=False)), noise=report.noise)

@@ -1,5 +1,6 @@
 """A study as it was recorded: its configuration, and of each trial all that repeats it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from hms_search.experiment import ExperimentConfig
 from hms_search.models import resolve_weights
 from hms_search.search.asking import WEIGHTS_KEY, origin_of, trial_seed
 from hms_search.search.contract import CONTRACT_KEY, Contract
+from hms_search.search.repeated import Again
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.round_studies import FIRST_KEY
 from hms_search.search.study import StudyConfig, stored_config
@@ -43,6 +45,21 @@ class RecordedStudy:
     contract: Contract
     trials: tuple[RecordedTrial, ...]
     first_baseline: RecordedTrial | None = None
+    recheck: Again | None = None
+
+    @property
+    def completed(self) -> tuple[RecordedTrial, ...]:
+        """The trials that have a value, best first."""
+        done = [trial for trial in self.trials if trial.row.outcome == "complete"]
+        return tuple(sorted(done, key=lambda trial: (self._loss(trial.row.value), trial.number)))
+
+    @property
+    def honest_first(self) -> tuple[RecordedTrial, ...]:
+        """The completed trials, first those that were rechecked, by what that found; then the others by their value."""
+        again = {} if self.recheck is None else {one.trial: self._loss(one.mean) for one in self.recheck.trials}
+        return tuple(
+            sorted(self.completed, key=lambda trial: (trial.number not in again, again.get(trial.number, 0.0)))
+        )
 
     @property
     def baseline(self) -> RecordedTrial:
@@ -53,6 +70,9 @@ class RecordedStudy:
         if not found:
             raise StudyError(f"study {self.config.name!r} has no baseline trial yet; run it first")
         return found[-1]
+
+    def _loss(self, value: float | None) -> float:
+        return math.inf if value is None else self.config.learned.as_loss(value)
 
     def trial(self, number: int) -> RecordedTrial:
         """Return a trial by its number; raises StudyError naming those there are."""
@@ -95,6 +115,7 @@ def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedS
         contract=Contract(**study.user_attrs[CONTRACT_KEY]),
         trials=tuple(record(row, trial) for row, trial in zip(report.rows, trials, strict=True) if trial.params),
         first_baseline=rounds[first].baseline if first else None,
+        recheck=report.recheck,
     )
 
 

@@ -13,6 +13,7 @@ from hms_search.data.folds import Level
 from hms_search.errors import StudyError
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.narrowing import Change
+from hms_search.search.repeated import NOISE_KEY, RECHECK_KEY, Again, again_of
 from hms_search.search.round_studies import lineage_of
 from hms_search.search.study import CONFIG_KEY
 from hms_search.training.config import TrainingConfig
@@ -64,7 +65,8 @@ class TrialRow:
 class StudyReport:
     """A study's trials in the order they were asked, what it optimises and when it began.
 
-    ``lineage`` says why a later round's bounds are where they are.
+    ``lineage`` says why a later round's bounds are where they are; ``noise`` and ``recheck`` what the best trials were
+    worth when they were run again, under other seeds and on other folds.
 
     ``optimistic``: epochs are chosen on the rows they are scored on, or targets may know their labels.
     """
@@ -79,6 +81,8 @@ class StudyReport:
     rows: tuple[TrialRow, ...]
     started: datetime | None
     lineage: tuple[Change, ...] = ()
+    noise: Again | None = None
+    recheck: Again | None = None
 
     @property
     def outcomes(self) -> Mapping[str, int]:
@@ -166,6 +170,8 @@ def report_of(study: optuna.Study) -> StudyReport:
         rows=tuple(_row(trial) for trial in trials),
         started=min((trial.datetime_start for trial in trials if trial.datetime_start), default=None),
         lineage=lineage_of(study),
+        noise=again_of(study, NOISE_KEY),
+        recheck=again_of(study, RECHECK_KEY),
     )
 
 

@@ -27,7 +27,7 @@ from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.ledger import Surroundings
 from hms_search.search.racing import Ground
 from hms_search.search.report import StudyReport, report_of
-from hms_search.search.round_studies import RoundStudy, number_of_rounds, played_round, round_study
+from hms_search.search.round_studies import FIRST_KEY, RoundStudy, number_of_rounds, played_round, round_study
 from hms_search.search.rounds import PlayedRound
 from hms_search.search.seizure_data import read_seizures, synthetic_seizures
 from hms_search.search.storage import close_storage, open_storage
@@ -74,6 +74,11 @@ class Places:
     def unfinished(self) -> Path:
         """Where the training of final models keeps what an interrupted promotion goes on with."""
         return self.root / "unfinished"
+
+    @property
+    def repeats(self) -> Path:
+        """Where trials that were run again keep what they found, a folder per study."""
+        return self.root / "repeats"
 
     def trials(self, study: str) -> Path:
         """Return where the unfinished trials of a study keep what they go on with, a folder each."""
@@ -292,6 +297,19 @@ def _remarks(config: StudyConfig, store: Store | SeizureTypes, plan: FoldPlan) -
     for reason, count in store.left_out.items():
         if count:
             yield f"{count} windows are left out: {reason}"
+
+
+def in_session(places: Places, study: str, storage: optuna.storages.BaseStorage) -> bool:
+    """Say whether a session of this working directory runs a study; that of the first round runs all of them."""
+    first = optuna.load_study(study_name=study, storage=storage).user_attrs.get(FIRST_KEY, study)
+    path = places.lock(first)
+    if not path.is_file():
+        return False
+    try:
+        FileLock(path).acquire(timeout=0).lock.release()
+    except Timeout:
+        return True
+    return False
 
 
 @contextmanager

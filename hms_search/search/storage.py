@@ -50,8 +50,8 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> optuna.s
         raise StudyError(f"storage {shown}: {_one_line(error)}") from error
 
 
-def open_existing_storage(url: str = DEFAULT_STORAGE) -> optuna.storages.RDBStorage:
-    """Return the storage behind a database URL for reading; a SQLite file must be there already.
+def open_existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> optuna.storages.RDBStorage:
+    """Return the storage behind a database URL, for reading unless ``writes``; a SQLite file must be there already.
 
     Raises StudyError as :func:`open_storage`, and where there is no file.
     """
@@ -61,13 +61,13 @@ def open_existing_storage(url: str = DEFAULT_STORAGE) -> optuna.storages.RDBStor
             f"there are no studies yet: no file {parsed.database}; make one with hms-search run STUDY.yaml, "
             "or change to the folder it was run in, or give --storage URL"
         )
-    return open_storage(url, writes=False)
+    return open_storage(url, writes=writes)
 
 
 @contextmanager
-def existing_storage(url: str = DEFAULT_STORAGE) -> Iterator[optuna.storages.RDBStorage]:
+def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Iterator[optuna.storages.RDBStorage]:
     """Give the storage of :func:`open_existing_storage`, and close its connections at the end."""
-    storage = open_existing_storage(url)
+    storage = open_existing_storage(url, writes=writes)
     try:
         yield storage
     finally:

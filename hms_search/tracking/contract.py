@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
 """How a trial ended."""
 
-Kind = Literal["trial", "promotion", "ensemble"]
+Kind = Literal["trial", "repetition", "promotion", "ensemble"]
 """What a run under a study's is of."""
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from command_line import CommandLine
 
 from hms_search.search.contract import contract_of, open_study
+from hms_search.search.session import Places, only_session
 from hms_search.search.space import SearchSpace
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig, read_study
@@ -62,6 +63,18 @@ def test_the_doctor_looks_at_installation_stores_and_study(hms_search: CommandLi
     assert "study small: warning: too few trials for the parameters" in output
     assert "    -> trials: 10 or more, or fewer parameters" in output
     assert "0 errors" in output
+
+
+def test_the_doctor_tells_a_dead_sessions_trials_from_a_running_ones(hms_search: CommandLine, workplace: Path) -> None:
+    config = read_study(workplace / "small.yaml")
+    recorded(config, 3)
+    storage = open_storage(f"sqlite:///{Path('mlruns/optuna.db').resolve()}")
+    open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage).ask()
+    close_storage(storage)
+    said = "study small: warning: trials were left running by a session that died"
+    with only_session(Places().lock("small"), "small"):
+        assert said not in hms_search("doctor", "small")
+    assert said in hms_search("doctor", "small")
 
 
 def test_a_damaged_store_is_an_error_and_so_is_the_exit_code(hms_search: CommandLine, workplace: Path) -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from hms_search.document import parse_yaml
 from hms_search.errors import StudyError
-from hms_search.promotion.choose import choose, completed_trial, design
+from hms_search.promotion.choose import choose, completed_trial, design, luck
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.recorded import RecordedStudy, recorded_study
+from hms_search.search.repeated import Again, Repeated
 from hms_search.search.report import OUTCOME_KEY
 from hms_search.search.study import StudyConfig, study_from_document
 
@@ -107,3 +108,18 @@ def test_a_failed_trial_is_refused_with_the_reason_of_its_failure() -> None:
     failed = replace(study.trials[1], row=replace(study.trials[1].row, outcome="failed", reason="the loss is NaN"))
     with pytest.raises(StudyError, match=r"trial 1 of study 'designs' is failed: the loss is NaN; only a completed"):
         completed_trial(replace(study, trials=(study.trials[0], failed)), 1)
+
+
+def test_what_was_rechecked_is_ranked_by_what_that_found_and_stands_first() -> None:
+    study = recorded([(0.9, {}), (0.5, {"model.dropout": 0.1}), (0.6, {"model.dropout": 0.2}), (0.4, {})])
+    assert "the best of 4 completed trials looks better than it is" in luck(study)
+    baseline, *again = (
+        Repeated(number, f"designs-trial{number}", 0.5, (value,)) for number, value in ((0, 0.9), (1, 0.8), (2, 0.7))
+    )
+    rechecked = replace(study, recheck=Again((1,), True, baseline, tuple(again)))
+    assert [trial.number for trial in rechecked.honest_first] == [2, 1, 3, 0]
+    assert [trial.number for trial in rechecked.completed] == [3, 1, 2, 0]
+    assert "trial 3 has the best value but was not rechecked" in luck(rechecked)
+    assert luck(replace(rechecked, trials=rechecked.trials[:3])) == ""
+    failed = replace(rechecked, recheck=Again((1,), True, baseline, (replace(again[0], values=(None,)), again[1])))
+    assert [trial.number for trial in failed.honest_first][:2] == [2, 1]

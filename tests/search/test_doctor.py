@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from hms_search.search.contract import contract_of, open_study
 from hms_search.search.doctor import DEEP, LIVE, findings, live_findings
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory, study_history
+from hms_search.search.repeated import Again, Repeated
+from hms_search.search.repeated_gain import Gain
 from hms_search.search.study import StudyConfig, read_study
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
@@ -286,3 +289,33 @@ def test_the_worst_comes_first_and_every_finding_says_what_to_change() -> None:
     told = live_findings(history(study, [trial(study, curve=[value]) for value in REPORT_FIRST_EPOCHS], 3))
     assert [SEVERITIES.index(finding.severity) for finding in told] == [0, 0, 1]
     assert all(finding.what and finding.evidence and finding.change for finding in told)
+
+
+def test_trials_that_a_dead_session_left_running_are_found_unless_they_wait() -> None:
+    study = config()
+    left, waiting = (
+        create_trial(state=TrialState.RUNNING, value=None, user_attrs=attributes)
+        for attributes in ({}, {"paused_seconds": 3.0})
+    )
+    record = history(study, [trial(study, 0.8, baseline=True), left, waiting])
+    said = "trials were left running by a session that died"
+    assert said not in found(record)
+    finding = found(replace(record, abandoned=True))[said]
+    assert "trial 1 of 3" in finding.evidence
+    assert said not in found(replace(history(study, [waiting]), abandoned=True))
+
+
+def test_a_gain_that_does_not_survive_other_seeds_is_found_from_what_was_run_again() -> None:
+    study = config()
+    baseline, best = Repeated(0, "b", 0.80, (0.80, 0.82)), Repeated(1, "t", 0.75, (0.79, 0.80))
+    record = history(study, [trial(study, 0.8, baseline=True), trial(study, 0.75, params={LR: 2e-3})])
+    for low, is_found in ((-0.01, True), (0.005, False)):
+        again = Again((1, 2), False, baseline, (replace(best, gain=Gain(0.05, 0.015, low, 0.04, "seeds")),))
+        said = found(replace(record, noise=again))
+        assert ("the gain is within the noise of the seed" in said) == is_found
+    evidence = found(
+        replace(record, noise=replace(again, trials=(replace(best, gain=Gain(0.05, 0.01, -1, 1, "seeds")),)))
+    )
+    assert (
+        "under 2 other seeds 0.01 [-1, 1] over seeds" in evidence["the gain is within the noise of the seed"].evidence
+    )

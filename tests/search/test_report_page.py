@@ -27,6 +27,7 @@ QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
 SECTIONS = (
     "Summary",
     "Best against baseline",
+    "Run again",
     "The study",
     "Optimisation history",
     "Parameters",

@@ -67,7 +67,7 @@ def comparison_section(report: StudyReport, comparison: Comparison) -> Section:
     else:
         blocks.append(Words(f"No paired comparison: {comparison.missing}."))
     n_completed = report.outcomes["complete"]
-    if n_completed > 1 and report.best is not report.baseline:
+    if report.recheck is None and n_completed > 1 and report.best is not report.baseline:
         too = f"{report.task.symbol} is too {'low' if report.task.direction == 'minimize' else 'high'}"
         believe = _PROMOTE if report.task is HMS else _PROMOTE_BY_PATIENT
         blocks.append(Words(_OPTIMISM.format(n=n_completed, folds=report.n_folds, too=too) + believe))
@@ -143,7 +143,7 @@ _OPTIMISM = (
     "on, so its {too} by an amount that grows with the number of trials, and the interval does not know of "
     "that choice."
 )
-_PROMOTE = " Train it again on more folds (hms-search promote) before you believe it."
+_PROMOTE = " Run the best again on other folds (hms-search recheck) before you believe it."
 _PROMOTE_BY_PATIENT = " Promote it (hms-search promote): the gate compares it with the baseline on folds of patients."
 
 

@@ -6,6 +6,7 @@ import optuna
 
 from hms_search.search.contract import CONTRACT_KEY
 from hms_search.search.report import TrialRow, find_report
+from hms_search.search.report_page.again import again_section
 from hms_search.search.report_page.comparison import (
     NONE,
     Comparison,
@@ -46,6 +47,7 @@ def study_page(storage: optuna.storages.BaseStorage, name: str, reader: RunReade
     sections = [
         _summary(facts, comparison),
         comparison_section(report, comparison),
+        again_section(report),
         _about(facts),
         _history(facts),
         _parameters(facts),
