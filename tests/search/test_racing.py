@@ -11,6 +11,7 @@ from hms_search.training.steps import Steps
 EPOCHS, FOLDS = 5, 2
 TOTAL = EPOCHS * FOLDS
 STEPS = Steps(FOLDS, EPOCHS)
+TAKING_TURNS = Steps(FOLDS, EPOCHS, "interleaved")
 PATIENTS, ROWS = 40, 4
 
 
@@ -23,8 +24,8 @@ def ground(patients: int = PATIENTS, rows: int = ROWS) -> Ground:
 class Trials:
     """Trials whose losses are a recording's difficulty, the trial's own loss, what is left to learn, and chance."""
 
-    def __init__(self, where: Ground, *, seed: int = 0) -> None:
-        self._rng = np.random.default_rng(seed)
+    def __init__(self, where: Ground, *, seed: int = 0, steps: Steps = STEPS) -> None:
+        self._rng, self._steps = np.random.default_rng(seed), steps
         self._ground = where
         self._difficulty = [self._rng.normal(0, 2.0, len(of_fold)) for of_fold in where.patients]
 
@@ -32,7 +33,7 @@ class Trials:
         """Return the losses by step; patients differ in how well a trial does on them."""
         found = []
         for step in range(TOTAL):
-            fold, epoch = divmod(step, EPOCHS)
+            fold, epoch = self._steps.place(step)
             patients = self._ground.patients[fold]
             liked = self._rng.normal(0, chance, patients.max() + 1)[patients]
             learned = slow * (1.0 - epoch / (EPOCHS - 1))
@@ -40,15 +41,15 @@ class Trials:
         return found
 
 
-def racing(file: Path, where: Ground, config: Racing | None = None) -> Policy:
+def racing(file: Path, where: Ground, config: Racing | None = None, *, steps: Steps = STEPS) -> Policy:
     config = config or Racing(floor=0.0, audit=0.0)
     return policy_of(
         config,
-        steps=STEPS,
+        steps=steps,
         study_name="s",
         direction="minimize",
         seed=0,
-        race=Race(STEPS, where, file),
+        race=Race(steps, where, file),
     )
 
 
@@ -87,10 +88,12 @@ def test_nothing_is_stopped_in_the_grace_or_before_enough_trials_were_finished(t
     assert run(young, 10, trials.losses(2.0)) == TOTAL
 
 
-def test_a_trial_as_good_as_the_best_is_stopped_no_more_often_than_alpha(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [STEPS, TAKING_TURNS], ids=lambda steps: steps.order)
+def test_a_trial_as_good_as_the_best_is_stopped_no_more_often_than_alpha(tmp_path: Path, steps: Steps) -> None:
     stopped, n = 0, 150
     for seed in range(n):
-        trials, policy = Trials(ground(), seed=seed), racing(tmp_path / f"{seed}.npz", ground())
+        trials = Trials(ground(), seed=seed, steps=steps)
+        policy = racing(tmp_path / f"{seed}.npz", ground(), steps=steps)
         started(policy, trials)
         stopped += run(policy, 10, trials.losses(0.6)) < TOTAL
     assert stopped / n <= 0.05 + 0.035  # two standard errors of 150 draws
@@ -153,6 +156,17 @@ def test_the_second_fold_is_judged_together_with_the_first() -> None:
     assert lag is not None
     assert lag.mean == pytest.approx(-0.1)
     assert lag_at(EPOCHS, STEPS, where, mine={EPOCHS: mine[EPOCHS]}, theirs=zero) is None
+
+
+def test_folds_that_take_turns_are_raced_over_the_recordings_of_all_that_have_begun() -> None:
+    zero = {step: np.zeros(PATIENTS * ROWS) for step in range(TOTAL)}
+    mine = {step: np.full(PATIENTS * ROWS, 0.2 if step % 2 == 0 else -0.4) for step in range(TOTAL)}
+    one, both, third = (lag_at(step, TAKING_TURNS, ground(), mine=mine, theirs=zero) for step in range(3))
+    assert one is not None
+    assert both is not None
+    assert third is not None
+    assert (one.mean, both.mean, third.mean) == pytest.approx((0.2, -0.1, -0.1))
+    assert both.freedom == third.freedom == 2 * one.freedom
 
 
 def test_crossing_is_what_differences_change_until_the_end() -> None:
