@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 Rows = Float[np.ndarray, "rows parameters"]
+
+_FINE = 30
+"""Steps in a range from which on they are as good as none."""
 
 
 class Coordinates:
@@ -22,6 +25,11 @@ class Coordinates:
     def __len__(self) -> int:
         return len(self._axes)
 
+    @property
+    def fine(self) -> Bool[np.ndarray, " parameters"]:
+        """Say of each parameter whether its values are so dense that one can go up a slope along it."""
+        return np.array([axis.fine for axis in self._axes.values()])
+
     def row(self, params: Mapping[str, Any]) -> Float[np.ndarray, " parameters"] | None:
         """Return the place of a configuration; None where a parameter is missing or has a choice unknown here."""
         if any(name not in params or not axis.knows(params[name]) for name, axis in self._axes.items()):
@@ -34,7 +42,7 @@ class Coordinates:
 
     def drawn(self, n: int, rng: np.random.Generator) -> Rows:
         """Return ``n`` settled rows, uniform in each parameter's scale."""
-        return self._settled(rng.random((n, len(self))))
+        return self.settled(rng.random((n, len(self))))
 
     def near(
         self, rows: Rows, n: int, spread: float, rng: np.random.Generator
@@ -45,15 +53,16 @@ class Coordinates:
         anew = np.array([isinstance(axis, _Choices) for axis in self._axes.values()])
         moved = np.where(anew, rng.random(centres.shape), np.clip(moved, 0.0, 1.0))
         share = np.where(anew, min(0.5, 1 / len(self)), 0.5)
-        return self._settled(np.where(rng.random(centres.shape) < share, moved, centres))
+        return self.settled(np.where(rng.random(centres.shape) < share, moved, centres))
+
+    def settled(self, rows: Rows) -> Rows:
+        """Return for each row the nearest that is settled."""
+        return np.stack([axis.settled(rows[:, position]) for position, axis in enumerate(self._axes.values())], axis=1)
 
     def features(self, rows: Rows) -> Float[np.ndarray, "rows features"]:
         """Return rows as a model measures distances: choices are all equally far from each other."""
         columns = [axis.features(rows[:, position]) for position, axis in enumerate(self._axes.values())]
         return np.concatenate(columns, axis=1)
-
-    def _settled(self, rows: Rows) -> Rows:
-        return np.stack([axis.settled(rows[:, position]) for position, axis in enumerate(self._axes.values())], axis=1)
 
 
 Column = Float[np.ndarray, " rows"]
@@ -66,6 +75,7 @@ class _Numbers:
         self._of = distribution
         low, high = self._scaled(np.array([distribution.low, distribution.high], dtype=float))
         self._low, self._span = float(low), float(high - low) or 1.0
+        self.fine = distribution.step is None or (distribution.high - distribution.low) / distribution.step >= _FINE
 
     def knows(self, value: object) -> bool:
         return isinstance(value, int | float)
@@ -96,6 +106,8 @@ class _Numbers:
 
 class _Choices:
     """A categorical parameter of n choices, the i-th at (i + 1/2) / n."""
+
+    fine = False
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
         self._choices = list(distribution.choices)

@@ -16,9 +16,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy.special import log_ndtr
 from scipy.stats import norm, rankdata
 
+from hms_search.search.acquisition import climbed, log_improvement
 from hms_search.search.coordinates import Coordinates, Rows
 from hms_search.search.curve_model import Kernel, Posterior, fit
 
@@ -28,7 +28,6 @@ _MOST_VALUES = 300
 _REFIT_GROWTH = 1.2
 _DRAWN, _CENTRES, _NEAR = 500, 5, 30
 _SPREADS = (0.2, 0.05, 0.02)
-_REFINEMENTS = (0.1, 0.03)
 _DUPLICATE = 0.005
 """Largest difference in any coordinate at which two configurations count as the same."""
 
@@ -110,15 +109,19 @@ class CurveSampler(BaseSampler):
                 np.concatenate([posterior.points, self._points(pending, np.full(len(pending), last))]),
                 np.concatenate([posterior.targets, at_end(pending)[0]]),
             )
+
+        def gain(rows: Rows) -> np.ndarray:
+            return log_improvement(expected.min(), *at_end(rows))
+
         centres = tried[np.argsort(expected)[:_CENTRES]]
         near = [self._coordinates.near(centres, _NEAR, spread, rng) for spread in _SPREADS]
         candidates = np.concatenate([self._coordinates.drawn(_DRAWN, rng), *near])
-        for spread in _REFINEMENTS:
-            best = candidates[np.argsort(-log_improvement(expected.min(), *at_end(candidates)))[:_CENTRES]]
-            candidates = np.concatenate([best, self._coordinates.near(best, _NEAR, spread, rng)])
-        gain = log_improvement(expected.min(), *at_end(candidates))
-        gain[~is_new(candidates, known)] -= 1e6  # only where nothing new is left
-        chosen: np.ndarray = candidates[gain.argmax()]
+        starts = [*candidates[np.argsort(-gain(candidates))[:_CENTRES]], *centres[:2]]
+        tops = self._coordinates.settled(np.stack([climbed(row, gain, self._coordinates.fine) for row in starts]))
+        tops = np.concatenate([tops, candidates])
+        promise = gain(tops)
+        promise[~is_new(tops, known)] -= 1e6  # only where nothing new is left
+        chosen: np.ndarray = tops[promise.argmax()]
         return chosen
 
     def _learned(self, known: Sequence[Known], rng: np.random.Generator) -> Posterior:
@@ -201,18 +204,3 @@ def normal_scores(losses: Float[np.ndarray, " values"]) -> Float[np.ndarray, " v
     """Return each loss's quantile of the normal distribution; ties share theirs."""
     scores: np.ndarray = norm.ppf((rankdata(losses) - 0.5) / len(losses))
     return scores
-
-
-def log_improvement(
-    best: float, mean: Float[np.ndarray, " rows"], sd: Float[np.ndarray, " rows"]
-) -> Float[np.ndarray, " rows"]:
-    """Return the logarithm of the expected improvement upon ``best``, whatever its size.
-
-    For z = (best - mean) / sd it is log(sd) + log(phi(z) + z Phi(z)), of which far below the best phi(z) / z^2 is left.
-    """
-    z = (best - mean) / sd
-    near = np.maximum(z, -5.0)
-    exact = np.log(norm.pdf(near) + near * np.exp(log_ndtr(near)))
-    far = norm.logpdf(z) - 2 * np.log(np.maximum(-z, 1.0))
-    logs: np.ndarray = np.log(sd) + np.where(z > -5.0, exact, far)
-    return logs
