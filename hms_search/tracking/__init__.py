@@ -6,7 +6,8 @@ from hms_search.tracking import environment as environment
 
 # isort: split
 # Only now, under the environment's rules, may MLflow be imported.
-from hms_search.tracking.contract import Outcome, Run, Tracker
+from hms_search.tracking.contract import Outcome, Run, Tracker, Waiting
+from hms_search.tracking.journaled import JournaledTracker
 from hms_search.tracking.memory import MemoryRun, MemoryTracker, NullTracker
 from hms_search.tracking.mlflow_runs import MlflowTracker
 from hms_search.tracking.reading import RunReader, RunRecord
@@ -17,6 +18,7 @@ NO_TRACKING = "none"
 __all__ = [
     "DEFAULT_TRACKING_URI",
     "NO_TRACKING",
+    "JournaledTracker",
     "MemoryRun",
     "MemoryTracker",
     "MlflowTracker",
@@ -26,6 +28,8 @@ __all__ = [
     "RunReader",
     "RunRecord",
     "Tracker",
+    "Waiting",
+    "open_journaled",
     "open_tracker",
 ]
 
@@ -36,3 +40,13 @@ def open_tracker(uri: str, artifacts: Path, *, study: str) -> Tracker:
     Raises TrackingError where the URI is not understood or nothing answers there.
     """
     return NullTracker() if uri == NO_TRACKING else MlflowTracker(uri, artifacts, study=study)
+
+
+def open_journaled(uri: str, artifacts: Path, journals: Path, *, study: str) -> Tracker:
+    """Return the tracker of a study that keeps in ``journals`` what MLflow cannot be told now.
+
+    Whether the URI is understood and answers turns out when the study is started.
+    """
+    if uri == NO_TRACKING:
+        return NullTracker()
+    return JournaledTracker(lambda: MlflowTracker(uri, artifacts, study=study), journals)

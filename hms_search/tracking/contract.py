@@ -1,6 +1,7 @@
 """What a search asks of a tracking store; the trainer knows nothing of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -9,6 +10,14 @@ Outcome = Literal["complete", "pruned", "failed", "interrupted"]
 
 Kind = Literal["trial", "repetition", "promotion", "ensemble"]
 """What a run under a study's is of."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Runs that the store does not know all of yet, and why the last attempt to tell it failed."""
+
+    runs: int = 0
+    reason: str = ""
 
 
 class Run(Protocol):
@@ -70,3 +79,9 @@ class Tracker(Protocol):
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
     ) -> None:
         """End this session of the study: its summary, and a table with a row and a ``run_id`` per trial."""
+
+    def send_waiting(self, *, insist: bool = False) -> Waiting:
+        """Tell the store what it could not be told before, and return what still waits.
+
+        Shortly after a failure nothing is tried, unless told to ``insist``.
+        """

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from hms_search.tracking.contract import Kind, Outcome
+from hms_search.tracking.contract import Kind, Outcome, Waiting
 
 
 @dataclass
@@ -102,6 +102,10 @@ class MemoryTracker:
             if not run.outcome and run.tags.get(tag[0]) == tag[1]:
                 self.end_orphan(run.id, reason, failed=False)
 
+    def send_waiting(self, *, insist: bool = False) -> Waiting:  # noqa: ARG002
+        """Nothing waits."""
+        return Waiting()
+
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
     ) -> None:
@@ -166,6 +170,10 @@ class NullTracker:
 
     def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
         """Forget."""
+
+    def send_waiting(self, *, insist: bool = False) -> Waiting:  # noqa: ARG002
+        """Nothing waits."""
+        return Waiting()
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]

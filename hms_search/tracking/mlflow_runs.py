@@ -7,30 +7,33 @@ One call per value costs 65 ms per trial on a local file and 173 ms on a server,
 import csv
 import getpass
 import io
-import math
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from urllib.parse import quote
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Param
 
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import check_address, is_server, prepare_file, reported, without_password
-from hms_search.tracking.contract import Kind, Outcome
+from hms_search.tracking.contract import Kind, Waiting
+from hms_search.tracking.mlflow_run import KEY_TAG, MlflowRun, known_id, log_files, metrics_of, run_of_key, tags_of
 
-_STATUS: Mapping[Outcome, str] = {
-    "complete": "FINISHED",
-    "pruned": "KILLED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-}
-_TAG_LIMIT = 8000
+
+@dataclass(frozen=True)
+class RunStart:
+    """All that a run begins with; ``key`` is its own name for itself, ``at_ms`` when it began."""
+
+    name: str
+    parent_id: str | None
+    params: Mapping[str, object]
+    tags: Mapping[str, str]
+    files: Mapping[str, bytes]
+    kind: Kind
+    key: str = ""
+    at_ms: int | None = None
 
 
 class MlflowTracker:
@@ -60,10 +63,10 @@ class MlflowTracker:
             run_id = self._study_run()
             if run_id:
                 self._client.update_run(run_id, status="RUNNING")
-                self._client.log_batch(run_id, tags=_tags(tags))
+                self._client.log_batch(run_id, tags=tags_of(tags))
             else:
                 run_id = self._create(f"study {self._study}", {**tags, "kind": "study"})
-            _log_files(self._client, run_id, _encoded(texts))
+            log_files(self._client, run_id, _encoded(texts))
         return run_id
 
     def study_run(self) -> str:
@@ -88,39 +91,50 @@ class MlflowTracker:
         kind: Kind = "trial",
     ) -> "MlflowRun":
         """Return a new run under the study's, with its parameters and files."""
+        return self.open(RunStart(name, parent_id, params, tags, _encoded(texts), kind))
+
+    def open(self, start: RunStart) -> MlflowRun:
+        """Return a new run, or the one that was created with its key before."""
         with reported(self._uri):
             self._create_experiment()
-            parent = {} if parent_id is None else {"mlflow.parentRunId": parent_id}
-            run_id = self._create(name, {**tags, "kind": kind, **parent})
-            if params:
-                self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
-            _log_files(self._client, run_id, _encoded(texts))
+            run_id = run_of_key(self._client, start.key, [self._experiment_id]) if start.key else ""
+            if not run_id:
+                parent = {} if start.parent_id is None else {"mlflow.parentRunId": start.parent_id}
+                key = {KEY_TAG: start.key} if start.key else {}
+                run_id = self._create(start.name, {**start.tags, "kind": start.kind, **parent, **key}, start.at_ms)
+            if start.params:
+                params = [Param(key, str(value)) for key, value in start.params.items()]
+                self._client.log_batch(run_id, params=params)
+            log_files(self._client, run_id, start.files)
         return MlflowRun(run_id, self._client, self._uri)
+
+    def known(self, run_id: str) -> MlflowRun:
+        """Return a run by its id, or by the one it had before MLflow gave it another."""
+        with reported(self._uri):
+            return MlflowRun(known_id(self._client, run_id), self._client, self._uri)
 
     def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
         """Add metrics and files to a run that has ended."""
+        known = self.known(run_id).id
         with reported(self._uri):
-            _log_files(self._client, run_id, files)
-            self._client.log_batch(run_id, metrics=_metrics(metrics))
+            log_files(self._client, known, files)
+            self._client.log_batch(known, metrics=metrics_of(metrics))
 
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """End a run whose process died."""
-        MlflowRun(run_id, self._client, self._uri).finish(
-            "failed" if failed else "interrupted", reason=reason, metrics={}, files={}
-        )
+        self.known(run_id).finish("failed" if failed else "interrupted", reason=reason, metrics={}, files={})
 
     def resume_run(self, run_id: str) -> "MlflowRun":
         """Return a run that was paused, open again."""
-        with reported(self._uri):
-            self._client.update_run(run_id, status="RUNNING")
-            self._client.log_batch(run_id, tags=_tags({"state": "running"}))
-        return MlflowRun(run_id, self._client, self._uri)
+        run = self.known(run_id)
+        run.resume()
+        return run
 
     def open_run(self, run_id: str) -> "MlflowRun | None":
         """Return a run that an earlier process left open."""
         with reported(self._uri):
             is_open = self._client.get_run(run_id).info.status == "RUNNING"
-        return MlflowRun(run_id, self._client, self._uri) if is_open else None
+        return self.known(run_id) if is_open else None
 
     def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
         """End the open runs of the study with this tag."""
@@ -135,10 +149,14 @@ class MlflowTracker:
     ) -> None:
         """End the study's run: its metrics, ``trials.csv``, and a description that links its ten best trials."""
         with reported(self._uri):
-            _log_files(self._client, parent_id, {"trials.csv": _csv(table)})
+            log_files(self._client, parent_id, {"trials.csv": _csv(table)})
             note = _best_trials(table, experiment_id=self._experiment_id)
-            self._client.log_batch(parent_id, metrics=_metrics(metrics), tags=_tags({"mlflow.note.content": note}))
+            self._client.log_batch(parent_id, metrics=metrics_of(metrics), tags=tags_of({"mlflow.note.content": note}))
             self._client.set_terminated(parent_id, "FINISHED")
+
+    def send_waiting(self, *, insist: bool = False) -> Waiting:  # noqa: ARG002
+        """Nothing waits: what cannot be told is an error."""
+        return Waiting()
 
     def _create_experiment(self) -> None:
         if "_experiment_id" not in self.__dict__ and self._client.get_experiment_by_name(self._study) is None:
@@ -166,71 +184,20 @@ class MlflowTracker:
     def _artifact_location(self) -> str | None:
         return None if is_server(self._uri) else (self._artifacts.resolve() / quote(self._study, safe="")).as_uri()
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+    def _create(self, name: str, tags: Mapping[str, str], at_ms: int | None = None) -> str:
         shown = {
             "mlflow.user": getpass.getuser(),
             "mlflow.source.name": "hms-search",
             "mlflow.source.type": "LOCAL",
             "mlflow.source.git.commit": tags.get("git_commit", ""),
         }
-        all_tags = {tag.key: tag.value for tag in _tags({**shown, **tags})}
-        return str(self._client.create_run(self._experiment_id, run_name=name, tags=all_tags).info.run_id)
-
-
-@dataclass(frozen=True)
-class MlflowRun:
-    """The open run of one trial."""
-
-    id: str
-    _client: MlflowClient
-    _uri: str
-
-    def log(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Log the metrics of one epoch in one call."""
-        with reported(self._uri):
-            self._client.log_batch(self.id, metrics=_metrics(metrics, step=step))
-
-    def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """Say that the trial waits: MLflow's status SCHEDULED."""
-        with reported(self._uri):
-            _log_files(self._client, self.id, files)
-            self._client.log_batch(self.id, tags=_tags({"state": "paused"}))
-            self._client.update_run(self.id, status="SCHEDULED")
-
-    def finish(
-        self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
-    ) -> None:
-        """End the run; tags ``state`` and ``reason`` say what MLflow's four statuses cannot."""
-        tags = {"state": outcome} | ({"reason": reason} if reason else {})
-        with reported(self._uri):
-            _log_files(self._client, self.id, files)
-            self._client.log_batch(self.id, metrics=_metrics(metrics), tags=_tags(tags))
-            self._client.set_terminated(self.id, _STATUS[outcome])
-
-
-def _metrics(metrics: Mapping[str, float], *, step: int = 0) -> list[Metric]:
-    """Return MLflow's metrics; infinity as NaN, because the store keeps it as 1.8e308 and that flattens any chart."""
-    now_ms = time.time_ns() // 1_000_000
-    return [
-        Metric(key, float(value) if math.isfinite(value) else math.nan, now_ms, step) for key, value in metrics.items()
-    ]
-
-
-def _tags(tags: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(key, value[:_TAG_LIMIT]) for key, value in tags.items()]
+        all_tags = {tag.key: tag.value for tag in tags_of({**shown, **tags})}
+        run = self._client.create_run(self._experiment_id, start_time=at_ms, run_name=name, tags=all_tags)
+        return str(run.info.run_id)
 
 
 def _encoded(texts: Mapping[str, str]) -> dict[str, bytes]:
     return {name: text.encode() for name, text in texts.items()}
-
-
-def _log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
-    if not files:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
-        client.log_artifacts(run_id, folder)
 
 
 def _csv(table: Sequence[Mapping[str, object]]) -> bytes:

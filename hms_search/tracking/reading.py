@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import check_address, reported, sqlite_path, without_password
+from hms_search.tracking.mlflow_run import known_id
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class RunReader:
     def record(self, run_id: str) -> RunRecord:
         """Return a run."""
         with reported(self._uri):
-            run = self._client.get_run(run_id)
+            run = self._client.get_run(known_id(self._client, run_id))
         return RunRecord(
-            id=run_id,
+            id=run.info.run_id,
             name=run.info.run_name or "",
             status=run.info.status,
             params=dict(run.data.params),
@@ -83,15 +84,15 @@ class RunReader:
     def curve(self, run_id: str, metric: str) -> tuple[tuple[int, float], ...]:
         """Return a metric's (step, value) pairs by step, none where the run never logged it."""
         with reported(self._uri):
-            points = self._client.get_metric_history(run_id, metric)
+            points = self._client.get_metric_history(known_id(self._client, run_id), metric)
         return tuple(sorted((point.step, point.value) for point in points))
 
     def file(self, run_id: str, name: str) -> bytes:
         """Return the content of a file kept with a run; ``name`` may lie in folders: ``networks/fold0.safetensors``."""
-        self.record(run_id)  # tells a run that is not there, or a server that is away, from a missing file
+        known = self.record(run_id).id  # tells a run that is not there, or a server that is away, from a missing file
         with tempfile.TemporaryDirectory() as folder:
             try:
-                return Path(self._client.download_artifacts(run_id, name, folder)).read_bytes()
+                return Path(self._client.download_artifacts(known, name, folder)).read_bytes()
             except (MlflowException, OSError) as error:
                 where = f"MLflow at {without_password(self._uri)}"
                 raise TrackingError(f"{where}: run {run_id} keeps no file {name!r} that can be read") from error

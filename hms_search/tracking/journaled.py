@@ -1,0 +1,225 @@
+"""A tracker that no outage stops: each run has a journal on this machine, which is sent to MLflow as soon as can be.
+
+    Run.log, finish, ... --> RunJournal --> MlflowTracker
+                          at once       while MLflow answers; else later, by whoever comes next
+
+An entry may be sent twice, where a process died between sending it and keeping that it did: runs are found again by
+their key, and metrics by their time, so it is kept once.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from types import MappingProxyType
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from hms_search.errors import DataError, TrackingError
+from hms_search.tracking.contract import Kind, Outcome, Waiting
+from hms_search.tracking.journal import Entry, RunJournal, Sent
+from hms_search.tracking.mlflow_run import LOCAL, Logged, MlflowRun
+from hms_search.tracking.mlflow_runs import MlflowTracker, RunStart
+
+logger = logging.getLogger(__name__)
+
+_PAUSE_S = 5.0
+"""Between two attempts to reach an MLflow that is away: training goes on meanwhile."""
+_LOCK = ".lock"
+
+
+class JournaledTracker:
+    """A study's tracker whose runs are written to ``folder`` first; any number of processes share it.
+
+    ``connect`` returns the tracker that they are sent to; it is called when there is something to send, and again
+    after a failure.
+    """
+
+    def __init__(self, connect: Callable[[], MlflowTracker], folder: Path) -> None:
+        self._connect, self.folder = connect, folder
+        self._connected: MlflowTracker | None = None
+        self._not_before = 0.0
+        self._reason = ""
+
+    @property
+    def direct(self) -> MlflowTracker:
+        """The tracker without a journal; raises TrackingError where MLflow does not answer."""
+        if self._connected is None:
+            self._connected = self._connect()
+        return self._connected
+
+    def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
+        """Return the id of the study's own run; raises TrackingError where MLflow does not answer."""
+        return self.direct.start_study(tags=tags, texts=texts)
+
+    def study_run(self) -> str:
+        """Return the id of the run of a study that was run before."""
+        return self.direct.study_run()
+
+    def start_run(
+        self,
+        name: str,
+        *,
+        parent_id: str | None,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        texts: Mapping[str, str],
+        kind: Kind = "trial",
+    ) -> "JournaledRun":
+        """Return a new open run."""
+        key = uuid4().hex
+        run = JournaledRun(self, RunJournal(self.folder / key))
+        content = {"name": name, "parent_id": parent_id, "tags": dict(tags), "kind": kind, "key": key}
+        shown = {key: str(value) for key, value in params.items()}
+        run.tell("start", {**content, "params": shown}, {name: text.encode() for name, text in texts.items()})
+        return run
+
+    def resume_run(self, run_id: str) -> "JournaledRun":
+        """Return a run that was paused, open again."""
+        run = self._run(run_id)
+        run.tell("resume", {})
+        return run
+
+    def open_run(self, run_id: str) -> MlflowRun | None:
+        """Return a run that an earlier process left open; None where it has ended."""
+        return self.direct.open_run(run_id)
+
+    def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
+        """Add metrics and files to a run that has ended."""
+        self.direct.add(run_id, metrics=metrics, files=files)
+
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+        """End a run whose process died: as ``failed``, else as ``interrupted``."""
+        self._run(run_id).finish("failed" if failed else "interrupted", reason=reason, metrics={}, files={})
+
+    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
+        """End the open runs with this tag, whose process died, as ``interrupted``."""
+        self.direct.end_orphans(tag, reason)
+
+    def finish_study(
+        self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
+    ) -> None:
+        """End this session of the study."""
+        run = self._run(parent_id)
+        run.tell("finish_study", {"metrics": _floats(metrics), "table": [dict(row) for row in table]})
+
+    def send(self, journal: RunJournal, *, insist: bool = False) -> str:
+        """Send what is new in a journal; return MLflow's id of the run where it now knows all of it, else nothing.
+
+        For some seconds after a failed attempt nothing is tried, unless told to ``insist``.
+        """
+        if time.monotonic() < self._not_before and not insist:
+            return ""
+        try:
+            with FileLock(journal.folder / _LOCK, timeout=0):
+                run_id = _send(journal, self.direct)
+        except Timeout:  # another process is sending it
+            return ""
+        except DataError as error:  # of this journal alone
+            self._reason = str(error)
+            return ""
+        except TrackingError as error:
+            if not self._reason:
+                logger.warning("%s: metrics are kept in %s until then", error, self.folder)
+            self._not_before, self._reason, self._connected = time.monotonic() + _PAUSE_S, str(error), None
+            return ""
+        self._not_before, self._reason = 0.0, ""
+        return run_id
+
+    def send_waiting(self, *, insist: bool = False) -> Waiting:
+        """Send what is left of all runs of the study, those of dead processes included; return what then still is."""
+        reasons = [self._reason for journal in self._journals() if not self.send(journal, insist=insist)]
+        return Waiting(len(reasons), next(filter(None, reasons), ""))
+
+    def _run(self, run_id: str) -> "JournaledRun":
+        """Return a run by the id that it had when it was last seen."""
+        for journal in self._journals():
+            if run_id in (journal.sent.run_id, LOCAL + journal.folder.name):
+                return JournaledRun(self, journal)
+        known = self.direct.known(run_id).id if run_id.startswith(LOCAL) else run_id  # sent meanwhile by somebody else
+        return JournaledRun(self, RunJournal(self.folder / uuid4().hex), Sent(known))
+
+    def _journals(self) -> Iterator[RunJournal]:
+        folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return (RunJournal(folder) for folder in folders if folder.is_dir())
+
+
+class JournaledRun:
+    """The open run of one trial; every call is first written to its journal, then sent if MLflow can be reached."""
+
+    def __init__(self, tracker: JournaledTracker, journal: RunJournal, known_as: Sent | None = None) -> None:
+        self._tracker, self._journal = tracker, journal
+        self._id = journal.sent.run_id
+        if known_as is not None:
+            journal.keep_sent(known_as)
+
+    @property
+    def id(self) -> str:
+        """MLflow's id of the run, or one of its own until MLflow has given it one."""
+        return self._id or self._journal.sent.run_id or LOCAL + self._journal.folder.name
+
+    def log(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Log the metrics of one epoch."""
+        self.tell("log", {"metrics": _floats(metrics), "step": step})
+
+    def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Say that the trial waits."""
+        self.tell("pause", {}, files)
+
+    def finish(
+        self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
+    ) -> None:
+        """End the run."""
+        self.tell("finish", {"outcome": outcome, "reason": reason, "metrics": _floats(metrics)}, files)
+
+    def tell(self, kind: str, content: Mapping[str, object], files: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Write an entry and send it."""
+        self._journal.append(kind, content, files)
+        self._id = self._tracker.send(self._journal) or self._id
+
+
+_LAST = {"finish", "finish_study"}
+"""After these nothing more comes: what has been sent need not be kept."""
+
+
+def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
+    sent, entries = journal.sent, journal.entries()
+    run_id, done = sent.run_id, sent.entries
+    for kind, group in groupby(entries[done:], lambda entry: entry.kind):
+        for together in [list(group)] if kind == "log" else [[entry] for entry in group]:
+            run_id = _told(tracker, run_id, together)
+            done += len(together)
+            journal.keep_sent(Sent(run_id, done))
+    if entries and entries[-1].kind in _LAST:
+        journal.remove()
+    return run_id
+
+
+def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry]) -> str:
+    """Tell MLflow entries of one kind, several only of ``log``; return the run's id."""
+    first = entries[0]
+    content = dict(first.content)
+    files = {name: path.read_bytes() for name, path in first.files.items()}
+    if first.kind == "start":
+        return tracker.open(RunStart(**content, files=files, at_ms=first.at_ms)).id
+    run = tracker.known(run_id)
+    if first.kind == "log":
+        run.log_all([Logged(entry.content["metrics"], entry.content["step"], entry.at_ms) for entry in entries])
+    elif first.kind == "resume":
+        run.resume()
+    elif first.kind == "pause":
+        run.pause(files)
+    elif first.kind == "finish":
+        run.finish(**content, files=files, at_ms=first.at_ms)
+    elif first.kind == "finish_study":
+        tracker.finish_study(run_id, **content)
+    else:
+        raise TrackingError(f"a journal's entry is of a kind that this version does not know: {first.kind!r}")
+    return run_id
+
+
+def _floats(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics as JSON takes them: NumPy's numbers are none."""
+    return {name: float(value) for name, value in metrics.items()}

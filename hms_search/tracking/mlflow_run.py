@@ -1,0 +1,136 @@
+"""One run in MLflow, and how its metrics, tags and files are written there."""
+
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
+
+from hms_search.errors import TrackingError
+from hms_search.tracking.address import reported
+from hms_search.tracking.contract import Outcome
+
+_STATUS: Mapping[Outcome, str] = {
+    "complete": "FINISHED",
+    "pruned": "KILLED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+KEY_TAG = "hms_search.key"
+"""The tag of a run with what it was called before MLflow gave it an id."""
+LOCAL = "local-"
+"""What the id of a run begins with that MLflow does not know yet; its key follows."""
+_TAG_LIMIT = 8000
+_BATCH = 1000
+"""Metrics that MLflow takes at once."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The metrics of one epoch, and when they were logged."""
+
+    metrics: Mapping[str, float]
+    step: int
+    at_ms: int
+
+
+@dataclass(frozen=True)
+class MlflowRun:
+    """The open run of one trial. What is told twice, at the same times, is kept once."""
+
+    id: str
+    _client: MlflowClient
+    _uri: str
+
+    def log(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Log the metrics of one epoch in one call."""
+        self.log_all([Logged(metrics, step, now_ms())])
+
+    def log_all(self, logged: Sequence[Logged]) -> None:
+        """Log the metrics of several epochs in as few calls as can be."""
+        every = [metric for one in logged for metric in metrics_of(one.metrics, step=one.step, at_ms=one.at_ms)]
+        with reported(self._uri):
+            for first in range(0, len(every), _BATCH):
+                self._client.log_batch(self.id, metrics=every[first : first + _BATCH])
+
+    def resume(self) -> None:
+        """Say that the trial goes on."""
+        with reported(self._uri):
+            self._client.update_run(self.id, status="RUNNING")
+            self._client.log_batch(self.id, tags=tags_of({"state": "running"}))
+
+    def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Say that the trial waits: MLflow's status SCHEDULED."""
+        with reported(self._uri):
+            log_files(self._client, self.id, files)
+            self._client.log_batch(self.id, tags=tags_of({"state": "paused"}))
+            self._client.update_run(self.id, status="SCHEDULED")
+
+    def finish(
+        self,
+        outcome: Outcome,
+        *,
+        reason: str = "",
+        metrics: Mapping[str, float],
+        files: Mapping[str, bytes],
+        at_ms: int | None = None,
+    ) -> None:
+        """End the run; tags ``state`` and ``reason`` say what MLflow's four statuses cannot."""
+        tags = {"state": outcome} | ({"reason": reason} if reason else {})
+        with reported(self._uri):
+            log_files(self._client, self.id, files)
+            self._client.log_batch(self.id, metrics=metrics_of(metrics, at_ms=at_ms), tags=tags_of(tags))
+            self._client.set_terminated(self.id, _STATUS[outcome], end_time=at_ms)
+
+
+def known_id(client: MlflowClient, run_id: str) -> str:
+    """Return MLflow's id of a run that may have been named before it had one.
+
+    Raises TrackingError where MLflow still does not know it.
+    """
+    if not run_id.startswith(LOCAL):
+        return run_id
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = run_of_key(client, run_id.removeprefix(LOCAL), experiments)
+    if not found:
+        raise TrackingError(f"MLflow does not know the run {run_id} yet; hms-search sync sends it")
+    return found
+
+
+def run_of_key(client: MlflowClient, key: str, experiments: list[str]) -> str:
+    """Return the id of the run with a key, empty where there is none."""
+    found = client.search_runs(experiments, f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    return str(found[0].info.run_id) if found else ""
+
+
+def now_ms() -> int:
+    """Return the time as MLflow counts it."""
+    return time.time_ns() // 1_000_000
+
+
+def metrics_of(metrics: Mapping[str, float], *, step: int = 0, at_ms: int | None = None) -> list[Metric]:
+    """Return MLflow's metrics; infinity as NaN, because the store keeps it as 1.8e308 and that flattens any chart."""
+    when = now_ms() if at_ms is None else at_ms
+    return [
+        Metric(key, float(value) if math.isfinite(value) else math.nan, when, step) for key, value in metrics.items()
+    ]
+
+
+def tags_of(tags: Mapping[str, str]) -> list[RunTag]:
+    """Return MLflow's tags, cut to what it takes."""
+    return [RunTag(key, value[:_TAG_LIMIT]) for key, value in tags.items()]
+
+
+def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Keep files, by name, with a run."""
+    if not files:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        client.log_artifacts(run_id, folder)

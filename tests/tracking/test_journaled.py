@@ -1,0 +1,232 @@
+"""A tracker with journals: what MLflow knows in the end is the same, whatever was away or died in between."""
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as StoredRun
+
+from hms_search.errors import TrackingError
+from hms_search.servers import free_port
+from hms_search.tracking import JournaledTracker, MlflowTracker, RunReader
+from hms_search.tracking.journal import RunJournal, Sent
+from hms_search.tracking.server import mlflow_server
+
+PNG = b"\x89PNG not really"
+EPOCHS = 4
+
+
+class Place:
+    """A store in a folder; while ``away`` nothing reaches it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.uri, self.artifacts, self.journals = f"sqlite:///{folder}/mlflow.db", folder / "artifacts", folder / "out"
+        self.away = False
+
+    def tracker(self) -> JournaledTracker:
+        return JournaledTracker(self._connect, self.journals)
+
+    def _connect(self) -> MlflowTracker:
+        if self.away:
+            raise TrackingError("MLflow is away")
+        return MlflowTracker(self.uri, self.artifacts, study="effnet")
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(tracking_uri=self.uri)
+
+    def children(self) -> list[StoredRun]:
+        experiment = self.client.get_experiment_by_name("effnet")
+        assert experiment is not None
+        return list(self.client.search_runs([experiment.experiment_id], "tags.kind = 'trial'"))
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store: making its tables takes seconds."""
+    folder = tmp_path_factory.mktemp("empty")
+    _ = Place(folder).tracker().direct
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, database: Path) -> Place:
+    for file in database.glob("mlflow.db*"):
+        shutil.copy(file, tmp_path)
+    return Place(tmp_path)
+
+
+def begin(tracker: JournaledTracker, parent_id: str, number: int = 0) -> str:
+    """Tell all of a trial; return the id that its run had last."""
+    tags = {"trial": str(number)}
+    run = tracker.start_run(
+        f"trial {number}", parent_id=parent_id, params={"lr": 1e-3}, tags=tags, texts={"config.yaml": "a: 1\n"}
+    )
+    for epoch in range(EPOCHS):
+        run.log({"kl_all/fold0": np.float32(1 / (epoch + 2)), "kl_all/fold1": math.inf}, step=epoch)
+    run.finish("complete", metrics={"kl_all": 0.25}, files={"learning_curve.png": PNG})
+    return run.id
+
+
+def check(place: Place, run: StoredRun) -> None:
+    """Check that a run has all that was told, once."""
+    assert (run.info.status, run.data.tags["state"], run.data.params) == ("FINISHED", "complete", {"lr": "0.001"})
+    assert run.data.metrics["kl_all"] == 0.25
+    for fold in range(2):
+        points = place.client.get_metric_history(run.info.run_id, f"kl_all/fold{fold}")
+        assert [point.step for point in sorted(points, key=lambda point: point.step)] == list(range(EPOCHS))
+    reader = RunReader(place.uri)
+    assert reader.file(run.info.run_id, "learning_curve.png") == PNG
+    assert reader.file(run.info.run_id, "config.yaml") == b"a: 1\n"
+
+
+def forget_failure(tracker: JournaledTracker) -> None:
+    tracker._not_before = 0.0
+
+
+def test_while_mlflow_answers_nothing_is_left_on_the_disk(place: Place) -> None:
+    tracker = place.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+    run_id = begin(tracker, parent_id)
+    (run,) = place.children()
+    assert run.info.run_id == run_id
+    assert run.data.tags["mlflow.parentRunId"] == parent_id
+    check(place, run)
+    assert list(place.journals.iterdir()) == []
+    tracker.finish_study(parent_id, metrics={"best_value": 0.7}, table=[{"trial": 0, "value": 0.25, "run_id": run_id}])
+    assert list(place.journals.iterdir()) == []
+    parent = place.client.get_run(parent_id)
+    assert (parent.info.status, parent.data.metrics["best_value"]) == ("FINISHED", 0.7)
+
+
+def test_an_outage_delays_what_is_told_and_the_times_are_those_of_the_trial(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = place.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+    tracker._connected, place.away = None, True
+    began = time.time_ns() // 1_000_000
+    ids = [begin(tracker, parent_id, number) for number in range(2)]
+    ended = time.time_ns() // 1_000_000
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"MLflow is away: metrics are kept in {place.journals} until then"
+    ]
+    assert (place.children(), tracker.send_waiting(insist=True).runs) == ([], 2)
+    with pytest.raises(TrackingError, match="hms-search sync sends it"):
+        RunReader(place.uri).record(ids[0])
+    time.sleep(0.01)
+    place.away = False
+    assert place.tracker().send_waiting().runs == 0
+    runs = sorted(place.children(), key=lambda run: run.data.tags["trial"])
+    for run, local_id in zip(runs, ids, strict=True):
+        check(place, run)
+        assert began <= run.info.start_time <= run.info.end_time <= ended
+        assert RunReader(place.uri).record(local_id).id == run.info.run_id
+        assert len(RunReader(place.uri).curve(local_id, "kl_all/fold0")) == EPOCHS
+    assert list(place.journals.iterdir()) == []
+
+
+@pytest.mark.parametrize("sent", range(EPOCHS + 2))
+def test_a_journal_that_is_sent_again_from_anywhere_changes_nothing(place: Place, sent: int, tmp_path: Path) -> None:
+    tracker = place.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+    tracker._connected, place.away = None, True
+    begin(tracker, parent_id)
+    (journal,) = place.journals.iterdir()
+    shutil.copytree(journal, tmp_path / "copy")
+    place.away = False
+    assert place.tracker().send_waiting().runs == 0
+    shutil.copytree(tmp_path / "copy", journal)
+    if sent:
+        RunJournal(journal).keep_sent(Sent(place.children()[0].info.run_id, sent))
+    assert place.tracker().send_waiting().runs == 0
+    (run,) = place.children()
+    check(place, run)
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from hms_search.tracking.journal import RunJournal
+journal = RunJournal(Path(sys.argv[1]))
+journal.append("start", {"name": "trial 0", "parent_id": None, "params": {}, "tags": {}, "kind": "trial", "key": "k"})
+for step in range(100_000):
+    journal.append("log", {"metrics": {"kl": float(step)}, "step": step})
+    print(step, flush=True)
+"""
+
+
+def test_of_a_killed_process_every_metric_that_was_told_arrives(place: Place) -> None:
+    place.tracker().start_study(tags={}, texts={})
+    folder = place.journals / "k"
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(40)]
+    process.send_signal(signal.SIGKILL)
+    told = int([*lines, *process.stdout.readlines()][-1])
+    process.wait()
+    process.stdout.close()
+    os.truncate(folder / "journal.jsonl", (folder / "journal.jsonl").stat().st_size - 3)  # as if it died while writing
+    RunJournal(folder).append("log", {"metrics": {"kl": -1.0}, "step": 10**6})
+    tracker = place.tracker()
+    assert tracker.send_waiting().runs == 0
+    tracker.end_orphan("local-k", "its session died", failed=False)
+    (run,) = place.children()
+    steps = [step for step, _ in RunReader(place.uri).curve(run.info.run_id, "kl")]
+    assert steps[:-1] == list(range(len(steps) - 1))
+    assert (len(steps) - 1 >= told, steps[-1]) == (True, 10**6)
+    assert (run.info.status, run.data.tags["reason"]) == ("KILLED", "its session died")
+
+
+def test_a_damaged_journal_is_named_and_the_others_are_sent(place: Place) -> None:
+    tracker = place.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+    tracker._connected, place.away = None, True
+    begin(tracker, parent_id, 0)
+    begin(tracker, parent_id, 1)
+    place.away = False
+    first, _ = sorted(place.journals.iterdir())
+    (first / "journal.jsonl").write_bytes(b"\x80\x04K\x01.\n")
+    left = place.tracker().send_waiting(insist=True)
+    assert left.runs == 1
+    assert f"{first / 'journal.jsonl'}: is damaged" in left.reason
+    assert len(place.children()) == 1
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    return free_port("127.0.0.1", 0, "MLflow")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_and_started_again_misses_nothing(tmp_path: Path, port: int) -> None:
+    database, artifacts = f"sqlite:///{tmp_path}/server.db", tmp_path / "artifacts"
+    uri = f"http://127.0.0.1:{port}"
+    tracker = JournaledTracker(lambda: MlflowTracker(uri, artifacts, study="effnet"), tmp_path / "out")
+    with mlflow_server(database, artifacts, host="127.0.0.1", port=port) as server:
+        parent_id = tracker.start_study(tags={}, texts={})
+        run = tracker.start_run("trial 0", parent_id=parent_id, params={}, tags={}, texts={})
+        run.log({"kl": 1.0}, step=0)
+        os.killpg(server.pid, signal.SIGKILL)
+    run.log({"kl": 0.5}, step=1)
+    known = run.id
+    other = tracker.start_run("trial 1", parent_id=parent_id, params={}, tags={}, texts={})
+    other.finish("pruned", reason="the search stopped it", metrics={}, files={})
+    run.log({"kl": 0.25}, step=2)
+    with mlflow_server(database, artifacts, host="127.0.0.1", port=port):
+        forget_failure(tracker)
+        run.finish("complete", metrics={"kl_all": 0.25}, files={})
+        assert tracker.send_waiting().runs == 0
+        reader = RunReader(uri)
+        assert reader.curve(known, "kl") == ((0, 1.0), (1, 0.5), (2, 0.25))
+        assert reader.record(known).status == "FINISHED"
+        assert reader.record(other.id).tags["state"] == "pruned"
