@@ -13,10 +13,20 @@ TrialStopped         not an error: the search decided to end this trial
 Every message says what was expected, what was found, and what to do.
 """
 
+import re
 from typing import Literal
 
 Stopping = Literal["pruned", "paused", "interrupted"]
 """Why the search stops a trial."""
+
+
+_IN_ADDRESS = re.compile(r"([^\s/@:'\"]*:)(?!/)\S*@")
+_IN_QUERY = re.compile(r"\b(password|passwd|pwd|token)=[^&\s'\"]+", re.IGNORECASE)
+
+
+def without_password(text: str) -> str:
+    """Return a text as it may be shown: ``***`` for the passwords in its addresses, well written or not."""
+    return _IN_QUERY.sub(r"\1=***", _IN_ADDRESS.sub(r"\1***@", text))
 
 
 class HmsSearchError(Exception):

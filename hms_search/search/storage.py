@@ -16,7 +16,7 @@ import optuna
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 
-from hms_search.errors import StudyError
+from hms_search.errors import StudyError, without_password
 
 DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
 BUSY_TIMEOUT_S = 60.0
@@ -35,7 +35,7 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> optuna.s
         The URL cannot be read, its driver is missing, or the database cannot be reached or is not Optuna's.
     """
     parsed = _parse(url)
-    shown = parsed.render_as_string(hide_password=True)
+    shown = without_password(parsed.render_as_string(hide_password=True))
     try:
         return _open_sqlite(parsed, writes) if _is_sqlite_file(parsed) else _open(parsed)
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
@@ -87,7 +87,7 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
-        raise StudyError(f"storage {url!r} is not a database URL; {_EXPECTED}") from error
+        raise StudyError(f"storage {without_password(url)!r} is not a database URL; {_EXPECTED}") from error
     if parsed.drivername in ("postgres", "postgresql") and importlib.util.find_spec("psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
@@ -159,4 +159,4 @@ def _driver_message(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return without_password(" ".join(str(error).split()))

@@ -9,8 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from hms_search.errors import TrackingError
+from hms_search.errors import without_password as without_password
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -20,16 +23,15 @@ def reported(uri: str) -> Iterator[None]:
     """Turn what MLflow raises into one TrackingError in one line that says where and what to do."""
     try:
         yield
-    except (MlflowException, OSError, sqlite3.Error) as error:
-        message = " ".join(str(error).split())
-        remedy = "check that the server runs" if is_server(uri) else "check the file, or name another --tracking-uri"
-        raise TrackingError(f"MLflow at {without_password(uri)}: {message}; {remedy}") from error
+    except (MlflowException, SQLAlchemyError, ImportError, OSError, sqlite3.Error) as error:
+        message = without_password(" ".join(str(error).split()))
+        raise TrackingError(f"MLflow at {without_password(uri)}: {message}; {_remedy(uri)}") from error
 
 
 def check_address(uri: str) -> None:
-    """Raise TrackingError for a scheme that is not understood, OSError where a server does not answer.
+    """Raise TrackingError for a scheme that is not understood, OSError or SQLAlchemyError where nothing answers.
 
-    MLflow itself would try for minutes to reach a server.
+    MLflow itself would try for minutes.
     """
     if is_server(uri):
         _reach(uri)
@@ -37,9 +39,13 @@ def check_address(uri: str) -> None:
     scheme = urlsplit(uri).scheme.split("+")[0]
     if scheme not in _DATABASES:
         raise TrackingError(
-            f"tracking URI {uri!r} is not understood; write sqlite:///mlruns/mlflow.db, the URL of another database "
-            f"({', '.join(_DATABASES[1:])}), http://host:5000 of an MLflow server, or none"
+            f"tracking URI {without_password(uri)!r} is not understood; write sqlite:///mlruns/mlflow.db, the URL of "
+            f"another database ({', '.join(_DATABASES[1:])}), http://host:5000 of an MLflow server, or none"
         )
+    if scheme != "sqlite":
+        engine = create_engine(uri, poolclass=NullPool)
+        with engine.connect():
+            return
 
 
 def prepare_file(uri: str) -> None:
@@ -61,15 +67,21 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def without_password(uri: str) -> str:
-    """Return an address as it may be shown."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+def _remedy(uri: str) -> str:
+    if is_server(uri):
+        return "check that the server runs"
+    if sqlite_path(uri) is not None:
+        return "check the file, or name another --tracking-uri"
+    return (
+        "check that its driver is installed, that the server runs, and that host, user, password and database are right"
+    )
 
 
 def _reach(uri: str) -> None:
+    parts = urlsplit(uri)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # urllib takes no user and password
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10):
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):
             return
     except urllib.error.HTTPError:  # something answers
         return

@@ -122,6 +122,9 @@ def test_a_storage_that_is_only_looked_at_is_not_made(tmp_path: Path) -> None:
         ("mssql+pymssql://user:secret@host/db", "driver"),
         ("sqlite:////proc/nowhere/optuna.db", "folder"),
         ("postgresql://user:secret@127.0.0.1:9/db", "check that the server runs"),
+        ("postgresql://user@127.0.0.1:9/db?password=secret", "check that the server runs"),
+        ("postgresql:/user:secret@127.0.0.1:9/db", "is not a database URL"),
+        ("user:secret@host/db", "is not a database URL"),
     ],
 )
 def test_a_storage_that_cannot_be_opened_says_what_to_write_in_one_line(url: str, expected: str) -> None:
