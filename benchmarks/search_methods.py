@@ -91,7 +91,7 @@ def pausing(proposer: CurveGp, pruner: PausingHalving) -> Search:
         settings = proposer.model_dump(exclude={"name"})
         sampler = CurveSampler(problem.space, epochs=problem.total, seed=seed, **settings)
         study = optuna.create_study(sampler=sampler, pruner=optuna.pruners.NopPruner())
-        scheduler = Scheduler(pruner, problem.total, "minimize", seed)
+        scheduler = Scheduler(pruner, problem.total, "minimize")
         trainings: dict[int, Training] = {}
         free = 0
         while free < MOST_FREE:
@@ -101,7 +101,8 @@ def pausing(proposer: CurveGp, pruner: PausingHalving) -> Search:
                 trial = study.ask(dict(problem.space))
                 trainings[trial.number] = Training(trial, *problem.curve(trial.params))
             training = trainings[turn.number if isinstance(turn, Resume) else trial.number]
-            train(training, turn.until, ledger, scheduler)
+            straight = scheduler.is_straight(training.trial.number)
+            train(training, problem.total if straight else turn.until, ledger, scheduler)
             free = free + 1 if ledger.spent == spent else 0
 
     return search

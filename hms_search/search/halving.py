@@ -6,6 +6,9 @@ first; where there is none it starts a new trial. Nothing is trained twice, and 
 study ends: when many others turn out worse, a paused trial becomes one of the best and goes on. After Li et al. 2020,
 "A system for massively parallel hyperparameter tuning" (ASHA).
 
+Some trials do not pause. A sampler that has seen enough proposes what ends best, which is not what begins best, and
+learns of the end from finished trials alone; and those that would have paused show how often a pause is wrong.
+
 The rules read no clock, no file and no history but what they are told, so that the same reports lead to the same
 decisions after a resumption.
 """
@@ -20,20 +23,21 @@ from pydantic import Field
 
 from hms_search.component import Component
 
+_FIRST_STRAIGHT = 8
+
 
 class PausingHalving(Component):
     """Train every trial a little, and go on with the best; the others pause and may go on later.
 
-    ``floor`` is the least share of trials that reach the end, one at least. Of the trials that would stay paused, the
-    share ``audit`` is finished too, so that it is known how often a pause was wrong; the first 1 / ``audit`` trials are
-    left out.
+    The share ``straight`` of the trials, at equal distances, is trained to the end without a pause, not counting the
+    first ones, of which a sampler knows nothing. ``floor`` is the least share that reaches the end, one at least.
     """
 
     name: Literal["pausing_halving"] = "pausing_halving"
     min_epochs: int = Field(default=2, ge=1)
     reduction_factor: int = Field(default=4, ge=2)
+    straight: float = Field(default=0.25, ge=0, le=1)
     floor: float = Field(default=0.02, ge=0, le=1)
-    audit: float = Field(default=0.01, ge=0, le=1)
 
     def rungs(self, total_steps: int) -> tuple[int, ...]:
         """Return the steps at which trials pause, the last is their end.
@@ -48,7 +52,7 @@ class PausingHalving(Component):
 
 @dataclass(frozen=True)
 class Start:
-    """Start a new trial and train it until step ``until``."""
+    """Start a new trial and train it until step ``until``, unless it is one that does not pause."""
 
     until: int
 
@@ -63,7 +67,7 @@ class Resume:
 
 @dataclass(frozen=True)
 class Audit:
-    """A trial finished although it would have stayed paused: after ``step``, with its value at the end.
+    """A straight trial that would have stayed paused after ``step``, with its value at the end.
 
     The pause would have been ``wrong`` where the trial ends better than all that reached the end by merit.
     """
@@ -85,19 +89,14 @@ class Scheduler:
         Steps of a whole trial.
     direction
         Which way values are better.
-    seed
-        Draws, with a trial's number, whether it is audited.
     """
 
-    def __init__(
-        self, config: PausingHalving, total_steps: int, direction: Literal["minimize", "maximize"], seed: int
-    ) -> None:
-        self._config, self._seed = config, seed
+    def __init__(self, config: PausingHalving, total_steps: int, direction: Literal["minimize", "maximize"]) -> None:
+        self._config = config
         self._sign = 1.0 if direction == "minimize" else -1.0
         self.rungs = config.rungs(total_steps)
         self._losses: list[dict[int, float]] = [{} for _ in self.rungs]
         self._gone: set[int] = set()
-        self._lots: dict[int, bool] = {}
 
     def next(self, running: Collection[int], *, may_start: bool = True) -> Resume | Start | None:
         """Return what a free worker does now, while the trials ``running`` are being trained; None: nothing is left.
@@ -114,6 +113,11 @@ class Scheduler:
             if number is not None:
                 return Resume(number, self.rungs[-1])
         return Start(self.rungs[0]) if may_start else None
+
+    def is_straight(self, number: int) -> bool:
+        """Say whether a trial is one that does not pause."""
+        share = self._config.straight
+        return number >= _FIRST_STRAIGHT and int((number + 1) * share) > int(number * share)
 
     def reached(self, number: int, step: int, value: float) -> None:
         """Take in a trial's value at a step; between two rungs it is of no consequence."""
@@ -143,8 +147,8 @@ class Scheduler:
 
     @property
     def audits(self) -> tuple[Audit, ...]:
-        """The audited trials that reached the end and would not have, with what they say about pausing."""
-        stayed = {number: self._stays_at(number) for number in self.finished if self._audited(number)}
+        """The straight trials that would not have reached the end, with what they say about pausing."""
+        stayed = {number: self._stays_at(number) for number in self.finished if self.is_straight(number)}
         by_merit = [loss for number, loss in self._losses[-1].items() if stayed.get(number) is None]
         best = min(by_merit, default=np.inf)
         return tuple(
@@ -156,7 +160,7 @@ class Scheduler:
     # --- who goes on -------------------------------------------------------------------------------------------------
 
     def _to_go_on(self, rung: int, running: Collection[int]) -> int | None:
-        """Return the best trial of a rung that has not gone on, if one more may; else one to be audited.
+        """Return the best trial of a rung that has not gone on, if one more may; a straight one may always.
 
         As many go on as the share of those that reached the rung. ASHA lets all go on that are among that share at any
         time: more than the share, where a sampler learns and later trials are better than earlier ones.
@@ -164,8 +168,8 @@ class Scheduler:
         waiting = [number for number in self._ranked(rung) if number not in self._losses[rung + 1]]
         waiting = [number for number in waiting if self._may_go_on(number, running)]
         gone_on = [number for number in self._losses[rung] if number in self._losses[rung + 1] or number in running]
-        if sum(not self._audited(number) for number in gone_on) >= self._n_kept(rung):
-            waiting = [number for number in waiting if self._audited(number)]
+        if sum(not self.is_straight(number) for number in gone_on) >= self._n_kept(rung):
+            waiting = [number for number in waiting if self.is_straight(number)]
         return next(iter(waiting), None)
 
     def _ranked(self, rung: int) -> list[int]:
@@ -184,7 +188,7 @@ class Scheduler:
         """Return the highest rung a trial has reached, -1 for none."""
         return max((rung for rung, losses in enumerate(self._losses) if number in losses), default=-1)
 
-    # --- floor and audit ---------------------------------------------------------------------------------------------
+    # --- floor and what pauses cost ----------------------------------------------------------------------------------
 
     def _owes_an_end(self, running: Collection[int], may_start: bool) -> bool:
         """Say whether fewer trials than the floor have reached the end or are in the last leg."""
@@ -199,12 +203,6 @@ class Scheduler:
                 if self._rung_of(number) == rung and self._may_go_on(number, running):
                     return number
         return None
-
-    def _audited(self, number: int) -> bool:
-        """Draw lots; not for the first trials, of which one would cost as much as all others so far."""
-        return number * self._config.audit >= 1 and bool(
-            np.random.default_rng([self._seed, number]).random() < self._config.audit
-        )
 
     def _stays_at(self, number: int) -> int | None:
         """Return the first step at which a trial is not among the best of its rung; None: it has merit everywhere."""

@@ -65,7 +65,7 @@ def policy_of(
     With ``keep``, of an adaptive schedule, only contenders go on from fold to fold.
     """
     if isinstance(pruner, PausingHalving):
-        return Pausing(Scheduler(pruner, len(steps), direction, seed), steps)
+        return Pausing(Scheduler(pruner, len(steps), direction), steps)
     judges: list[Judge] = [
         RaceJudge(pruner, race, len(steps))
         if isinstance(pruner, Racing)
@@ -194,7 +194,7 @@ class Pausing:
 
     def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
         """Keep how far the trial goes this time."""
-        self._until[number] = self._total if exempt else until
+        self._until[number] = self._total if exempt or self._scheduler.is_straight(number) else until
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:  # noqa: ARG002
         """Take in one epoch; return whether the trial has come as far as it was to."""
@@ -211,7 +211,7 @@ class Pausing:
             self._scheduler.ended(number)
 
     def spared_at(self, number: int) -> int | None:
-        """Return the step at which a trial that was audited would have stayed."""
+        """Return the step at which a straight trial would have stayed."""
         return next((audit.step for audit in self._scheduler.audits if audit.number == number), None)
 
     def replay(self, trial: FrozenTrial) -> None:

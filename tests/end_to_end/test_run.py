@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import socket
 import sqlite3
 from contextlib import closing
@@ -127,11 +128,30 @@ def test_a_killed_session_is_taken_up_where_it_stopped(hms_search: CommandLine) 
     }
 
 
-def test_a_killed_worker_fails_its_trial_and_the_study_goes_on(hms_search: CommandLine) -> None:
-    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=12", "--trials", "2")
-    wait_for(lambda: _steps(hms_search.folder) >= 1)
+def kill_a_worker(process: "subprocess.Popen[str]") -> None:
     children = psutil.Process(process.pid).children()
     next(child for child in children if "spawn_main" in " ".join(child.cmdline())).kill()
+
+
+def test_the_trial_of_a_killed_worker_is_run_again_from_its_checkpoint(hms_search: CommandLine) -> None:
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=12", "--trials", "1")
+    wait_for(lambda: _steps(hms_search.folder) >= 2)
+    kill_a_worker(process)
+    output, _ = process.communicate(timeout=240)
+    trials, runs = trials_of(hms_search.folder), trial_runs_of(hms_search.folder)
+    assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE], output
+    assert "SIGKILL" in trials[0].user_attrs["reason"]
+    lineage = {name: trials[1].user_attrs[name] for name in ("baseline", "retry_of", "deaths")}
+    assert lineage == {"baseline": True, "retry_of": 0, "deaths": 1}
+    assert {number: run.info.status for number, run in runs.items()} == {0: "KILLED", 1: "FINISHED"}
+    done = len(trials[0].intermediate_values)
+    assert list(trials[1].intermediate_values.values())[:done] == list(trials[0].intermediate_values.values())
+
+
+def test_a_trial_that_keeps_killing_its_worker_fails_and_the_study_goes_on(hms_search: CommandLine) -> None:
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=12", "--set", "retries=0", "--trials", "2")
+    wait_for(lambda: _steps(hms_search.folder) >= 1)
+    kill_a_worker(process)
     output, _ = process.communicate(timeout=240)
     trials = trials_of(hms_search.folder)
     assert [trial.state for trial in trials] == [TrialState.FAIL, TrialState.COMPLETE], output
@@ -154,7 +174,7 @@ def test_a_search_that_prunes_everything_says_so_early_and_still_finishes_some(h
 
 
 def test_paused_trials_go_on_in_their_runs_and_the_rest_counts_as_pruned(hms_search: CommandLine) -> None:
-    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 0, audit: 0}"
+    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 0, straight: 0}"
     hms_search(*RUN, "--trials", "7", "--set", pausing)
     trials, runs = trials_of(hms_search.folder), trial_runs_of(hms_search.folder)
     steps = [len(trial.intermediate_values) for trial in trials]
@@ -177,7 +197,7 @@ def test_paused_trials_go_on_in_their_runs_and_the_rest_counts_as_pruned(hms_sea
 
 
 def test_a_trial_that_was_paused_ends_with_the_value_of_one_that_was_not(hms_search: CommandLine) -> None:
-    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 1, audit: 1}"
+    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 1, straight: 0}"
     hms_search(*RUN, "--trials", "3", "--set", pausing)
     hms_search(*RUN, "--trials", "3", "--set", "name=straight", "--set", "pruner={name: none}")
     paused, straight = trials_of(hms_search.folder), trials_of(hms_search.folder, "straight")
@@ -188,7 +208,7 @@ def test_a_trial_that_was_paused_ends_with_the_value_of_one_that_was_not(hms_sea
 
 
 def test_folds_that_take_turns_and_pause_end_with_the_values_of_those_that_do_neither(hms_search: CommandLine) -> None:
-    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 1, audit: 1}"
+    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 1, straight: 0}"
     hms_search(*RUN, "--trials", "3", "--set", pausing, "--set", "schedule={name: interleaved}")
     hms_search(*RUN, "--trials", "3", "--set", "name=straight", "--set", "pruner={name: none}")
     taking_turns, straight = trials_of(hms_search.folder), trials_of(hms_search.folder, "straight")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hms_search.search.halving import PausingHalving, Resume, Scheduler, Start
 
 TOTAL = 52
-PLAIN = PausingHalving(reduction_factor=3, floor=0.0, audit=0.0)
+PLAIN = PausingHalving(reduction_factor=3, floor=0.0, straight=0.0)
 
 
 def rising(number: int, _: int) -> float:
@@ -44,7 +44,7 @@ class Run:
         number = turn.number if isinstance(turn, Resume) else len(self.steps)
         assert number not in self.running
         assert turn.until > self.steps.setdefault(number, 0)
-        self.running[number] = turn.until
+        self.running[number] = TOTAL if self.scheduler.is_straight(number) else turn.until
         return True
 
     def finish(self, number: int) -> None:
@@ -59,8 +59,8 @@ class Run:
             self.scheduler.reached(number, step, value)
 
 
-def scheduler_of(config: PausingHalving = PLAIN, direction: str = "minimize", seed: int = 0) -> Scheduler:
-    return Scheduler(config, TOTAL, direction, seed)  # type: ignore[arg-type]
+def scheduler_of(config: PausingHalving = PLAIN, direction: str = "minimize") -> Scheduler:
+    return Scheduler(config, TOTAL, direction)  # type: ignore[arg-type]
 
 
 def by_number(number: int, step: int) -> float:
@@ -100,8 +100,8 @@ def test_no_more_go_on_than_the_share_when_every_trial_is_better_than_those_befo
 @given(st.integers(0, 10_000), st.integers(1, 5), st.sampled_from([0.0, 0.1, 0.5]))
 def test_a_trial_is_in_one_place_only_and_never_goes_back(seed: int, workers: int, share: float) -> None:
     values = np.random.default_rng(seed).choice([0.1, 0.2, 0.3, np.nan], size=(20, TOTAL + 1), p=[0.4, 0.3, 0.29, 0.01])
-    config = PausingHalving(reduction_factor=3, floor=share, audit=share)
-    run = Run(scheduler_of(config, seed=seed), lambda n, step: float(values[n, step]), workers=workers, seed=seed)
+    config = PausingHalving(reduction_factor=3, floor=share, straight=share)
+    run = Run(scheduler_of(config), lambda n, step: float(values[n, step]), workers=workers, seed=seed)
     run.trials(20)  # take() asserts it at every turn
     resumed = [(turn.number, turn.until) for turn in run.turns if isinstance(turn, Resume)]
     assert len(resumed) == len(set(resumed))
@@ -113,9 +113,9 @@ def test_a_trial_is_in_one_place_only_and_never_goes_back(seed: int, workers: in
 @given(st.integers(0, 10_000))
 def test_replaying_the_reports_leads_to_the_same_decision(seed: int) -> None:
     values = np.random.default_rng(seed).random((30, TOTAL + 1))
-    config = PausingHalving(reduction_factor=3, floor=0.1, audit=0.1)
-    run = Run(scheduler_of(config, seed=seed), lambda n, step: float(values[n, step])).trials(seed % 30 + 1)
-    again = scheduler_of(config, seed=seed)
+    config = PausingHalving(reduction_factor=3, floor=0.1, straight=0.1)
+    run = Run(scheduler_of(config), lambda n, step: float(values[n, step])).trials(seed % 30 + 1)
+    again = scheduler_of(config)
     for number, step, value in run.reports:
         again.reached(number, step, value)
     assert again.next(()) == run.scheduler.next(())
@@ -151,14 +151,15 @@ def test_of_equal_trials_the_earlier_goes_on() -> None:
 
 
 def test_a_diverged_trial_counts_as_the_worst_and_does_not_go_on() -> None:
-    scheduler = scheduler_of(PausingHalving(reduction_factor=3, floor=0.0, audit=1.0))
+    scheduler = scheduler_of(PausingHalving(reduction_factor=3, floor=0.0, straight=0.0))
     scheduler.reached(0, 2, float("nan"))
     scheduler.reached(1, 2, 9.0)
     scheduler.failed(2)
     assert scheduler.next(()) == Resume(1, 6)
     assert scheduler.paused == (1,)
     scheduler.reached(1, 6, 8.0)
-    assert scheduler.next(()) == Resume(1, 17)
+    assert scheduler.next(()) == Start(2)
+    assert scheduler.next((), may_start=False) == Resume(1, TOTAL)
 
 
 def test_a_trial_that_somebody_else_stopped_does_not_go_on() -> None:
@@ -171,7 +172,7 @@ def test_a_trial_that_somebody_else_stopped_does_not_go_on() -> None:
 
 @pytest.mark.parametrize(("n_trials", "floor", "expected"), [(2, 0.0, 1), (10, 0.0, 1), (30, 0.2, 6), (5, 1.0, 5)])
 def test_a_floor_of_trials_reaches_the_end(n_trials: int, floor: float, expected: int) -> None:
-    config = PausingHalving(reduction_factor=3, floor=floor, audit=0.0)
+    config = PausingHalving(reduction_factor=3, floor=floor, straight=0.0)
     run = Run(scheduler_of(config), by_number).trials(n_trials)
     assert len(run.scheduler.finished) == expected
     best = sorted(range(n_trials), key=lambda number: by_number(number, TOTAL))[0]
@@ -183,27 +184,33 @@ def test_the_floor_holds_where_all_but_one_diverge() -> None:
     assert run.scheduler.finished == (7,)
 
 
-def test_an_audited_share_is_finished_and_says_which_pauses_were_wrong() -> None:
+def test_a_share_of_the_trials_does_not_pause_and_the_others_go_on_as_without_them() -> None:
+    run = Run(scheduler_of(PausingHalving(reduction_factor=3, floor=0.0, straight=0.25)), by_number).trials(81)
+    straight = [number for number in range(81) if run.scheduler.is_straight(number)]
+    assert straight == list(range(11, 81, 4))
+    assert not {turn.number for turn in run.turns if isinstance(turn, Resume)} & set(straight)
+    reached = [{number for number, step in run.steps.items() if step >= rung} for rung in run.scheduler.rungs]
+    assert [len(numbers - set(straight)) for numbers in reached[1:]] == [27, (27 + 18) // 3, (15 + 18) // 3]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1 / 3, 1.0])
+def test_straight_trials_are_as_many_as_their_share_after_the_first_eight(share: float) -> None:
+    scheduler = scheduler_of(PausingHalving(straight=share))
+    straight = [scheduler.is_straight(number) for number in range(1008)]
+    assert not any(straight[:8])
+    assert sum(straight[8:]) == pytest.approx(share * 1000, abs=1)
+
+
+def test_straight_trials_say_which_pauses_were_wrong() -> None:
     def slow(number: int, step: int) -> float:
         """The last in the beginning are the first in the end."""
         return float(number if step < 20 else -number)
 
-    config = PausingHalving(reduction_factor=3, floor=0.0, audit=0.1)
+    config = PausingHalving(reduction_factor=3, floor=0.0, straight=0.1)
     run = Run(scheduler_of(config), slow).trials(150)
     audits = run.scheduler.audits
-    assert 5 <= len(audits) <= 30
+    assert [audit.number for audit in audits] == list(range(19, 150, 10))  # the ninth is among the best at every rung
     assert all(audit.wrong for audit in audits if audit.number > 100)
     assert all(audit.step == 2 for audit in audits if audit.number > 100)
     steady = Run(scheduler_of(config), rising).trials(150)
     assert not any(audit.wrong for audit in steady.scheduler.audits)
-
-
-def test_who_is_audited_depends_on_the_seed_and_not_on_the_others() -> None:
-    config = PausingHalving(reduction_factor=3, floor=0.0, audit=0.1)
-
-    def audited(seed: int, n_trials: int) -> set[int]:
-        run = Run(scheduler_of(config, seed=seed), rising).trials(n_trials)
-        return {audit.number for audit in run.scheduler.audits}
-
-    assert audited(0, 60) == {number for number in audited(0, 120) if number < 60}
-    assert audited(0, 120) != audited(1, 120)

@@ -122,7 +122,7 @@ def test_a_good_trial_is_not_marked_as_spared() -> None:
 
 
 def test_a_pausing_policy_pauses_at_its_rungs_and_goes_on_with_the_best() -> None:
-    judge = policy(PausingHalving(min_epochs=2, reduction_factor=2, audit=0.0, floor=0.0))
+    judge = policy(PausingHalving(min_epochs=2, reduction_factor=2, straight=0.0, floor=0.0))
     for number, value in enumerate([0.5, 0.3]):
         turn = judge.next((), may_start=True)
         assert turn == Start(2)
@@ -135,9 +135,9 @@ def test_a_pausing_policy_pauses_at_its_rungs_and_goes_on_with_the_best() -> Non
 
 
 def test_a_pausing_policy_judges_a_second_fold_by_the_mean_over_the_folds() -> None:
-    judge = policy(PausingHalving(min_epochs=6, reduction_factor=2, audit=0.0, floor=0.0))
+    judge = policy(PausingHalving(min_epochs=6, reduction_factor=2, straight=0.0, floor=0.0))
     assert judge.next((), may_start=True) == Start(TOTAL)
-    halving = policy(PausingHalving(min_epochs=3, reduction_factor=2, audit=0.0, floor=0.0))
+    halving = policy(PausingHalving(min_epochs=3, reduction_factor=2, straight=0.0, floor=0.0))
     for number, (first, second) in enumerate([(0.1, 1.0), (0.9, 0.8)]):
         halving.begin(number, 4)
         for step in range(4):
@@ -160,7 +160,7 @@ def test_folds_that_take_turns_are_judged_by_their_mean_and_only_at_equal_epochs
 
 
 def test_halving_ranks_folds_that_take_turns_by_their_mean() -> None:
-    halving = policy(PausingHalving(min_epochs=2, reduction_factor=2, audit=0.0, floor=0.0), steps=IN_TURNS)
+    halving = policy(PausingHalving(min_epochs=2, reduction_factor=2, straight=0.0, floor=0.0), steps=IN_TURNS)
     for number, folds in enumerate([[0.1, 1.0], [0.6, 0.3]]):
         halving.begin(number, 2)
         words = [halving.epoch_ended(number, step, value_at(step, folds, IN_TURNS)) for step in range(2)]
