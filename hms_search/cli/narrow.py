@@ -6,6 +6,7 @@ from rich.console import Console
 
 from hms_search.cli.tables import changes_table
 from hms_search.data.atomic import replacing
+from hms_search.errors import StudyError
 from hms_search.search.history import study_history
 from hms_search.search.narrowing import narrow
 from hms_search.search.session import Places
@@ -19,6 +20,10 @@ def narrow_command(study: str, output: Path | None, places: Places) -> None:
     with existing_storage(places.storage) as storage:
         history = study_history(storage, study)
     config = history.config
+    if config.aims:
+        raise StudyError(
+            f"a space is narrowed by one value, study {study!r} has {len(config.aims)} aims; narrow by hand"
+        )
     rule = config.rounds.narrow if config.rounds is not None else None  # what the next round would do
     narrowed = narrow(config.space, history.trials, rule, direction=config.learned.direction, seed=config.seed)
     console.print(changes_table(narrowed.changes))

@@ -113,7 +113,8 @@ class StudyView:
         if not self._console.is_terminal:
             value = f" {self._task.symbol} {ended.value:.4f}" if ended.value is not None else ""
             value = f" after {row.where}, {self._task.symbol} {row.value:.4f}" if ended.outcome == "paused" else value
-            reason = f" ({ended.reason})" if ended.reason and ended.outcome != "pruned" else ""
+            says_why = ended.reason and (ended.outcome != "pruned" or row.step == 0)  # untrained: what it exceeds
+            reason = f" ({ended.reason})" if says_why else ""
             baseline = " (baseline)" if row.baseline else ""
             line = f"trial {row.number}{baseline}: {ended.outcome}{value}{reason} in {duration(ended.seconds)}"
             self._console.print(f"{line}, {self._eta()}", markup=False)

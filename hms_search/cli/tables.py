@@ -15,9 +15,10 @@ from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta", "paused": "cyan"}
 
 
-def outcome_text(outcome: str, reason: str = "") -> Text:
-    """Return an outcome in its colour, with the reason of a failure."""
+def outcome_text(outcome: str, reason: str = "", breaks: str = "") -> Text:
+    """Return an outcome in its colour, with the reason of a failure, or the constraint that is exceeded."""
     shown = f"{outcome}: {reason}" if reason and outcome == "failed" else outcome
+    shown = f"{shown}: {breaks}" if breaks else shown
     return Text(shown, style=_STYLES.get(outcome, ""))
 
 
@@ -63,6 +64,8 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
     if report.optimistic:
         console.print(OPTIMISTIC, style="yellow", soft_wrap=not console.is_terminal)
     _print_comparison(report, console)
+    if report.wanted.aims:
+        _print_front(report, console)
     for found in (report.noise, report.recheck):
         if found is not None:
             print_again(found, report, console)
@@ -100,6 +103,17 @@ def print_again(found: Again, report: StudyReport, console: Console) -> None:
         console.print(line, markup=False, soft_wrap=not console.is_terminal)
 
 
+def _print_front(report: StudyReport, console: Console) -> None:
+    text = f"{report.wanted.in_words}; on the Pareto front, where no other trial is as good in all and better in one:"
+    console.print(text, markup=False, soft_wrap=not console.is_terminal)
+    table = Table()
+    for name in ("trial", *report.wanted.names):
+        table.add_column(name, justify="right")
+    for row in report.front:
+        table.add_row(_label(row), *(f"{value:,.5g}" for value in row.aims))
+    console.print(table)
+
+
 def _print_comparison(report: StudyReport, console: Console) -> None:
     best, baseline = report.best, report.baseline
     if best is None:
@@ -131,7 +145,7 @@ def _trials_table(report: StudyReport, top: int) -> Table:
             " ".join(f"{value:.3f}" for value in row.folds),
             *(_metric(row, name) for name in beside.values()),
             duration(row.seconds) if row.seconds is not None else "",
-            outcome_text(row.outcome, row.reason),
+            outcome_text(row.outcome, row.reason, row.breaks),
         )
     return table
 

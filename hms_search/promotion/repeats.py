@@ -11,7 +11,7 @@ from hms_search.component import fingerprint_of
 from hms_search.curves import learning_curve
 from hms_search.data.atomic import replacing_folder
 from hms_search.data.folds import FoldPlan
-from hms_search.data.oof import OutOfFold, oof_bytes, out_of_fold, read_oof
+from hms_search.data.oof import OutOfFold, read_oof
 from hms_search.data.progress import Progress
 from hms_search.document import dump_yaml
 from hms_search.errors import TrainingError
@@ -20,7 +20,7 @@ from hms_search.promotion.runs import ended_if_broken
 from hms_search.promotion.samples import StudySamples
 from hms_search.search.recorded import RecordedStudy, RecordedTrial
 from hms_search.search.session import Places, ReportProgress, study_tags
-from hms_search.search.trial import OOF_FILE, epoch_metrics, machine
+from hms_search.search.trial_record import OOF_FILE, epoch_metrics, machine, predictions
 from hms_search.tracking import Run, Tracker
 from hms_search.training.results import Epoch
 
@@ -139,10 +139,7 @@ class Repeats:
         files = curve if epochs else {}
         if result is None:
             return files
-        samples, folds = self.store.samples.iloc[result.rows], variant.plan.assignment[result.rows]
-        targets = self.store.targets[result.rows]
-        oof = out_of_fold(trial.label, samples, folds, targets, result.probabilities, self.store.task)
-        return {**files, OOF_FILE: oof_bytes(oof)}
+        return {**files, **predictions(trial.label, self.store, variant.plan, result)}
 
     def _tags(self, trial: RecordedTrial, variant: Variant, identity: str) -> dict[str, str]:
         return {

@@ -16,7 +16,7 @@ from hms_search.search.events import Event, Notice
 from hms_search.search.recorded import RecordedStudy, RecordedTrial, recorded_study
 from hms_search.search.session import Places, ReportProgress, study_tags
 from hms_search.search.storage import existing_storage
-from hms_search.search.trial import machine
+from hms_search.search.trial_record import machine
 from hms_search.tracking import NO_TRACKING
 from hms_search.tracking.reading import RunReader
 from hms_search.training.results import Epoch

@@ -17,7 +17,7 @@ from hms_search.search.contract import Contract
 from hms_search.search.recorded import RecordedTrial
 from hms_search.search.session import Places, ReportProgress, study_tags
 from hms_search.search.study import SYNTHETIC, StudyConfig
-from hms_search.search.trial import epoch_metrics
+from hms_search.search.trial_record import epoch_metrics
 from hms_search.tracking import Run, Tracker
 from hms_search.training.results import Epoch
 from hms_search.training.tasks import TASKS

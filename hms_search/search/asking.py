@@ -40,7 +40,7 @@ class Asker:
         }
         if origin != trial.number:
             tags["retry_of"] = str(origin)
-        return Job(trial.number, config, dict(trial.params), seed, tags, origin, before)
+        return Job(trial.number, config, dict(trial.params), seed, tags, origin, before, is_baseline(trial))
 
     def _with_weights(self, config: ExperimentConfig) -> ExperimentConfig:
         """Settle ``weights: auto``, once per backbone for the whole study, so that its trials compare."""

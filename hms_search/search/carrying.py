@@ -41,12 +41,14 @@ def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str) -> I
         origin = {CARRIED_KEY: f"{study}#{trial.number}", PARAMS_KEY: dict(trial.params)}
         made = create_trial(
             state=trial.state,
-            value=trial.value,
+            values=trial.values,
             params={path: trial.params[path] for path in space.parameters},
             distributions=distributions,
             intermediate_values=trial.intermediate_values,
             user_attrs={**origin, **trial.user_attrs},
         )
+        for name, excess in trial.constraints.items():
+            made.set_constraint(name, excess)
         made.datetime_start, made.datetime_complete = trial.datetime_start, trial.datetime_complete
         yield made
 

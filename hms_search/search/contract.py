@@ -39,7 +39,8 @@ def contract_of(config: StudyConfig, *, data: str, folds: str) -> Contract:
     """
     space = config.space.to_dict()
     searched = {"base": space["base"], "parameters": space["parameters"]}
-    return Contract(fingerprint_of(searched), data, folds, config.objective, config.seed, config.schedule.order)
+    objective = "; ".join((config.objective, *config.wanted.words))
+    return Contract(fingerprint_of(searched), data, folds, objective, config.seed, config.schedule.order)
 
 
 def open_study(
@@ -51,9 +52,10 @@ def open_study(
     folds: Optuna itself accepts changed bounds silently, and the trials would no longer be comparable.
     """
     if not has_study(storage, config.name):
-        study = optuna.create_study(storage=storage, study_name=config.name, direction=config.learned.direction)
+        directions = config.wanted.directions or (config.learned.direction,)
+        study = optuna.create_study(storage=storage, study_name=config.name, directions=directions)
         with knowingly():
-            study.set_metric_names([value_name(config.learned, config.objective)])
+            study.set_metric_names([value_name(config.learned, config.objective), *config.wanted.names[1:]])
         study.set_user_attr(CONTRACT_KEY, asdict(contract))
         study.set_user_attr(CONFIG_KEY, config.to_dict())
     else:

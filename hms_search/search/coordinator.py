@@ -173,7 +173,7 @@ class Coordinator:
         if not message.judged:
             return "interrupt" if self._stopping() else "continue"
         trial, epoch = self._running[message.number], message.epoch
-        trial.report(epoch.value, epoch.step)
+        self._ledger.reached(trial, epoch.step, epoch.value)
         judgement = self._policy.epoch_ended(message.number, epoch.step, epoch.value, epoch.losses)
         if epoch.step + 1 == self._total:
             return "continue"

@@ -15,6 +15,7 @@ Check = Callable[[StudyHistory], Iterator[Finding]]
 
 LIVE: tuple[Check, ...] = (
     trials.everything_pruned,
+    trials.constraints_exceeded,
     trials.failing,
     trials.left_running,
     trials.best_on_bound,
@@ -28,13 +29,20 @@ LIVE: tuple[Check, ...] = (
 """Checks of milliseconds."""
 DEEP: tuple[Check, ...] = (trials.without_effect,)
 """Checks that take a second or more."""
+_OF_ONE_VALUE: tuple[Check, ...] = (trials.best_on_bound, trials.no_improvement, trials.without_effect)
+"""Checks that say nothing where a trial that is worse in the first aim may be best in another."""
 
 
 def live_findings(history: StudyHistory) -> tuple[Finding, ...]:
     """Return what is found in milliseconds, worst first; a running study says each :attr:`Finding.what` once."""
-    return worst_first(finding for check in LIVE for finding in check(history))
+    return _findings(history, LIVE)
 
 
 def findings(history: StudyHistory) -> tuple[Finding, ...]:
     """Return everything that is found, worst first."""
-    return worst_first(finding for check in (*LIVE, *DEEP) for finding in check(history))
+    return _findings(history, (*LIVE, *DEEP))
+
+
+def _findings(history: StudyHistory, checks: tuple[Check, ...]) -> tuple[Finding, ...]:
+    apt = (check for check in checks if not history.config.aims or check not in _OF_ONE_VALUE)
+    return worst_first(finding for check in apt for finding in check(history))

@@ -8,6 +8,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import mannwhitneyu
 
+from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.evidence import loss_of
 from hms_search.search.field_limits import limits_of
 from hms_search.search.findings import Finding
@@ -32,7 +33,7 @@ _LEVEL = 0.05
 
 def everything_pruned(history: StudyHistory) -> Iterator[Finding]:
     """Find that no trial but the baseline gets through, as in the report's last round: 40 of 40."""
-    pruned = [trial for trial in history.proposed if trial.state == TrialState.PRUNED]
+    pruned = [trial for trial in history.proposed if _was_pruned(trial)]
     completed = [trial for trial in history.proposed if trial.state == TrialState.COMPLETE]
     none_gets_through = len(pruned) >= _FEW_PRUNED and not completed
     firsts, pruner = _first_values(history), history.config.pruner
@@ -55,6 +56,19 @@ def everything_pruned(history: StudyHistory) -> Iterator[Finding]:
             "every trial is pruned",
             f"{seen}; their first epochs: {_span(firsts)}",
             f"pruner: {{name: {pruner.name}}} is too eager here: a later start, or pruner: {{name: none}}",
+        )
+
+
+def constraints_exceeded(history: StudyHistory) -> Iterator[Finding]:
+    """Find that most of the space exceeds what a trial may cost."""
+    said = [trial.user_attrs[BREAKS_KEY] for trial in history.proposed if BREAKS_KEY in trial.user_attrs]
+    if len(said) >= _FEW_PRUNED and len(said) > len(history.proposed) / 2:
+        yield Finding(
+            "warning",
+            "most trials exceed a constraint",
+            f"{len(said)} of {len(history.proposed)} trials besides the baseline, which were not trained; the last: "
+            f"{said[-1]}",
+            "a larger at_most in constraints, or a space of smaller networks",
         )
 
 
@@ -178,6 +192,10 @@ def too_few_trials(history: StudyHistory) -> Iterator[Finding]:
             f"sampler.n_startup_trials is {at_random}, trials is {config.trials}",
             f"sampler.n_startup_trials: {max(1, config.trials // 4)}, or more trials",
         )
+
+
+def _was_pruned(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.PRUNED and BREAKS_KEY not in trial.user_attrs
 
 
 def _falls_towards(end: End, path: str, parameter: Number, history: StudyHistory) -> bool:

@@ -101,10 +101,14 @@ def is_evidence(trial: FrozenTrial) -> bool:
 
 
 def loss_of(trial: FrozenTrial, direction: Direction) -> float:
-    """Return a trial's value with its sign turned where more is better, infinity where it did not complete."""
-    if trial.state != TrialState.COMPLETE or trial.value is None:
+    """Return a trial's value (of several aims the first), its sign turned where more is better.
+
+    Infinity where it did not complete, or exceeds a constraint.
+    """
+    if trial.state != TrialState.COMPLETE or any(excess > 0 for excess in trial.constraints.values()):
         return math.inf
-    return trial.value if direction == "minimize" else -trial.value
+    value: float = trial.values[0]
+    return value if direction == "minimize" else -value
 
 
 def noise_of(trials: Sequence[FrozenTrial], direction: Direction = "minimize") -> float | None:

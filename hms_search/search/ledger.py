@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.asking import origin_of
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
@@ -86,15 +87,24 @@ class Ledger:
     def answer(self, trial: optuna.Trial, twin: FrozenTrial) -> TrialEnded:
         """End a trial as its twin did, without training it again."""
         for step, value in twin.intermediate_values.items():
-            trial.report(value, step)
+            self.reached(trial, step, value)
         kept = {name: value for name, value in twin.user_attrs.items() if name not in _OWN_KEYS}
         for name, value in {**kept, SAME_KEY: twin.number, "seconds": 0.0}.items():
             trial.set_user_attr(name, value)
+        for name, excess in twin.constraints.items():
+            trial.set_constraint(name, excess)
         outcome: Ending = "complete" if twin.state == TrialState.COMPLETE else "pruned"
-        found = twin.values[0] if outcome == "complete" else None
-        self.study.tell(trial, found, state=twin.state)
-        reason = f"the same configuration as trial {twin.number}"
-        return TrialEnded(trial.number, outcome, twin.user_attrs.get(_RUN_KEY, ""), 0.0, found, reason)
+        found = tuple(twin.values) if outcome == "complete" else ()
+        self.study.tell(trial, found or None, state=twin.state)
+        reason, run_id = f"the same configuration as trial {twin.number}", twin.user_attrs.get(_RUN_KEY, "")
+        return TrialEnded(trial.number, outcome, run_id, 0.0, found, reason)
+
+    def reached(self, trial: optuna.Trial, step: int, value: float) -> None:
+        """Keep a trial's value after a step; Optuna's own way refuses studies of several aims."""
+        if self._config.aims:
+            self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        else:
+            trial.report(value, step)
 
     def started(self, trial: optuna.Trial, run_id: str) -> None:
         """Keep the name of a trial's run."""
@@ -120,8 +130,9 @@ class Ledger:
         for name, value in _attributes(ended).items():
             trial.set_user_attr(name, value)
         self._attach(trial, ended)
+        self._constrain(trial, ended)
         if ended.outcome == "complete":
-            self.study.tell(trial, ended.value)
+            self.study.tell(trial, ended.values)
         elif ended.outcome == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
@@ -167,6 +178,16 @@ class Ledger:
         self.study._storage.set_trial_user_attr(trial._trial_id, OUTCOME_KEY, "interrupted")
         self.study.tell(trial.number, state=TrialState.FAIL)
         self._queue_again(trial)
+
+    def _constrain(self, trial: optuna.Trial, ended: TrialEnded) -> None:
+        """Keep by how much a trial exceeds what it may cost: samplers keep away from there."""
+        wanted = self._config.wanted
+        if not wanted.constraints or any(one.metric not in ended.metrics for one in wanted.constraints):
+            return
+        for name, excess in wanted.excess(ended.metrics).items():
+            trial.set_constraint(name, excess)
+        if broken := wanted.broken(ended.metrics):
+            trial.set_user_attr(BREAKS_KEY, broken)
 
     def _stored(self, trial: optuna.Trial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)

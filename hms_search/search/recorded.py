@@ -49,8 +49,8 @@ class RecordedStudy:
 
     @property
     def completed(self) -> tuple[RecordedTrial, ...]:
-        """The trials that have a value, best first."""
-        done = [trial for trial in self.trials if trial.row.outcome == "complete"]
+        """The trials that have a value and keep to the constraints, best first."""
+        done = [trial for trial in self.trials if trial.row.outcome == "complete" and not trial.row.breaks]
         return tuple(sorted(done, key=lambda trial: (self._loss(trial.row.value), trial.number)))
 
     @property

@@ -11,7 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.data.folds import Level
 from hms_search.errors import StudyError
+from hms_search.search.aims import BREAKS_KEY, Wanted, as_losses, pareto_front, wanted_of
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
+from hms_search.search.footprint import COSTS
 from hms_search.search.narrowing import Change
 from hms_search.search.repeated import NOISE_KEY, RECHECK_KEY, Again, again_of
 from hms_search.search.round_studies import lineage_of
@@ -22,8 +24,8 @@ from hms_search.training.tasks import TASKS, Task
 
 SPARED_KEY = "spared_at"
 """The step at which a trial that completed would have been stopped, but for the floor or the audit."""
-KEPT_METRICS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.kept))
-"""The metrics of all out-of-fold rows that the study itself keeps; the MLflow run has them all."""
+KEPT_METRICS = (*dict.fromkeys(name for task in TASKS.values() for name in task.kept), *COSTS)
+"""The metrics of all out-of-fold rows, and costs, that the study itself keeps; the MLflow run has them all."""
 
 
 OPTIMISTIC = (
@@ -36,7 +38,8 @@ class TrialRow:
     """One trial: its outcome, value (mean over folds), the folds' values, parameters and metrics.
 
     ``carried_from`` is the study and number of one that was run in an earlier round; ``spared_at`` the step at which it
-    would have been stopped, but for the floor or the audit.
+    would have been stopped, but for the floor or the audit. ``aims`` are the values of each aim, if there are
+    several; ``breaks`` says which constraint it exceeds.
     """
 
     number: int
@@ -51,6 +54,8 @@ class TrialRow:
     baseline: bool
     carried_from: tuple[str, int] | None = None
     spared_at: int | None = None
+    aims: tuple[float, ...] = ()
+    breaks: str = ""
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -74,6 +79,7 @@ class StudyReport:
     name: str
     task: Task
     objective: Stratum
+    wanted: Wanted
     level: Level
     n_folds: int
     total: int
@@ -91,9 +97,17 @@ class StudyReport:
 
     @property
     def best(self) -> TrialRow | None:
-        """The completed trial with the best value."""
-        completed = [row for row in self.best_first if row.outcome == "complete" and row.value is not None]
-        return completed[0] if completed else None
+        """The completed trial with the best value, of several aims the first; none that exceeds a constraint."""
+        return next((row for row in self.best_first if row.outcome == "complete" and not row.breaks), None)
+
+    @property
+    def front(self) -> tuple[TrialRow, ...]:
+        """The trials that no other one beats in all aims, the best in the first aim first; none of a single aim."""
+        rows = [row for row in self.best_first if row.outcome == "complete" and row.aims and not row.breaks]
+        if not rows:
+            return ()
+        kept = pareto_front(as_losses([row.aims for row in rows], self.wanted.directions))
+        return tuple(row for row, on_front in zip(rows, kept, strict=True) if on_front)
 
     @property
     def best_first(self) -> list[TrialRow]:
@@ -132,6 +146,8 @@ class StudyReport:
     def metrics(self) -> dict[str, float]:
         """Return the study's summary as metrics for its parent run."""
         found = {f"trials_{outcome}": float(count) for outcome, count in self.outcomes.items()}
+        if self.wanted.aims:
+            found["trials_on_the_front"] = float(len(self.front))
         for name, row in (("best", self.best), ("baseline", self.baseline)):
             if row is not None and row.value is not None:
                 found[f"{name}_value"] = row.value
@@ -147,6 +163,7 @@ class StudyReport:
                 "value": row.value,
                 "run_id": row.run_id,
                 "reason": row.reason,
+                **dict(zip(self.wanted.names[1:], row.aims[1:], strict=False)),
                 **row.params,
             }
             for row in self.rows
@@ -163,6 +180,7 @@ def report_of(study: optuna.Study) -> StudyReport:
         name=study.study_name,
         task=TASKS[config.get("task", "hms")],
         objective=config["objective"],
+        wanted=wanted_of(config),
         level="patient" if config["folds"]["name"] == "grouped" else "file",
         n_folds=len(config["folds"]["use"] or range(config["folds"]["n_folds"])),
         total=config["trials"],
@@ -202,7 +220,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
     return TrialRow(
         number=trial.number,
         outcome=states.get(trial.state) or kept.get(OUTCOME_KEY, "failed"),
-        value=trial.value if trial.state == TrialState.COMPLETE else None,
+        value=trial.values[0] if trial.state == TrialState.COMPLETE else None,
         folds=tuple(kept.get("folds", ())),
         params=trial.params,
         metrics={name: kept[name] for name in KEPT_METRICS if name in kept},
@@ -212,4 +230,6 @@ def _row(trial: FrozenTrial) -> TrialRow:
         baseline=bool(kept.get("baseline")),
         carried_from=carried_from(trial),
         spared_at=kept.get(SPARED_KEY),
+        aims=tuple(trial.values) if trial.state == TrialState.COMPLETE and len(trial.values) > 1 else (),
+        breaks=kept.get(BREAKS_KEY, ""),
     )

@@ -62,6 +62,17 @@ class CurveGp(Component):
         )
 
 
+class Nsga2(Component):
+    """Genetic algorithm for several aims (NSGA-II): a generation is bred from the best front of the one before."""
+
+    name: Literal["nsga2"] = "nsga2"
+    population_size: int = Field(default=16, ge=2)
+
+    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+        """Return Optuna's sampler."""
+        return optuna.samplers.NSGAIISampler(seed=session_seed(seed, session), population_size=self.population_size)
+
+
 class Cmaes(Component):
     """CMA-ES over the numeric parameters; categorical ones are drawn at random."""
 
@@ -143,7 +154,7 @@ class Grid(Component):
         return sorted(set(values))
 
 
-Sampler = Annotated[Tpe | Gp | CurveGp | Cmaes | Random | Qmc | Grid, Field(discriminator="name")]
+Sampler = Annotated[Tpe | Nsga2 | Gp | CurveGp | Cmaes | Random | Qmc | Grid, Field(discriminator="name")]
 
 
 def session_seed(seed: int, session: int) -> int:

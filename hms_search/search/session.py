@@ -24,6 +24,7 @@ from hms_search.provenance import code_tags
 from hms_search.search.contract import Contract, contract_of, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
+from hms_search.search.front_picture import front_picture
 from hms_search.search.ledger import Surroundings
 from hms_search.search.racing import Ground
 from hms_search.search.report import StudyReport, report_of
@@ -242,6 +243,8 @@ class _Session:
                 stack.callback(worker.close)
             is_over = coordinator.run(workers)
         report = report_of(study)
+        if report.front:
+            tracker.add(parent_id, metrics={}, files={"pareto_front.png": front_picture(report)})
         tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
         return study, is_over
 
@@ -271,6 +274,7 @@ def _worker_settings(
         artifacts=places.artifacts,
         parent_id=parent_id,
         work=places.trials(config.name),
+        wanted=config.wanted,
     )
 
 

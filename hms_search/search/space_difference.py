@@ -12,7 +12,7 @@ from hms_search.search.history import StudyHistory
 from hms_search.search.space import Categorical, Parameter, SearchSpace
 from hms_search.search.study import SYNTHETIC, StudyConfig
 
-_SHARED = ("task", "folds", "objective", "seed")
+_SHARED = ("task", "folds", "objective", "aims", "constraints", "seed")
 """What must be the same for trials to compare, besides the space and the samples."""
 
 

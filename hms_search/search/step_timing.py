@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from math import ceil
+from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
@@ -13,6 +14,7 @@ from hms_search.data.fitting import fit_pipeline
 from hms_search.data.labels import TaskName
 from hms_search.data.samples import Samples
 from hms_search.eeg.histogram import count_log_power
+from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.eeg.shapes import Kind
 from hms_search.experiment import ExperimentConfig
 from hms_search.models import architecture
@@ -99,19 +101,22 @@ def time_batches(config: ExperimentConfig, store: Samples, *, device: str = "aut
     The network starts from random weights and learns from votes alone, whatever the configuration says of weights,
     stages and other models' predictions: that costs no time per batch.
     """
-    plain = {"stages": (), "noisy_student": None, "pseudo_labels": None, "sampler": "none"}
-    config = config.model_copy(
-        update={"training": config.training.model_copy(update=plain), "model": architecture(config.model)}
-    )
-    timed = _Timed.of(config, store, device)
+    timed = TimedExperiment.of(plain(config), store, device)
     warming_up_s = sum(timed.seconds(1))
     training, validation = timed.seconds(min(_MOST_BATCHES, ceil(_LONG_ENOUGH_S / warming_up_s)))
     return BatchSeconds(training, validation, sum(weight.numel() for weight in timed.learner.model.parameters()))
 
 
+def plain(config: ExperimentConfig) -> ExperimentConfig:
+    """Return an experiment that starts from random weights and learns from votes alone."""
+    votes_alone = {"stages": (), "noisy_student": None, "pseudo_labels": None, "sampler": "none"}
+    training = config.training.model_copy(update=votes_alone)
+    return config.model_copy(update={"training": training, "model": architecture(config.model)})
+
+
 @dataclass(frozen=True)
-class _Timed:
-    """An experiment about to be timed."""
+class TimedExperiment:
+    """An experiment about to be timed or measured on a few samples of a Store."""
 
     config: ExperimentConfig
     store: Samples
@@ -120,27 +125,19 @@ class _Timed:
     device: str
 
     @classmethod
-    def of(cls, config: ExperimentConfig, store: Samples, device: str) -> "_Timed":
+    def of(cls, config: ExperimentConfig, store: Samples, device: str) -> Self:
+        """Return the experiment with its network, on the device."""
         slot = Slot(fold=0, task=TASKS[store.task])
         network = config.model.build(config.pipeline.shape, classes=len(slot.task.classes))
         return cls(config, store, Learner.of(network, config.training, device_of(device)), slot, device)
 
     def seconds(self, n_batches: int) -> tuple[float, float]:
         """Return the mean seconds of so many batches of training and of validation."""
-        size, device = self.config.training.batch_size, device_of(self.device)
-        rows = np.arange(n_batches * size)
-        few = FewSamples(self.store, np.resize(np.arange(len(self.store.votes)), len(rows)))
-        pipeline = fit_pipeline(self.config.pipeline, few, rows[: len(self.store.votes)], device=device)
-        augmentations = self.config.augmentations
-        train = Batches(
-            few,
-            Curriculum(self.config.training, few, rows, slot=self.slot),
-            pipeline,
-            batch_size=size,
-            device=device,
-            augment=Augmenter(augmentations) if augmentations else None,
-        )
-        validation = Batches(few, InOrder(rows, few.targets), pipeline, batch_size=size, device=device)
+        size = self.config.training.batch_size
+        train = self.training(n_batches)
+        few, pipeline = self.few(n_batches * size)
+        in_order = InOrder(np.arange(n_batches * size), few.targets)
+        validation = Batches(few, in_order, pipeline, batch_size=size, device=device_of(self.device))
         try:
             started = time.perf_counter()
             train_epoch(self.learner, train, 0)
@@ -150,3 +147,24 @@ class _Timed:
         finally:
             train.close()
             validation.close()
+
+    def training(self, n_batches: int) -> Batches:
+        """Return batches of a few samples to train on."""
+        size, augmentations = self.config.training.batch_size, self.config.augmentations
+        few, pipeline = self.few(n_batches * size)
+        return Batches(
+            few,
+            Curriculum(self.config.training, few, np.arange(n_batches * size), slot=self.slot),
+            pipeline,
+            batch_size=size,
+            device=device_of(self.device),
+            augment=Augmenter(augmentations) if augmentations else None,
+        )
+
+    def few(self, n_rows: int) -> tuple[FewSamples, FittedPipeline]:
+        """Return so many samples, some of them repeated where there are fewer, and the pipeline fitted to them."""
+        there = len(self.store.votes)
+        few = FewSamples(self.store, np.resize(np.arange(there), n_rows))
+        return few, fit_pipeline(
+            self.config.pipeline, few, np.arange(min(n_rows, there)), device=device_of(self.device)
+        )

@@ -1,5 +1,6 @@
 """StudyConfig: how a space is searched."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,6 +13,7 @@ from hms_search.data.labels import TaskName
 from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
+from hms_search.search.aims import Aim, Constraint, Wanted, aim_faults
 from hms_search.search.baking import check_baked
 from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Median, Pruner, Racing
@@ -84,6 +86,9 @@ class StudyConfig(Component):
     ``warm_start`` names studies and CSV files (relative to the study's file) whose configurations are tried first, see
     :mod:`hms_search.search.warm_start`.
 
+    ``aims`` are what trials are judged by where that is more than one thing, ``constraints`` what none may exceed
+    (:mod:`hms_search.search.aims`).
+
     With ``rounds``, each is a study in the space that the one before leaves, with ``rounds.trials`` trials and the
     other budgets each.
     """
@@ -95,6 +100,8 @@ class StudyConfig(Component):
     data: DataConfig = DataConfig()
     folds: Folds = GroupedFolds(n_folds=2)
     objective: Literal["all", "high", "low"] = "all"
+    aims: tuple[Aim, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
     trials: int = Field(default=20, ge=1)
     rounds: Rounds | None = None
     max_epochs: int | None = Field(default=None, ge=1)
@@ -125,9 +132,33 @@ class StudyConfig(Component):
             found.append("schedule adaptive and pruner pausing_halving both say who goes on; use schedule interleaved")
         if isinstance(self.schedule, Adaptive) and self.steps.n_folds == 1:
             found.append("schedule adaptive decides between folds, found one fold in use; use schedule sequential")
+        found += [*aim_faults(self.learned, self.wanted), *self._what_aims_exclude()]
         if found:
             raise ValueError("; ".join(found))
         return self
+
+    def _what_aims_exclude(self) -> Iterator[str]:
+        """Yield which settings know one value only where there are several aims, or nothing of constraints."""
+        sampler, pruner = self.sampler.name, self.pruner.name
+        if self.constraints and sampler in ("gp", "curve_gp", "cmaes"):
+            yield f"constraints: sampler {sampler} does not heed them; use tpe or nsga2"
+        if not self.aims:
+            return
+        if sampler in ("curve_gp", "cmaes"):
+            yield f"aims: sampler {sampler} knows one value; use tpe or nsga2"
+        if pruner != "none":
+            why = "a trial that is behind in the first aim may be the best in another"
+            yield f"aims: {why}, so none may be stopped; write pruner: {{name: none}} for {pruner}"
+        if isinstance(self.schedule, Adaptive):
+            yield "aims: schedule adaptive decides by one value; use sequential or interleaved"
+        for name in ("rounds", "patience"):
+            if getattr(self, name) is not None:
+                yield f"aims: {name} decide by one value; leave {name} out"
+
+    @property
+    def wanted(self) -> Wanted:
+        """What trials are judged by, and what none may exceed."""
+        return Wanted(self.aims, self.constraints, self.objective)
 
     @property
     def learned(self) -> Task:

@@ -8,26 +8,24 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from hms_search.curves import learning_curve
 from hms_search.data.folds import FoldPlan, Level
-from hms_search.data.oof import oof_bytes, out_of_fold
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml
 from hms_search.errors import CheckpointError, DataError, Stopping, TrainingError, TrialStopped
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment
-from hms_search.models.device import device_of
+from hms_search.search.aims import Wanted
+from hms_search.search.footprint import footprint
+from hms_search.search.trial_record import epoch_metrics, machine, predictions
 from hms_search.tracking import Run, Tracker
 from hms_search.training.results import Epoch
-from hms_search.training.tasks import HMS, TASKS, Task
+from hms_search.training.tasks import TASKS, Task
 
 Verdict = Literal["continue", "pause", "prune", "interrupt"]
 Ending = Literal["complete", "paused", "pruned", "failed", "interrupted"]
 """How a worker is done with a trial: for good, or until the trial goes on."""
-OOF_FILE = "oof.parquet"
-"""A completed trial's out-of-fold predictions among the files of its run."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ class Job:
     """One trial to run: its number, its whole configuration, and the searched parameters by name.
 
     ``origin`` is the first trial that ran this very experiment: one that is run again after an interruption goes on
-    where that left its folder. ``before`` is given where the trial itself was paused.
+    where that left its folder. ``before`` is given where the trial itself was paused. The ``baseline`` is trained
+    whatever it costs.
     """
 
     number: int
@@ -54,6 +53,7 @@ class Job:
     tags: Mapping[str, str]
     origin: int
     before: Before | None = None
+    baseline: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,25 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """How a trial ended or was paused: its value (mean over folds) where it has one, and why it has none.
+    """How a trial ended or was paused: its values where it has some, and why it has none.
 
-    ``seconds`` are those of all its parts.
+    ``values`` are what it reached of each aim. ``seconds`` are those of all its parts.
     """
 
     number: int
     outcome: Ending
     run_id: str
     seconds: float
-    value: float | None = None
+    values: tuple[float, ...] = ()
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     fold_values: tuple[float, ...] = ()
     curve: bytes = b""
+
+    @property
+    def value(self) -> float | None:
+        """The mean over folds of what the study's value is; None where the trial has none."""
+        return self.values[0] if self.values else None
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class TrialContext:
     objective: Literal["all", "high", "low"]
     device: str
     work: Path
+    wanted: Wanted
 
     def folder(self, job: Job) -> Path:
         """Return the folder of a trial's unfinished folds."""
@@ -150,17 +156,20 @@ def run_trial(
     def on_other(epoch: Epoch) -> None:
         _obey(on_epoch(EpochEnded(job.number, epoch, judged=False)))
 
-    outcome, reason, result = _run(job, context, report, on_other)
+    costs, refusal = _costs(job, context)
+    outcome, reason, result = _run(job, context, report, on_other) if refusal is None else (*refusal, None)
     seconds = time.perf_counter() - started + (0.0 if job.before is None else job.before.seconds)
     curve = learning_curve(epochs, title=f"{context.study} trial {job.number}", task=context.task) if epochs else b""
     files = {"learning_curve.png": curve} if curve else {}
     if outcome == "paused":
         run.pause(files)
         return TrialEnded(job.number, outcome, run.id, seconds, curve=curve)
-    metrics = dict(result.metrics) if result is not None else {}
+    metrics = {**costs, **(result.metrics if result is not None else {})}
+    values = context.wanted.values(result.value, metrics) if result is not None else ()
     if result is not None:
-        files |= _predictions(job, context, result)
-    run.finish(outcome, reason=reason, metrics=metrics, files=files)
+        files |= predictions(f"trial {job.number}", context.store, context.plan, result)
+    aims = {f"aim/{name}": value for name, value in zip(context.wanted.names, values, strict=False)}
+    run.finish(outcome, reason=reason, metrics={**metrics, **aims}, files=files)
     if outcome != "interrupted":
         shutil.rmtree(context.folder(job), ignore_errors=True)
     return TrialEnded(
@@ -168,7 +177,7 @@ def run_trial(
         outcome=outcome,
         run_id=run.id,
         seconds=seconds,
-        value=result.value if result is not None else None,
+        values=values,
         reason=reason,
         metrics=metrics,
         fold_values=tuple(fold.value for fold in result.folds) if result is not None else (),
@@ -179,13 +188,6 @@ def run_trial(
 def trial_folder(work: Path, origin: int) -> Path:
     """Return the folder of the unfinished folds of a trial and of those that run its experiment again."""
     return work / f"trial{origin}"
-
-
-def machine(device: str) -> dict[str, str]:
-    """Return what a result depends on besides versions: the device and, on a CPU, the number of threads."""
-    found = device_of(device)
-    name = torch.cuda.get_device_name(found) if found.type == "cuda" else found.type
-    return {"device": name, "threads": str(torch.get_num_threads())}
 
 
 def _open_run(job: Job, context: TrialContext) -> Run:
@@ -209,6 +211,18 @@ def _obey(verdict: Verdict) -> None:
         raise TrialStopped(_ENDINGS[verdict])
 
 
+def _costs(job: Job, context: TrialContext) -> tuple[dict[str, float], tuple[Ending, str] | None]:
+    """Return what the trial's network costs, and how the trial ends untrained where that is too much."""
+    try:
+        costs = footprint(job.config, context.store, context.wanted.costs, device=context.device)
+    except TrainingError as error:
+        return {}, ("failed", str(error))
+    broken = context.wanted.broken(costs)
+    if not broken or job.baseline or job.before is not None:
+        return costs, None
+    return costs, ("pruned", f"not trained: {broken}")
+
+
 def _run(
     job: Job, context: TrialContext, report: Callable[[Epoch], None], on_other: Callable[[Epoch], None]
 ) -> tuple[Ending, str, ExperimentResult | None]:
@@ -222,6 +236,9 @@ def _run(
         return "failed", str(error), None
     if not np.isfinite(result.value):
         return "failed", f"the value is {result.value}, expected a finite {context.task.measure}", None
+    missing = [name for name in context.wanted.names[1:] if name.startswith("kl_") and name not in result.metrics]
+    if missing:
+        return "failed", f"aim {missing[0]} has no value: no recording of that stratum was validated", None
     return "complete", "", result
 
 
@@ -243,18 +260,3 @@ def _beside(result: ExperimentResult, other: ExperimentResult, context: TrialCon
     values = {level: result.value if level == context.level else other.value for level in context.task.levels}
     named = {name: values[level] for level, name in context.task.levels.items()}
     return replace(result, metrics={**result.metrics, **named})
-
-
-def _predictions(job: Job, context: TrialContext, result: ExperimentResult) -> dict[str, bytes]:
-    """Return the file of the out-of-fold predictions, for paired comparisons with other trials."""
-    store, rows = context.store, result.rows
-    samples, folds = store.samples.iloc[rows], context.plan.assignment[rows]
-    oof = out_of_fold(f"trial {job.number}", samples, folds, store.targets[rows], result.probabilities, store.task)
-    return {OOF_FILE: oof_bytes(oof)}
-
-
-def epoch_metrics(epoch: Epoch, task: Task = HMS) -> dict[str, float]:
-    """Return an epoch's metrics under a few fixed names with the fold as suffix."""
-    values = {"train_loss": epoch.train_loss, "lr": epoch.lr, "seconds": epoch.seconds}
-    values |= {key: epoch.metrics[key] for key in task.shown if key in epoch.metrics}
-    return {f"{name}/fold{epoch.fold}": value for name, value in values.items()}

@@ -52,7 +52,7 @@ def _of_study(name: str, space: SearchSpace, storage: optuna.storages.BaseStorag
         known = f"there are: {', '.join(sorted(names))}" if names else "there are none"
         raise StudyError(f"warm_start: no study {name!r}; {known}; a file ends in .csv")
     study = optuna.load_study(study_name=name, storage=storage)
-    sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
+    sign = 1 if study.directions[0] == optuna.study.StudyDirection.MINIMIZE else -1
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     ranked = sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))
     inside = [(trial, params) for trial in ranked if fits(params := _completed(trial.params, space), space)]

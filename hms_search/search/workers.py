@@ -18,6 +18,7 @@ from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.errors import HmsSearchError, StudyError
 from hms_search.host_memory import keep_freed_memory, return_freed_memory
+from hms_search.search.aims import Wanted
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
 from hms_search.tracking import open_tracker
 from hms_search.training.tasks import TASKS
@@ -41,6 +42,7 @@ class WorkerSettings:
     artifacts: Path
     parent_id: str
     work: Path
+    wanted: Wanted
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ def _open(settings: WorkerSettings) -> TrialContext:
         objective=settings.objective,
         device=settings.device,
         work=settings.work,
+        wanted=settings.wanted,
     )
 
 

@@ -12,7 +12,7 @@ from hms_search.data.oof import OutOfFold, read_oof
 from hms_search.errors import DataError, TrackingError
 from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 from hms_search.search.report_page.page import Block, Section, Table, Words
-from hms_search.search.trial import OOF_FILE
+from hms_search.search.trial_record import OOF_FILE
 from hms_search.tracking import RunReader
 from hms_search.training.metrics import Stratum, in_stratum
 from hms_search.training.tasks import HMS

@@ -62,7 +62,7 @@ def history_plot(study: optuna.Study, task: Task, *, baseline: float | None) -> 
     if baseline is not None:
         figure.add_hline(baseline, line={"dash": "dash", "color": BASELINE}, annotation_text="baseline")
     figure.update_xaxes(title="trial", tickformat="d", dtick=_unit_ticks(len(study.trials)))
-    return Plot(_plain(figure, height=380), "Value of each completed trial, and the best value so far.")
+    return Plot(plain_looks(figure, height=380), "Value of each completed trial, and the best value so far.")
 
 
 def parallel_plot(study: optuna.Study, task: Task, *, baseline: int | None) -> Plot:
@@ -86,7 +86,7 @@ def parallel_plot(study: optuna.Study, task: Task, *, baseline: int | None) -> P
     )
     dark = f"{task.symbol} is {'low' if task.direction == 'minimize' else 'high'}"
     caption = f"One line per completed trial, dark where its {dark}, the baseline orange; axes run from least to most."
-    return Plot(_plain(figure, height=380, top=24), caption, least_width=110 * (len(labels) + 1))
+    return Plot(plain_looks(figure, height=380, top=24), caption, least_width=110 * (len(labels) + 1))
 
 
 def slice_plots(study: optuna.Study, task: Task) -> tuple[Plot, ...]:
@@ -98,7 +98,9 @@ def slice_plots(study: optuna.Study, task: Task) -> tuple[Plot, ...]:
         if isinstance(figure.data[0].x[0], str):  # Optuna shows the names of choices in quotation marks
             figure.update_traces(x=[name.strip("'") for name in figure.data[0].x])
         figure.update_xaxes(title=path, title_font_size=13, nticks=6, tickangle=0)
-        plots.append(Plot(_plain(figure, height=260, top=12), f"{task.symbol} over {path}; later trials are darker."))
+        plots.append(
+            Plot(plain_looks(figure, height=260, top=12), f"{task.symbol} over {path}; later trials are darker.")
+        )
     return tuple(plots)
 
 
@@ -108,7 +110,7 @@ def timeline_plot(study: optuna.Study) -> Plot:
     figure.for_each_trace(lambda bar: bar.update(name=bar.name.lower(), marker_color=_STATES.get(bar.name, OTHERS)))
     figure.update_xaxes(title="time (UTC)")
     figure.update_yaxes(title="trial", tickformat="d", dtick=_unit_ticks(len(study.trials)))
-    return Plot(_plain(figure, height=340), "When each trial ran; interrupted trials count as failed here.")
+    return Plot(plain_looks(figure, height=340), "When each trial ran; interrupted trials count as failed here.")
 
 
 def importances(study: optuna.Study) -> tuple[dict[str, dict[str, float]], list[str]]:
@@ -154,7 +156,7 @@ def importance_plot(by_method: Mapping[str, Mapping[str, float]]) -> Plot:
     )
     figure.update_layout(barmode="group", xaxis={"title": "importance (share; sums to 1)", "range": [0, 1]})
     figure.update_yaxes(automargin=True)
-    return Plot(_plain(figure, height=120 + 46 * len(paths)), "Importance of each parameter for the value.")
+    return Plot(plain_looks(figure, height=120 + 46 * len(paths)), "Importance of each parameter for the value.")
 
 
 def curve_plots(curves: Sequence[Curve], task: Task, *, best: int | None, baseline: int | None) -> tuple[Plot, ...]:
@@ -176,7 +178,7 @@ def curve_plots(curves: Sequence[Curve], task: Task, *, best: int | None, baseli
         figure.update_xaxes(title="epoch", tickformat="d", dtick=_unit_ticks(longest))
         figure.update_yaxes(title=_value(task), range=span)
         caption = f"Fold {fold}: validation solid, training dotted; a cross where a trial was stopped."
-        plots.append(Plot(_plain(figure, height=360), caption))
+        plots.append(Plot(plain_looks(figure, height=360), caption))
     return tuple(plots)
 
 
@@ -241,7 +243,7 @@ def _bold(curve: Curve, name: str, colour: str) -> list[go.Scatter]:
     ]
 
 
-def _plain(figure: go.Figure, *, height: int, top: int = 50) -> go.Figure:
+def plain_looks(figure: go.Figure, *, height: int, top: int = 50) -> go.Figure:
     """Return the figure in the page's looks: as wide as its place, system fonts, legend above (``top`` leaves room)."""
     return figure.update_layout(
         template="plotly_white",

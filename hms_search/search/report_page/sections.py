@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import optuna
 
 from hms_search.search.contract import CONTRACT_KEY
+from hms_search.search.first_aim import first_aim
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.report_page.again import again_section
 from hms_search.search.report_page.comparison import (
@@ -17,6 +18,7 @@ from hms_search.search.report_page.comparison import (
     verdict_in_words,
 )
 from hms_search.search.report_page.facts import ENDED, StudyFacts
+from hms_search.search.report_page.front import front_section
 from hms_search.search.report_page.page import Block, Page, Plots, Section, Table, Words
 from hms_search.search.report_page.plots import (
     Curve,
@@ -42,11 +44,12 @@ def study_page(storage: optuna.storages.BaseStorage, name: str, reader: RunReade
     """
     report = find_report(storage, name)
     study = optuna.load_study(study_name=name, storage=storage)
-    facts = StudyFacts(study, report, study.user_attrs[CONFIG_KEY], study.get_trials(deepcopy=False), reader)
+    facts = StudyFacts(first_aim(study), report, study.user_attrs[CONFIG_KEY], study.get_trials(deepcopy=False), reader)
     comparison = compare_trials(report, reader)
     sections = [
         _summary(facts, comparison),
         comparison_section(report, comparison),
+        *([front_section(report)] if report.wanted.aims else []),
         again_section(report),
         _about(facts),
         _history(facts),
