@@ -99,14 +99,18 @@ def show(
     top: Annotated[int, typer.Option(help="How many trials to list, best first; 0 for all.")] = 20,
     storage: StorageOption = None,
 ) -> None:
-    """Show a study: its trials, the best beside the baseline, folds, stratum and interval."""
+    """Show a study: its trials, the best beside the baseline, folds, stratum and interval, and its use of the disk."""
+    from hms_search.cli.gc import print_disk_use
     from hms_search.cli.tables import print_report
+    from hms_search.search.disk_use import disk_use
     from hms_search.search.report import find_report
     from hms_search.search.session import Places
     from hms_search.search.storage import existing_storage
 
-    with existing_storage(Places(storage_url=storage).storage) as opened:
+    places = Places(storage_url=storage)
+    with existing_storage(places.storage) as opened:
         print_report(find_report(opened, study), top=top)
+        print_disk_use(disk_use(opened, study, places))
 
 
 @app.command()

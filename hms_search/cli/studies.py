@@ -84,3 +84,20 @@ def dashboard(
     from hms_search.search.session import Places
 
     dashboard_command(Places(storage_url=storage), host=host, port=port, names=name or ())
+
+
+@studies_app.command()
+def gc(
+    study: Annotated[str | None, typer.Argument(help="A study's name; default: all.", show_default=False)] = None,
+    stores: Annotated[bool, typer.Option("--stores", help="Also prepared recordings that no study reads.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove what may go; without it nothing is touched.")] = False,
+    storage: StorageOption = None,
+) -> None:
+    """Say what checkpoints take and which of them may go: those of trials that have ended. With --apply, remove them.
+
+    What an interrupted study goes on with, a paused trial, or one that is queued to run again is always kept.
+    """
+    from hms_search.cli.gc import gc_command
+    from hms_search.search.session import Places
+
+    gc_command(study, Places(storage_url=storage), stores=stores, apply=apply)

@@ -1,0 +1,114 @@
+"""What may go of a working directory, and why: checkpoints of ended trials, never what one still goes on with.
+
+A trial's folder is that of its experiment's first trial (:func:`hms_search.search.asking.origin_of`), so it is kept
+while any trial that ran the same experiment again is queued, runs or waits.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.trial import FrozenTrial, TrialState
+
+from hms_search.data.atomic import TEMPORARY
+from hms_search.data.disk import bytes_in
+from hms_search.errors import StudyError
+from hms_search.search.asking import origin_of
+from hms_search.search.evidence import OUTCOME_KEY, carried_from
+from hms_search.search.round_studies import FIRST_KEY
+from hms_search.search.session import Places
+from hms_search.search.stopping import PAUSED_KEY
+
+_FOLDER = re.compile(r"trial(\d+)")
+IN_USE = "a session is running"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A file or folder of a working directory: whether it may go, why or why not, and how large it is."""
+
+    path: Path
+    may_go: bool
+    reason: str
+    n_bytes: int
+
+    @classmethod
+    def at(cls, path: Path, *, may_go: bool, reason: str) -> "Held":
+        """Return one with the size that it has."""
+        return cls(path, may_go, reason, bytes_in(path))
+
+
+def checkpoints(storage: optuna.storages.BaseStorage, places: Places, study: str | None) -> Iterator[Held]:
+    """Give the checkpoints of a study and of its rounds, or of all studies.
+
+    The study's lock is held while one is given: what may go is removed before the next is asked for. Where a session
+    holds the lock, all of the study's are kept. Raises StudyError where there is no study of that name.
+    """
+    known = {one.study_name: one for one in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+    if study is not None and study not in known:
+        raise StudyError(f"no study {study!r} in this storage; hms-search ls lists those that are")
+    kept_in = places.trials("x").parent
+    for folder in sorted(path for path in kept_in.iterdir() if path.is_dir()) if kept_in.is_dir() else ():
+        summary = known.get(folder.name)
+        first = folder.name if summary is None else str(summary.user_attrs.get(FIRST_KEY, folder.name))
+        if study not in (None, folder.name, first):
+            continue
+        if summary is None:
+            yield Held.at(folder, may_go=False, reason="this storage has no study of that name; another --storage may")
+            continue
+        with locked(places.lock(first), places.lock(folder.name)) as free:
+            if free:
+                trials = optuna.load_study(study_name=folder.name, storage=storage).get_trials(deepcopy=False)
+                yield from trial_folders(trials, folder)
+            else:
+                yield Held.at(folder, may_go=False, reason=IN_USE)
+
+
+def trial_folders(trials: Sequence[FrozenTrial], work: Path) -> Iterator[Held]:
+    """Give the folders of a study's trials under ``work``, while nobody runs it."""
+    for folder in sorted(work.iterdir(), key=lambda path: (len(path.name), path.name)):
+        found = _FOLDER.fullmatch(folder.name)
+        if found is None:
+            continue
+        may_go, reason = _verdict(int(found[1]), trials)
+        yield Held.at(folder, may_go=may_go, reason=reason)
+        for partial in () if may_go else sorted(folder.rglob(f".*{TEMPORARY}")):
+            yield Held.at(partial, may_go=True, reason="half a file, left by a process that died")
+
+
+@contextmanager
+def locked(*locks: Path) -> Iterator[bool]:
+    """Hold locks where nobody else does, and say whether that is so; where it is not, hold none."""
+    with ExitStack() as stack:
+        try:
+            for path in dict.fromkeys(locks):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(path)
+                lock.acquire(timeout=0)
+                stack.callback(lock.release)
+            free = True
+        except Timeout:
+            stack.close()
+            free = False
+        yield free
+
+
+def _verdict(number: int, trials: Sequence[FrozenTrial]) -> tuple[bool, str]:
+    """Return whether the folder of a trial's experiment may go, and why."""
+    attempts = [trial for trial in trials if carried_from(trial) is None and origin_of(trial) == number]
+    for trial in attempts:
+        if trial.state == TrialState.WAITING:
+            return False, f"trial {number} is queued to go on"
+        if trial.state == TrialState.RUNNING:
+            waits = PAUSED_KEY in trial.user_attrs
+            return False, f"trial {trial.number} {'is paused' if waits else 'runs, or its session died'}"
+    if not attempts:
+        return False, f"the study has no trial {number}"
+    last = attempts[-1]
+    again = "" if last.number == number else f", which ran trial {number} again,"
+    outcome = last.user_attrs.get(OUTCOME_KEY, "of an unknown outcome")
+    return outcome in ("complete", "pruned", "failed"), f"trial {last.number}{again} is {outcome}"

@@ -1,0 +1,65 @@
+"""Prepared recordings, and representations baked beside them, that no study of a storage reads."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+
+from hms_search.data.baked import baked_part
+from hms_search.data.index import BAKED
+from hms_search.data.store import Store, baked_file
+from hms_search.errors import DataError
+from hms_search.search.retention import IN_USE, Held, locked
+from hms_search.search.session import Places
+from hms_search.search.study import CONFIG_KEY, SYNTHETIC, StudyConfig
+
+
+def unused_data(storage: optuna.storages.BaseStorage, places: Places) -> Iterator[Held]:
+    """Give the prepared recordings of a working directory, and their baked representations.
+
+    What no study of the storage was run on may go; it can be made again from the recordings. All locks of the working
+    directory are held meanwhile; while anything runs, all is kept.
+    """
+    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
+    stored = [one.user_attrs[CONFIG_KEY] for one in summaries if CONFIG_KEY in one.user_attrs]
+    studies = [StudyConfig.model_validate(config) for config in stored]
+    stores = places.root / "stores"
+    with locked(*sorted(places.lock("any").parent.glob("*.lock"))) as free:
+        for folder in sorted(stores.iterdir()) if stores.is_dir() else ():
+            users = [study for study in studies if store_of(study, places) == folder]
+            if not free:
+                yield Held.at(folder, may_go=False, reason=IN_USE)
+            elif not users:
+                yield Held.at(folder, may_go=True, reason="no study was run on these recordings")
+            else:
+                yield Held.at(folder, may_go=False, reason=f"study {', '.join(study.name for study in users)}")
+                yield from _unused_images(folder, users)
+
+
+def store_of(study: StudyConfig, places: Places) -> Path | None:
+    """Return where the prepared recordings of a study lie; None where it reads its files as they are."""
+    if study.task != "hms" or study.data.root is None:
+        return None
+    root = places.synthetic(study.data) if study.data.root == SYNTHETIC else Path(study.data.root)
+    return places.store(root)
+
+
+def _unused_images(folder: Path, users: list[StudyConfig]) -> Iterator[Held]:
+    images = sorted((folder / BAKED).glob("*.npy"))
+    readers = {file: study.name for study in users if images and (file := _images_of(study, folder)) is not None}
+    for file in images:
+        used = readers.get(file)
+        yield Held.at(file, may_go=used is None, reason=f"study {used}" if used else "no study reads these images")
+
+
+def _images_of(study: StudyConfig, folder: Path) -> Path | None:
+    """Return the baked images that a study reads, if any."""
+    pipeline = study.space.base.pipeline
+    part = baked_part(pipeline) if study.data.baked else None
+    if part is None:
+        return None
+    try:
+        store = Store.open(folder, study.data.sampling, kinds=pipeline.kinds)
+    except DataError:  # its recordings are to be prepared again, and its images with them
+        return None
+    return baked_file(folder, store.fingerprint, part)
