@@ -10,6 +10,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ FORMAT = 1
 """Raised whenever the files of a model folder change meaning."""
 CARD, MANIFEST, OOF, MEMBERS, NETWORKS = "model.json", "manifest.json", "oof.parquet", "members", "networks"
 BLEND = "blend.safetensors"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 Heads = Literal["none", "left_right", "flips"]
@@ -122,9 +124,11 @@ def read_card(path: Path) -> ModelCard:
     content = _read_json(path / CARD, path)
     _check_versions(path, content)
     try:
-        return ModelCard.model_validate(content)
+        card = ModelCard.model_validate(content)
     except ValueError as error:
         raise CheckpointError(f"{path / CARD} is damaged: {' '.join(str(error).split())}") from None
+    _check_names(path, card)
+    return card
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
@@ -202,6 +206,16 @@ def _check_versions(path: Path, content: Mapping[str, Any]) -> None:
             raise CheckpointError(
                 f"{path}: the model has {what} {content.get(key)}, this hms-search has {known} and would feed its "
                 f"networks another input; use the hms-search that made it ({made_by}), or promote the trial again"
+            )
+
+
+def _check_names(path: Path, card: ModelCard) -> None:
+    """Raise CheckpointError where a name on the card would lead out of the folder that it is a part of."""
+    files = [part for network in card.networks for part in network.file.split("/")]
+    for name in (card.name, *card.members, *files):
+        if not _PLAIN_NAME.fullmatch(name):
+            raise CheckpointError(
+                f"{path / CARD}: expected names of letters, digits, '.', '_' and '-', found {name!r}"
             )
 
 

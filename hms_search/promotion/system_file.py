@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hms_search.component import Component, Field
 from hms_search.document import Document, read_yaml
@@ -15,6 +15,10 @@ from hms_search.search.study import StudyConfig, study_document, study_from_docu
 
 SYSTEMS = Path("studies/systems")
 """Where systems are looked for by name."""
+
+
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
+"""Part of the names of folders."""
 
 
 class Member(Component):
@@ -39,9 +43,9 @@ class System(Component):
         The test-time augmentation the ensemble is to be used with.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)
+    name: _Name
     description: str = ""
-    members: dict[str, Member] = Field(min_length=2)
+    members: dict[_Name, Member] = Field(min_length=2)
     method: Method = Mean()
     n_folds: int | None = Field(None, ge=2)
     epochs: int | None = Field(None, ge=1)

@@ -100,3 +100,10 @@ def test_the_15th_places_eight_configurations_differ_in_backbone_transform_and_b
         tuple(sorted((path, str(value)) for path, value in one.settings.items())) for one in system.members.values()
     ]
     assert len(set(settings)) == 8
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", ".hidden", "''"])
+def test_members_cannot_be_named_out_of_the_folder_of_models(folder: Path, name: str) -> None:
+    (folder / "pair.yaml").write_text(SYSTEM.replace("  one:", f"  {name}:"))
+    with pytest.raises(ConfigError, match=r"pair\.yaml:\d: members\..*pattern"):
+        read_system("pair.yaml")
