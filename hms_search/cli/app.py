@@ -114,6 +114,18 @@ def show(
 
 
 @app.command()
+def sync(
+    study: Annotated[str | None, typer.Argument(help="The study's name; all of them without one.")] = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Tell MLflow what it could not be told while it was away; it may be repeated."""
+    from hms_search.cli.sync import sync_command
+    from hms_search.search.session import Places
+
+    sync_command(study, Places(tracking=tracking_uri))
+
+
+@app.command()
 def predict(
     model: Annotated[
         str,

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from hms_search.cli.progress import StepProgress, duration
 from hms_search.cli.tables import changes_table, outcome_text, print_report
+from hms_search.data.folds import level_of
 from hms_search.search.events import Event, Finished, Judged, Notice, RoundBegan, Submitted
 from hms_search.search.report import StudyReport
 from hms_search.search.session import Places, run_study
@@ -44,11 +45,17 @@ class _Row:
     baseline: bool
     started: float
     step: int = 0
+    beside: int = 0
     where: str = "starting"
     value: float | None = None
     outcome: str = "running"
     reason: str = ""
     seconds: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """All that it has trained, on the folds of both levels."""
+        return self.step + self.beside
 
 
 class StudyView:
@@ -98,8 +105,11 @@ class StudyView:
     def _judged(self, event: Judged) -> None:
         epoch, row = event.ended.epoch, self._rows[event.ended.number]
         self._epoch_seconds.append(epoch.seconds)
-        row.step, row.value = epoch.step + 1, epoch.value
         row.where = f"fold {epoch.position + 1}/{self._steps.n_folds} epoch {epoch.epoch + 1}/{epoch.epochs}"
+        if event.ended.judged:
+            row.step, row.value = epoch.step + 1, epoch.value
+        else:
+            row.beside, row.where = row.beside + 1, f"by {self._other_level} {row.where}"
         if not self._console.is_terminal and time.monotonic() - self._last_plain > 10:
             self._last_plain = time.monotonic()
             self._console.print(
@@ -144,6 +154,11 @@ class StudyView:
         best_text = f"best {best:.4f}" if best is not None else "no completed trial yet"
         return Group(table, Text(f"{done} of {self._config.trials} trials this session, {best_text}, {self._eta()}"))
 
+    @property
+    def _other_level(self) -> str:
+        own = level_of(self._config.folds)
+        return next((level for level in self._task.levels if level != own), own)
+
     def _heading(self) -> str:
         task = self._task
         return f"{task.symbol} ({self._config.objective} votes)" if len(task.strata) > 1 else task.measure
@@ -153,11 +168,11 @@ class StudyView:
         if not self._epoch_seconds:
             return "ETA unknown yet"
         recent = self._epoch_seconds[-20:]
-        ended = [row.step for row in self._rows.values() if row.outcome != "running"]
-        typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else len(self._steps)
-        running = [max(1.0, typical - row.step) for row in self._rows.values() if row.outcome == "running"]
+        ended = [row.epochs for row in self._rows.values() if row.outcome != "running"]
+        whole = len(self._steps) * (2 if self._task.levels else 1)  # each trial also runs the folds of the other level
+        typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else whole
+        running = [max(1.0, typical - row.epochs) for row in self._rows.values() if row.outcome == "running"]
         left = sum(running) + typical * max(0, self._config.trials - len(self._rows))
-        left *= 2 if self._task.levels else 1  # each trial also runs the folds of the other level
         return f"ETA {duration(left / self._config.workers * sum(recent) / len(recent))}"
 
 

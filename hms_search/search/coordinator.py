@@ -162,12 +162,11 @@ class Coordinator:
         elif isinstance(message, EpochEnded):
             verdict = self._verdict(message)
             worker.answer(verdict)
-            if message.judged:
-                self._notify(Judged(message, verdict))
+            self._notify(Judged(message, verdict))
         elif isinstance(message, TrialEnded):
             self._tell(message)
         elif isinstance(message, WorkerDied):
-            self._bury(message, "failed", message.reason)
+            self._bury(message, message.reason, died=True)
 
     def _verdict(self, message: EpochEnded) -> Verdict:
         if not message.judged:
@@ -181,20 +180,24 @@ class Coordinator:
             return "interrupt"
         return judgement
 
-    def _tell(self, ended: TrialEnded) -> None:
+    def _tell(self, ended: TrialEnded, *, died: bool = False) -> None:
         trial = self._running.pop(ended.number)
         if ended.outcome == "paused":
             self._ledger.pause(trial, ended)
             self._paused[ended.number] = trial
         else:
             self._policy.trial_ended(ended.number, ended.outcome)
-            self._ledger.end(trial, ended, spared_at=self._policy.spared_at(ended.number))
+            self._ledger.end(trial, ended, spared_at=self._policy.spared_at(ended.number), died=died)
         self._notify(Finished(ended))
         self._look()
 
-    def _bury(self, died: WorkerDied, outcome: Ending, reason: str) -> None:
-        self._ledger.end_orphan(died.run_id, reason, failed=outcome == "failed")
-        self._tell(TrialEnded(died.job.number, outcome, died.run_id, seconds=0.0, reason=reason))
+    def _bury(self, dead: WorkerDied, reason: str, *, died: bool = False) -> None:
+        """End the trial of a process that was killed or that ``died``; it is run again unless it may be why."""
+        number = dead.job.number
+        again = not died or self._ledger.may_try_again(self._running[number])
+        self._ledger.end_orphan(dead.run_id, reason, failed=not again)
+        ending: Ending = "interrupted" if again else "failed"
+        self._tell(TrialEnded(number, ending, dead.run_id, seconds=0.0, reason=reason), died=died)
 
     def _end_paused(self) -> None:
         for number, trial in sorted(self._paused.items()):
@@ -229,7 +232,7 @@ class Coordinator:
         for worker in busy:
             died = worker.kill()
             if died is not None:
-                self._bury(died, "interrupted", "stopped at once")
+                self._bury(died, "stopped at once")
 
     def recover(self) -> None:
         """Take up a study where the last session left it: orphans end and are queued again, the judge catches up."""

@@ -20,7 +20,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Judged:
-    """An epoch was validated and judged."""
+    """An epoch was validated, and judged unless it is one of the folds of the other level."""
 
     ended: EpochEnded
     verdict: Verdict

@@ -27,8 +27,8 @@ from hms_search.tracking import Tracker
 
 SAME_KEY = "same_as"
 """The user attribute of a trial that was answered from the record: the number of the one that was trained."""
-_RUN_KEY, _WARM_KEY = "mlflow_run_id", "warm_start"
-_OWN_KEYS = {"baseline", "retry_of", "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KEY}
+_RUN_KEY, _WARM_KEY, _DEATHS_KEY = "mlflow_run_id", "warm_start", "deaths"
+_OWN_KEYS = {"baseline", "retry_of", _DEATHS_KEY, "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KEY}
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,15 @@ class Ledger:
         trial.set_user_attr(PAUSED_KEY, round(ended.seconds, 2))
         self._attach(trial, ended)
 
-    def end(self, trial: optuna.Trial, ended: TrialEnded, *, spared_at: int | None = None) -> None:
+    def end(self, trial: optuna.Trial, ended: TrialEnded, *, spared_at: int | None = None, died: bool = False) -> None:
         """Keep how a trial ended; ``spared_at`` is the step at which it would have been stopped by a stricter policy.
 
-        An interrupted one is queued again.
+        An interrupted one is queued again; ``died`` says that its process did.
         """
         if ended.outcome == "complete" and spared_at is not None:
             trial.set_user_attr(SPARED_KEY, spared_at)
+        if ended.run_id:  # the store may have given it another name than it began with
+            trial.set_user_attr(_RUN_KEY, ended.run_id)
         for name, value in _attributes(ended).items():
             trial.set_user_attr(name, value)
         self._attach(trial, ended)
@@ -138,7 +140,11 @@ class Ledger:
         else:
             self.study.tell(trial, state=TrialState.FAIL)
             if ended.outcome == "interrupted":
-                self._queue_again(self._stored(trial))
+                self._queue_again(self._stored(trial), died=died)
+
+    def may_try_again(self, trial: optuna.Trial) -> bool:
+        """Say whether a trial whose process died is run again: it may be what kills it."""
+        return bool(trial.user_attrs.get(_DEATHS_KEY, 0) < self._config.retries)
 
     def refused(self, trial: optuna.Trial, reason: str) -> TrialEnded:
         """Return the end of a trial that cannot be run, with a run of its own."""
@@ -192,9 +198,10 @@ class Ledger:
     def _stored(self, trial: optuna.Trial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)
 
-    def _queue_again(self, trial: FrozenTrial) -> None:
-        kept = {"baseline": True} if trial.user_attrs.get("baseline") else {}
-        self.study.enqueue_trial(dict(trial.params), user_attrs={**kept, "retry_of": origin_of(trial)})
+    def _queue_again(self, trial: FrozenTrial, *, died: bool = False) -> None:
+        kept = {name: trial.user_attrs[name] for name in ("baseline", _DEATHS_KEY) if name in trial.user_attrs}
+        deaths = {_DEATHS_KEY: kept.get(_DEATHS_KEY, 0) + 1} if died else {}
+        self.study.enqueue_trial(dict(trial.params), user_attrs={**kept, **deaths, "retry_of": origin_of(trial)})
 
     def _attach(self, trial: optuna.Trial, ended: TrialEnded) -> None:
         attach_trial(self.study, trial, note=_note(ended), curve=ended.curve, pictures=self._around.pictures)

@@ -34,7 +34,7 @@ from hms_search.search.seizure_data import read_seizures, synthetic_seizures
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import SYNTHETIC, DataConfig, StudyConfig
 from hms_search.search.workers import WorkerSettings, start_workers
-from hms_search.tracking import open_tracker
+from hms_search.tracking import open_journaled
 from hms_search.training.metrics import Stratum, in_stratum
 
 
@@ -84,6 +84,10 @@ class Places:
     def trials(self, study: str) -> Path:
         """Return where the unfinished trials of a study keep what they go on with, a folder each."""
         return self.root / "trials" / study
+
+    def journals(self, study: str) -> Path:
+        """Return where the runs of a study keep what the tracking store has not been told yet, a folder each."""
+        return self.root / "journals" / study
 
     def lock(self, study: str) -> Path:
         """Return the file a running session of a study holds locked."""
@@ -226,9 +230,11 @@ class _Session:
         contract = contract_of(config, data=self.store.fingerprint, folds=self.plan.fingerprint)
         study = open_study(config, contract, self.storage)
         current.begin(study)
-        tracker = open_tracker(places.tracking_uri, places.artifacts, study=config.name)
+        journals = places.journals(config.name)
+        tracker = open_journaled(places.tracking_uri, places.artifacts, journals, study=config.name)
         tags = study_tags(config, contract) | ({"round": str(current.number)} if config.rounds is not None else {})
         parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
+        tracker.send_waiting()
         ground = ground_of(self.store, self.plan, config.objective)
         around = Surroundings(
             tracker, parent_id, tags, places.pictures, places.trials(config.name), ground, self.plan.shared_patients
@@ -246,6 +252,10 @@ class _Session:
         if report.front:
             tracker.add(parent_id, metrics={}, files={"pareto_front.png": front_picture(report)})
         tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
+        waiting = tracker.send_waiting(insist=True)
+        if waiting.runs:
+            what = f"{waiting.runs} runs wait in {journals} for MLflow: {waiting.reason}"
+            self.notify(Notice(f"{what}; when it answers again: hms-search sync", warning=True))
         return study, is_over
 
 
@@ -272,6 +282,7 @@ def _worker_settings(
         threads=0,
         tracking_uri=places.tracking_uri,
         artifacts=places.artifacts,
+        journals=places.journals(config.name),
         parent_id=parent_id,
         work=places.trials(config.name),
         wanted=config.wanted,

@@ -81,6 +81,8 @@ class StudyConfig(Component):
     workers) over all sessions, ``timeout_s`` of this one; whichever is first. Trials that run then are let to their
     end, but by ``timeout_s`` only to that of their epoch.
 
+    A trial whose worker process dies is run again, from its last checkpoint, up to ``retries`` times.
+
     ``schedule`` says in which order the folds of a trial run, and whether all trials run all of them.
 
     ``warm_start`` names studies and CSV files (relative to the study's file) whose configurations are tried first, see
@@ -108,6 +110,7 @@ class StudyConfig(Component):
     max_hours: float | None = Field(default=None, gt=0)
     timeout_s: float | None = Field(default=None, gt=0)
     patience: Patience | None = None
+    retries: int = Field(default=2, ge=0)
     sampler: Sampler = Tpe()
     pruner: Pruner = Median()
     schedule: Schedule = Sequential()

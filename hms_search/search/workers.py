@@ -20,7 +20,7 @@ from hms_search.errors import HmsSearchError, StudyError
 from hms_search.host_memory import keep_freed_memory, return_freed_memory
 from hms_search.search.aims import Wanted
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
-from hms_search.tracking import open_tracker
+from hms_search.tracking import open_journaled
 from hms_search.training.tasks import TASKS
 
 Message = TrialStarted | EpochEnded | TrialEnded
@@ -40,6 +40,7 @@ class WorkerSettings:
     threads: int
     tracking_uri: str
     artifacts: Path
+    journals: Path
     parent_id: str
     work: Path
     wanted: Wanted
@@ -188,6 +189,7 @@ def _serve(connection: Connection, settings: WorkerSettings) -> None:
         context = _open(settings)
         while (job := connection.recv()) is not None:
             ended = _run(job, context, connection)
+            context.tracker.send_waiting()
             return_freed_memory()
             connection.send(ended)
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -214,7 +216,7 @@ def _open(settings: WorkerSettings) -> TrialContext:
         plan=plan,
         level=level_of(settings.folds),
         other=plan_folds(counterpart(settings.folds), settings.store) if levels else None,
-        tracker=open_tracker(settings.tracking_uri, settings.artifacts, study=settings.study),
+        tracker=open_journaled(settings.tracking_uri, settings.artifacts, settings.journals, study=settings.study),
         parent_id=settings.parent_id,
         study=settings.study,
         objective=settings.objective,

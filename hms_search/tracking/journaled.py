@@ -88,7 +88,7 @@ class JournaledTracker:
 
     def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
         """Add metrics and files to a run that has ended."""
-        self.direct.add(run_id, metrics=metrics, files=files)
+        self._run(run_id).tell("add", {"metrics": _floats(metrics)}, files)
 
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """End a run whose process died: as ``failed``, else as ``interrupted``."""
@@ -180,7 +180,7 @@ class JournaledRun:
         self._id = self._tracker.send(self._journal) or self._id
 
 
-_LAST = {"finish", "finish_study"}
+_LAST = {"finish", "finish_study", "add"}
 """After these nothing more comes: what has been sent need not be kept."""
 
 
@@ -213,6 +213,8 @@ def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry]) -> str:
         run.pause(files)
     elif first.kind == "finish":
         run.finish(**content, files=files, at_ms=first.at_ms)
+    elif first.kind == "add":
+        tracker.add(run.id, metrics=content["metrics"], files=files)
     elif first.kind == "finish_study":
         tracker.finish_study(run_id, **content)
     else:

@@ -3,9 +3,9 @@
 import os
 import re
 import signal
-import subprocess
 import socket
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
