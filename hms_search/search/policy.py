@@ -97,9 +97,8 @@ class RaceJudge:
         """Take in one epoch; return whether the trial is behind beyond its share of alpha."""
         self._values.setdefault(number, {})[step] = value
         p_value = self._race.p_value(number, step, losses)
-        if self._race.n_finished < self._config.n_startup_trials or step < self._config.grace:
-            return False
-        return p_value < self._config.alpha / (self._total - self._config.grace)
+        enough = self._race.n_finished >= self._config.n_startup_trials
+        return enough and p_value < self._config.alpha_at(step, self._total)
 
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Let a trial that was finished into the race, and forget another."""

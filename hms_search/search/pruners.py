@@ -141,14 +141,21 @@ class Racing(Sparing):
     """Stop a trial that is worse than the best beyond chance, in pairs on the same recordings, over patients.
 
     Nothing is stopped before ``n_startup_trials`` were finished, nor in the first ``grace`` epochs. ``alpha`` is the
-    chance to stop a trial that would end as good as the best, spent evenly over its epochs. See
-    :mod:`hms_search.search.racing`.
+    chance to stop a trial that would end as good as the best. More of it is spent on early epochs, where stopping saves
+    most: the n-th that is looked at has a share of 1/n. See :mod:`hms_search.search.racing`.
     """
 
     name: Literal["racing"] = "racing"
-    n_startup_trials: int = Field(default=4, ge=2)
-    grace: int = Field(default=1, ge=0)
+    n_startup_trials: int = Field(default=1, ge=1)
+    grace: int = Field(default=0, ge=0)
     alpha: float = Field(default=0.05, gt=0, lt=1)
+
+    def alpha_at(self, step: int, n_steps: int) -> float:
+        """Return what of ``alpha`` is spent at a step, of ``n_steps``; together they are ``alpha``."""
+        looks = n_steps - self.grace
+        if step < self.grace:
+            return 0.0
+        return self.alpha / (step - self.grace + 1) / sum(1 / look for look in range(1, looks + 1))
 
 
 StockPruner = Median | Percentile | SuccessiveHalving | Hyperband | Threshold | Patient | NoPruner

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hms_search.search.policy import Policy, policy_of
 from hms_search.search.pruners import Racing
-from hms_search.search.racing import Ground, Race, Racer, crossing_at, lag_at
+from hms_search.search.racing import CatchUp, Ground, Race, Racer, catch_up_at, lag_at
 from hms_search.training.steps import Steps
 
 EPOCHS, FOLDS = 5, 2
@@ -13,6 +15,8 @@ TOTAL = EPOCHS * FOLDS
 STEPS = Steps(FOLDS, EPOCHS)
 TAKING_TURNS = Steps(FOLDS, EPOCHS, "interleaved")
 PATIENTS, ROWS = 40, 4
+NOTHING = CatchUp(0.0, 1)
+FOUR_FIRST = Racing(n_startup_trials=4, grace=1, floor=0.0, audit=0.0)
 
 
 def ground(patients: int = PATIENTS, rows: int = ROWS) -> Ground:
@@ -42,7 +46,7 @@ class Trials:
 
 
 def racing(file: Path, where: Ground, config: Racing | None = None, *, steps: Steps = STEPS) -> Policy:
-    config = config or Racing(floor=0.0, audit=0.0)
+    config = config or FOUR_FIRST
     return policy_of(
         config,
         steps=steps,
@@ -80,7 +84,8 @@ def test_a_worse_trial_is_stopped_in_its_first_fold_though_recordings_differ_far
 
 
 def test_nothing_is_stopped_in_the_grace_or_before_enough_trials_were_finished(tmp_path: Path) -> None:
-    trials, policy = Trials(ground()), racing(tmp_path / "best.npz", ground(), Racing(grace=3, floor=0.0, audit=0.0))
+    later = FOUR_FIRST.model_copy(update={"grace": 3})
+    trials, policy = Trials(ground()), racing(tmp_path / "best.npz", ground(), later)
     started(policy, trials)
     assert run(policy, 10, trials.losses(2.0)) == 4
     young = racing(tmp_path / "other.npz", ground(), Racing(n_startup_trials=5, floor=0.0, audit=0.0))
@@ -89,12 +94,17 @@ def test_nothing_is_stopped_in_the_grace_or_before_enough_trials_were_finished(t
 
 
 @pytest.mark.parametrize("steps", [STEPS, TAKING_TURNS], ids=lambda steps: steps.order)
-def test_a_trial_as_good_as_the_best_is_stopped_no_more_often_than_alpha(tmp_path: Path, steps: Steps) -> None:
+@pytest.mark.parametrize("config", [FOUR_FIRST, Racing(floor=0.0, audit=0.0)], ids=["after four", "after one"])
+def test_a_trial_as_good_as_the_best_is_stopped_no_more_often_than_alpha(
+    tmp_path: Path, steps: Steps, config: Racing
+) -> None:
     stopped, n = 0, 150
     for seed in range(n):
         trials = Trials(ground(), seed=seed, steps=steps)
-        policy = racing(tmp_path / f"{seed}.npz", ground(), steps=steps)
-        started(policy, trials)
+        policy = racing(tmp_path / f"{seed}.npz", ground(), config, steps=steps)
+        run(policy, 0, trials.losses(0.6))
+        for number in range(1, config.n_startup_trials):
+            run(policy, number, trials.losses(1.0))
         stopped += run(policy, 10, trials.losses(0.6)) < TOTAL
     assert stopped / n <= 0.05 + 0.035  # two standard errors of 150 draws
 
@@ -119,7 +129,7 @@ def test_patients_are_the_unit_so_that_copies_of_recordings_say_nothing_new() ->
     assert nine is not None
     assert nine.variance == pytest.approx(one.variance)
     assert nine.freedom == pytest.approx(one.freedom) == PATIENTS - 1
-    assert one.p_value(0.0, 1) == pytest.approx(nine.p_value(0.0, 1))
+    assert one.p_value(NOTHING) == pytest.approx(nine.p_value(NOTHING))
 
 
 def test_the_power_is_that_of_the_calculation_for_390_patients() -> None:
@@ -131,7 +141,7 @@ def test_the_power_is_that_of_the_calculation_for_390_patients() -> None:
         for _ in range(n):
             lag = lag_at(0, STEPS, where, mine={0: rng.normal(worse, 0.25, 390)}, theirs={0: np.zeros(390)})
             assert lag is not None
-            p_values.append(lag.p_value(0.0, 1))
+            p_values.append(lag.p_value(NOTHING))
         return float(np.mean(np.array(p_values) < 0.05))
 
     assert found(0.03) == pytest.approx(0.76, abs=0.04)
@@ -169,12 +179,37 @@ def test_folds_that_take_turns_are_raced_over_the_recordings_of_all_that_have_be
     assert both.freedom == third.freedom == 2 * one.freedom
 
 
-def test_crossing_is_what_differences_change_until_the_end() -> None:
-    best, other = dict(enumerate([2.0, 1.0, 2.0, 1.0])), dict(enumerate([3.0, 1.0, 3.0, 1.0]))
+def test_catching_up_is_what_a_trial_gains_more_than_the_best_until_the_end() -> None:
+    best, slow, worse = (dict(enumerate(one)) for one in ([1.0] * 4, [3.0, 1.0, 3.0, 1.0], [1.0, 2.0, 1.0, 2.0]))
     steps = Steps(n_folds=2, epochs=2)
-    assert crossing_at(0, best, [other], steps) == pytest.approx(1.0)  # one behind, and equal at the end
-    assert crossing_at(1, best, [other], steps) == 0.0
-    assert crossing_at(2, best, [other], steps) == pytest.approx(0.5)  # the first fold's end counts as much
+    found = [catch_up_at(step, best, [slow, slow], steps) for step in range(3)]
+    assert [one.mean_square for one in found] == pytest.approx([2.0, 0.0, 0.5])  # the first fold's end counts as much
+    assert {one.freedom for one in found} == {4}
+    assert catch_up_at(0, best, [worse], steps).mean_square == 0.0
+
+
+def test_before_any_was_seen_to_catch_up_a_third_of_the_bests_own_gain_is_expected() -> None:
+    steps = Steps(n_folds=1, epochs=3)
+    best = {0: 4.0, 1: 1.0, 2: 1.0}
+    assert catch_up_at(0, best, [], steps) == CatchUp(1.0, 2)
+    assert catch_up_at(0, best, [best, best], steps) == CatchUp(0.5, 4)
+    assert catch_up_at(1, best, [], steps) == CatchUp(0.0, 2)
+
+
+@given(st.integers(1, 60), st.integers(0, 3))
+def test_alpha_is_spent_once_over_all_epochs_and_more_of_it_early(n_steps: int, grace: int) -> None:
+    config, n_steps = Racing(grace=grace), n_steps + grace
+    spent = [config.alpha_at(step, n_steps) for step in range(n_steps)]
+    assert sum(spent) == pytest.approx(config.alpha)
+    assert spent[:grace] == [0.0] * grace
+    assert spent[grace:] == sorted(spent[grace:], reverse=True)
+
+
+def test_a_race_begins_with_the_first_trial_that_was_finished(tmp_path: Path) -> None:
+    trials, policy = Trials(ground()), racing(tmp_path / "best.npz", ground(), Racing(floor=0.0, audit=0.0))
+    assert run(policy, 0, trials.losses(0.6)) == TOTAL
+    assert run(policy, 1, trials.losses(2.5)) < EPOCHS
+    assert run(policy, 2, trials.losses(0.5)) == TOTAL
 
 
 def test_a_resumed_race_decides_as_one_that_never_stopped(tmp_path: Path) -> None:
@@ -186,7 +221,7 @@ def test_a_resumed_race_decides_as_one_that_never_stopped(tmp_path: Path) -> Non
     for number, loss in enumerate([0.9, 1.0, 0.6, 1.1]):
         resumed.finished(number, dict(enumerate(float(of_step.mean()) for of_step in others.losses(loss))))
     policy = policy_of(
-        Racing(floor=0.0, audit=0.0),
+        FOUR_FIRST,
         steps=STEPS,
         study_name="s",
         direction="minimize",
