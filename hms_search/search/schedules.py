@@ -1,11 +1,15 @@
 """Schedules: in which order the folds of a trial run, and which trials run all of them."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from hms_search.component import Component
 from hms_search.data.folds import Order
+from hms_search.search.halving import PausingHalving
+from hms_search.search.pruners import Pruner
+from hms_search.search.samplers import CurveGp, Sampler
 
 
 class Sequential(Component):
@@ -52,3 +56,13 @@ class Adaptive(Component):
 
 Schedule = Annotated[Sequential | Interleaved | Adaptive, Field(discriminator="name")]
 """When the folds of a trial are trained."""
+
+
+def schedule_faults(schedule: Schedule, pruner: Pruner, sampler: Sampler, *, n_folds: int) -> Iterator[str]:
+    """Yield what does not fit a schedule."""
+    if isinstance(schedule, Adaptive) and isinstance(pruner, PausingHalving):
+        yield "schedule adaptive and pruner pausing_halving both say who goes on; use schedule interleaved"
+    if isinstance(schedule, Adaptive) and n_folds == 1:
+        yield "schedule adaptive decides between folds, found one fold in use; use schedule sequential"
+    if isinstance(schedule, Interleaved) and isinstance(sampler, CurveGp) and n_folds > 1:
+        yield "sampler curve_gp learns from a fold that runs alone; use sampler tpe, or schedule sequential"

@@ -15,11 +15,10 @@ from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.aims import Aim, Constraint, Wanted, aim_faults
 from hms_search.search.baking import check_baked
-from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Median, Pruner, Racing
 from hms_search.search.rounds import Rounds
 from hms_search.search.samplers import Sampler, Tpe
-from hms_search.search.schedules import Adaptive, Schedule, Sequential
+from hms_search.search.schedules import Adaptive, Schedule, Sequential, schedule_faults
 from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
 from hms_search.training.steps import Steps
@@ -131,10 +130,7 @@ class StudyConfig(Component):
         found = list(task_faults(self.task, self.space.base, self.folds, self.objective))
         if isinstance(self.pruner, Racing) and self.task != "hms":
             found.append(f"pruner racing compares the KL of recordings, task {self.task} has none; use median")
-        if isinstance(self.pruner, PausingHalving) and isinstance(self.schedule, Adaptive):
-            found.append("schedule adaptive and pruner pausing_halving both say who goes on; use schedule interleaved")
-        if isinstance(self.schedule, Adaptive) and self.steps.n_folds == 1:
-            found.append("schedule adaptive decides between folds, found one fold in use; use schedule sequential")
+        found += schedule_faults(self.schedule, self.pruner, self.sampler, n_folds=self.steps.n_folds)
         found += [*aim_faults(self.learned, self.wanted), *self._what_aims_exclude()]
         if found:
             raise ValueError("; ".join(found))

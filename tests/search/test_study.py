@@ -48,15 +48,20 @@ def test_a_wrong_setting_is_an_error_that_says_what_to_write(setting: str, words
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("schedule", "setting", "words"),
     [
-        (("pruner={name: pausing_halving}",), "pausing_halving both say who goes on; use schedule interleaved"),
-        (("folds.use=[0]",), "decides between folds, found one fold in use"),
+        ("adaptive", "pruner={name: pausing_halving}", "both say who goes on; use schedule interleaved"),
+        ("adaptive", "folds.use=[0]", "decides between folds, found one fold in use"),
+        (
+            "interleaved",
+            "sampler={name: curve_gp}",
+            "learns from a fold that runs alone; use sampler tpe",
+        ),
     ],
 )
-def test_an_adaptive_schedule_needs_folds_to_decide_between_and_no_rungs(settings: tuple[str, ...], words: str) -> None:
+def test_what_does_not_fit_a_schedule_is_said(schedule: str, setting: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        read_study(STUDY, ("schedule={name: adaptive}", *settings))
+        read_study(STUDY, (f"schedule={{name: {schedule}}}", setting))
 
 
 def test_a_missing_space_file_is_named(tmp_path: Path) -> None:
