@@ -36,7 +36,7 @@ class PausingHalving(Component):
     name: Literal["pausing_halving"] = "pausing_halving"
     min_epochs: int = Field(default=2, ge=1)
     reduction_factor: int = Field(default=4, ge=2)
-    straight: float = Field(default=0.25, ge=0, le=1)
+    straight: float = Field(default=0.125, ge=0, le=1)
     floor: float = Field(default=0.02, ge=0, le=1)
 
     def rungs(self, total_steps: int) -> tuple[int, ...]:

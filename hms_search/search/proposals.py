@@ -1,8 +1,8 @@
 """CurveSampler: proposes what is expected to end best, from learning curves of any length.
 
 A Gaussian process of losses over configuration and step learns from every trial: finished, pruned, paused or diverged.
-It proposes the configuration of the largest expected improvement at the end of a training. Values enter by their rank
-among all (as normal scores), so that neither a diverged run nor a metric's scale can upset the model.
+It proposes the configuration of the largest expected improvement at the end of a training. Values enter on a scale of
+their own (:func:`scores`), so that neither a diverged run nor a metric's scale can upset the model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,6 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import norm, rankdata
 
 from hms_search.search.acquisition import climbed, log_improvement
 from hms_search.search.coordinates import Coordinates, Rows
@@ -30,6 +29,8 @@ _DRAWN, _CENTRES, _NEAR = 500, 5, 30
 _SPREADS = (0.2, 0.05, 0.02)
 _DUPLICATE = 0.005
 """Largest difference in any coordinate at which two configurations count as the same."""
+_WORST = 2.0
+"""The highest score before standardising: of what is 6.4 units above the median."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,17 +129,17 @@ class CurveSampler(BaseSampler):
         """Return what all values say, the kernel fitted anew where there are a fifth more than last time."""
         rows = np.stack([one.row for one in known for _ in one.losses])
         steps = np.array([step for one in known for step in one.losses])
-        scores = normal_scores(np.array([loss for one in known for loss in one.losses.values()]))
-        if len(scores) > _MOST_VALUES:
-            order = np.argsort(scores, kind="stable")
+        targets = scores(np.array([loss for one in known for loss in one.losses.values()]))
+        if len(targets) > _MOST_VALUES:
+            order = np.argsort(targets, kind="stable")
             kept = order[: _MOST_VALUES // 2]
             kept = np.concatenate([kept, rng.choice(order[len(kept) :], _MOST_VALUES - len(kept), replace=False)])
-            rows, steps, scores = rows[kept], steps[kept], scores[kept]
+            rows, steps, targets = rows[kept], steps[kept], targets[kept]
         points = self._points(rows, steps)
         n_values = sum(len(one.losses) for one in known)
         if self._kernel is None or n_values >= _REFIT_GROWTH * self._fitted_to:
-            self._kernel, self._fitted_to = fit(points, scores), n_values
-        return Posterior(self._kernel, points, scores)
+            self._kernel, self._fitted_to = fit(points, targets), n_values
+        return Posterior(self._kernel, points, targets)
 
     def _points(self, rows: Rows, steps: np.ndarray) -> Float[np.ndarray, "rows features"]:
         times = np.log(steps) / np.log(max(self._epochs, 2))
@@ -200,7 +201,18 @@ def is_new(rows: Rows, known: Sequence[Known]) -> Bool[np.ndarray, " rows"]:
     return new
 
 
-def normal_scores(losses: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
-    """Return each loss's quantile of the normal distribution; ties share theirs."""
-    scores: np.ndarray = norm.ppf((rankdata(losses) - 0.5) / len(losses))
-    return scores
+def scores(losses: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
+    """Return losses on a scale of mean 0 and variance 1 that neither diverged runs nor heavy tails can stretch.
+
+    Below the median they keep their distances, in units of that from the median to the best tenth; above it they grow
+    with the logarithm, up to ``_WORST``. What diverged is as bad as the worst, and one unit above the median at least.
+    """
+    finite = losses[np.isfinite(losses)]
+    if len(finite) == 0:
+        return np.zeros(len(losses))
+    median = np.median(losses) if np.isfinite(np.median(losses)) else finite.max()
+    units = (np.where(np.isfinite(losses), losses, finite.max()) - median) / (median - np.quantile(finite, 0.1) or 1.0)
+    scaled = np.where(units > 0, np.minimum(np.log1p(np.maximum(units, 0.0)), _WORST), units)
+    scaled[~np.isfinite(losses)] = max(1.0, scaled.max())
+    standard: np.ndarray = (scaled - scaled.mean()) / (scaled.std() or 1.0)
+    return standard

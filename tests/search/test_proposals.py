@@ -2,6 +2,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import optuna
+import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
@@ -15,7 +16,7 @@ from hms_search.search.proposals import (
     known_of,
     last_is_a_repetition,
     losses_of,
-    normal_scores,
+    scores,
 )
 
 EPOCHS = 52
@@ -138,7 +139,25 @@ def test_nan_counts_as_the_worst_in_either_direction() -> None:
     for direction in StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE:
         known = known_of([trial(0.1, {2: float("nan")}), trial(0.2, {2: 5.0})], Coordinates(LINE), EPOCHS, direction)
         losses = np.array([one.losses[3] for one in known])
-        assert normal_scores(losses).argmax() == 0
+        assert scores(losses).argmax() == 0
+
+
+def test_a_heavy_tail_and_diverged_runs_leave_room_for_differences_among_the_best() -> None:
+    good = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    plain, upset = scores(np.append(good, [0.7, 0.8])), scores(np.append(good, [1e6, np.inf]))
+    for found in plain, upset:
+        assert found.mean() == pytest.approx(0.0, abs=1e-9)
+        assert found.std() == pytest.approx(1.0)
+        assert (np.diff(found) >= 0).all()
+    assert upset[1] - upset[0] > 0.15 * (plain[1] - plain[0])
+    np.testing.assert_allclose(np.diff(upset[:4]), upset[1] - upset[0])
+
+
+@pytest.mark.parametrize("losses", [[np.inf, np.inf], [0.3], [0.3, 0.3, np.inf], [0.3, np.inf, np.inf]])
+def test_scores_are_finite_whatever_diverged(losses: list[float]) -> None:
+    found = scores(np.array(losses))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= 0).all()
 
 
 def test_a_last_trial_that_did_exactly_as_another_is_a_repetition() -> None:
@@ -152,20 +171,24 @@ def test_a_last_trial_that_did_exactly_as_another_is_a_repetition() -> None:
 # --- proposals -------------------------------------------------------------------------------------------------------
 
 
+def loss_of(params: Mapping[str, object]) -> float:
+    """Return a loss that is 0 where lr is 0.003 and the optimiser sgd."""
+    return abs(np.log10(float(str(params["lr"]))) + 2.5) + (params["optimiser"] != "sgd")
+
+
 def searched(sampler: CurveSampler, n_trials: int, *, sign: float = 1.0) -> list[dict[str, object]]:
-    """Run a study whose trials all pause after three epochs; the best has lr 0.003 and sgd."""
+    """Run a study whose trials all pause after three epochs."""
     study = optuna.create_study(sampler=sampler, direction="minimize" if sign > 0 else "maximize")
     for _ in range(n_trials):
         asked = study.ask(dict(SPACE))
-        loss = abs(np.log10(asked.params["lr"]) + 2.5) + (asked.params["optimiser"] != "sgd")
-        asked.report(sign * loss, 2)
+        asked.report(sign * loss_of(asked.params), 2)
     return [one.params for one in study.get_trials(deepcopy=False)]
 
 
-def test_proposals_find_the_best_region_from_paused_trials_alone() -> None:
-    last = searched(sampler_of(), 40)[-10:]
-    assert sum(params["optimiser"] == "sgd" for params in last) >= 8
-    assert np.median([abs(np.log10(float(str(params["lr"]))) + 2.5) for params in last]) < 0.3
+def test_proposals_find_the_best_configuration_from_paused_trials_alone() -> None:
+    proposed = searched(sampler_of(), 30)
+    assert min(loss_of(params) for params in proposed) < 0.01  # random draws come so near in 7 % of searches
+    assert sum(params["optimiser"] == "sgd" for params in proposed[-10:]) >= 5
 
 
 def test_nothing_is_proposed_twice_while_there_is_something_new() -> None:
