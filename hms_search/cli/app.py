@@ -51,6 +51,9 @@ def run(
         list[str] | None, typer.Option("--set", help="path=value in the study; may be repeated.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at a time, one process each.")] = None,
+    migrate: Annotated[
+        str | None, typer.Option(help="A study of another space, whose trials that lie in this one are taken over.")
+    ] = None,
     storage: StorageOption = None,
     tracking_uri: TrackingOption = None,
 ) -> None:
@@ -58,7 +61,7 @@ def run(
     from hms_search.cli.run import run_command
     from hms_search.search.session import Places
 
-    given = {"data.root": data, "trials": trials, "timeout_s": timeout, "workers": workers}
+    given = {"data.root": data, "trials": trials, "timeout_s": timeout, "workers": workers, "migrate": migrate}
     chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
     run_command(study, (*(settings or ()), *chosen), Places(storage_url=storage, tracking=tracking_uri))
 

@@ -56,7 +56,7 @@ def _difference(study: str, found: Difference) -> Iterator[str]:
     what = {
         "same": f"the stored study {study} is the same: hms-search run goes on with it",
         "migratable": f"the space is another than the stored study's: {found.fitting} of its {found.trials} trials lie "
-        f"in it; as it stands it needs another name (--set name={study}_2)",
+        f"in it, and another study can take them over (--set name={study}_2 --migrate {study})",
         "incompatible": f"the stored study {study} was something else: none of its {found.trials} trials compare; "
         f"choose another name (--set name={study}_2)",
     }

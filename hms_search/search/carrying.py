@@ -4,7 +4,7 @@ Narrowing a range inside one Optuna study switches its joint model off for that 
 So each space has a study of its own, to which the trials that fit are added anew, under the new distributions.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -17,32 +17,41 @@ PARAMS_KEY = "params"
 """The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
 
 
+CARRIED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
+"""What is carried over: a trial that failed may be tried again."""
+Moved = Callable[[FrozenTrial], Mapping[str, Any]]
+
+
 def fits(params: Mapping[str, Any], space: SearchSpace) -> bool:
     """Say whether parameters lie in a space; those that the space does not vary are passed over."""
     return all(path in params and _has(parameter, params[path]) for path, parameter in space.parameters.items())
 
 
-def carried(trials: Iterable[FrozenTrial], space: SearchSpace, *, study: str) -> tuple[FrozenTrial, ...]:
+def carried(
+    trials: Iterable[FrozenTrial], space: SearchSpace, *, study: str, moved: Moved = lambda trial: trial.params
+) -> tuple[FrozenTrial, ...]:
     """Return the trials that fit a space under its distributions, each marked with the study and number it came from.
 
     Completed and pruned trials; a trial that was itself carried keeps its first origin. A parameter that the space no
-    longer varies is left out: it was frozen because its effect is within the noise.
+    longer varies is left out: it was frozen because its effect is within the noise. ``moved`` says what a trial's
+    parameters are called in the space.
     """
-    return tuple(_carried(trials, space, study))
+    return tuple(_carried(trials, space, study, moved))
 
 
-def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str) -> Iterator[FrozenTrial]:
+def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str, moved: Moved) -> Iterator[FrozenTrial]:
     distributions: dict[str, BaseDistribution] = {
         path: parameter.distribution for path, parameter in space.parameters.items()
     }
     for trial in trials:
-        if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not fits(trial.params, space):
+        params = moved(trial)
+        if trial.state not in CARRIED_STATES or not fits(params, space):
             continue
         origin = {CARRIED_KEY: f"{study}#{trial.number}", PARAMS_KEY: dict(trial.params)}
         made = create_trial(
             state=trial.state,
             values=trial.values,
-            params={path: trial.params[path] for path in space.parameters},
+            params={path: params[path] for path in space.parameters},
             distributions=distributions,
             intermediate_values=trial.intermediate_values,
             user_attrs={**origin, **trial.user_attrs},

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from hms_search.component import fingerprint_of
 from hms_search.data.folds import Order
 from hms_search.errors import StudyError
 from hms_search.search.experimental import knowingly
+from hms_search.search.space_difference import difference
 from hms_search.search.study import CONFIG_KEY, StudyConfig, stored_config
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import Task
@@ -88,6 +90,9 @@ def _keep_contract(config: StudyConfig, contract: Contract, study: optuna.Study)
     changed = [key for key, value in asdict(contract).items() if stored[key] != value]
     if not changed:
         return
+    takeover = ""
+    if changed == ["space"]:
+        takeover = _takeover(study, config)
     details = [f"{key} was {stored[key]} and is now {getattr(contract, key)}" for key in changed]
     if "space" in changed:
         details += _differences(stored_config(study)["space"], config.space.to_dict())
@@ -95,8 +100,23 @@ def _keep_contract(config: StudyConfig, contract: Contract, study: optuna.Study)
     raise StudyError(
         f"study {config.name!r} has {len(study.get_trials(deepcopy=False))} trials with another {what}: "
         f"{'; '.join(details)}. Its trials are kept. Restore the {what} to go on with it, "
-        f"or start another study: --set name={config.name}_2"
+        f"or start another study: --set name={config.name}_2{takeover}"
     )
+
+
+@dataclass(frozen=True)
+class _Stored:
+    config: StudyConfig
+    trials: tuple[FrozenTrial, ...]
+
+
+def _takeover(study: optuna.Study, config: StudyConfig) -> str:
+    """Return how another study takes over the trials that lie in its space, empty where none does."""
+    stored = _Stored(StudyConfig.model_validate(stored_config(study)), tuple(study.get_trials(deepcopy=False)))
+    changes = difference(stored, config)
+    if changes.kind != "migratable" or not changes.fitting:
+        return ""
+    return f" --migrate {config.name} takes over the {changes.fitting} of its {changes.trials} trials that lie in it"
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

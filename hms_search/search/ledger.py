@@ -65,10 +65,11 @@ class Ledger:
     def begin(self) -> None:
         """Queue what a new study starts with: its baseline, and what is known to be good."""
         trials, space = self.trials, self._config.space
-        if any(trial.state != TrialState.WAITING for trial in trials):
+        taken_over = [trial for trial in trials if self._config.migrate and carried_from(trial) is not None]
+        if any(trial.state != TrialState.WAITING for trial in trials if trial not in taken_over):
             return
         known = known_configurations(self._config.warm_start, space, self.study._storage)
-        if not trials:
+        if not any(trial.user_attrs.get("baseline") for trial in trials):
             self.study.enqueue_trial(space.baseline(), user_attrs={"baseline": True})
         queued = {trial.user_attrs.get(_WARM_KEY) for trial in trials}
         for one in known:

@@ -75,7 +75,8 @@ def gain_over_patients(
     parts = (between_repeats, between_patients)
     variance = max(sum(parts) - within, *parts)
     crossed = variance**2 / max(between_repeats**2 / (n_repeats - 1) + between_patients**2 / freedom, 1e-300)
-    return _gain(gains, variance, max(crossed, min(n_repeats - 1, freedom)), recorded, "seeds and patients")
+    least = float(min(n_repeats - 1, freedom))
+    return _gain(gains, variance, max(crossed, least), recorded, "seeds and patients")
 
 
 def gain_over_seeds(gains: Sequence[float], *, recorded: float) -> Gain:
@@ -83,7 +84,7 @@ def gain_over_seeds(gains: Sequence[float], *, recorded: float) -> Gain:
     found = np.array(gains)
     if len(found) < 2:
         return Gain(recorded, float(found.mean()), -np.inf, np.inf, "seeds")
-    return _gain(found, float(found.var(ddof=1)) / len(found), len(found) - 1, recorded, "seeds")
+    return _gain(found, float(found.var(ddof=1)) / len(found), float(len(found) - 1), recorded, "seeds")
 
 
 def _gain(gains: Float[np.ndarray, " repeats"], variance: float, freedom: float, recorded: float, over: Over) -> Gain:

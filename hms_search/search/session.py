@@ -26,6 +26,7 @@ from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.front_picture import front_picture
 from hms_search.search.ledger import Surroundings
+from hms_search.search.migration import migrate
 from hms_search.search.racing import Ground
 from hms_search.search.report import StudyReport, report_of
 from hms_search.search.round_studies import FIRST_KEY, RoundStudy, number_of_rounds, played_round, round_study
@@ -230,6 +231,8 @@ class _Session:
         contract = contract_of(config, data=self.store.fingerprint, folds=self.plan.fingerprint)
         study = open_study(config, contract, self.storage)
         current.begin(study)
+        if config.migrate is not None:
+            self._migrate(config, contract, study)
         journals = places.journals(config.name)
         tracker = open_journaled(places.tracking_uri, places.artifacts, journals, study=config.name)
         tags = study_tags(config, contract) | ({"round": str(current.number)} if config.rounds is not None else {})
@@ -257,6 +260,12 @@ class _Session:
             what = f"{waiting.runs} runs wait in {journals} for MLflow: {waiting.reason}"
             self.notify(Notice(f"{what}; when it answers again: hms-search sync", warning=True))
         return study, is_over
+
+
+    def _migrate(self, config: StudyConfig, contract: Contract, study: optuna.Study) -> None:
+        found = migrate(config, contract, study)
+        if found.added:
+            self.notify(Notice(f"{found.added} trials of study {config.migrate} are taken over: they lie in the space"))
 
 
 def ground_of(store: Store | SeizureTypes, plan: FoldPlan, objective: Stratum) -> Ground:

@@ -1,14 +1,13 @@
 """How a study's file differs from the study of that name in the storage, and which of its trials could be kept."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from optuna.trial import FrozenTrial
 
-from hms_search.search.carrying import fits
-from hms_search.search.history import StudyHistory
+from hms_search.search.carrying import CARRIED_STATES, fits
 from hms_search.search.space import Categorical, Parameter, SearchSpace
 from hms_search.search.study import SYNTHETIC, StudyConfig
 
@@ -30,7 +29,19 @@ class Difference:
     fitting: int = 0
 
 
-def difference(stored: StudyHistory | None, config: StudyConfig) -> Difference:
+class Stored(Protocol):
+    """What is compared of a stored study: a :class:`hms_search.search.history.StudyHistory`, for one."""
+
+    @property
+    def config(self) -> StudyConfig:
+        """Its configuration."""
+
+    @property
+    def trials(self) -> Sequence[FrozenTrial]:
+        """All its trials."""
+
+
+def difference(stored: Stored | None, config: StudyConfig) -> Difference:
     """Return how a study's file differs from the stored study, None where there is none of its name."""
     if stored is None:
         return Difference("new")
@@ -38,12 +49,13 @@ def difference(stored: StudyHistory | None, config: StudyConfig) -> Difference:
     breaking = (*_changed_settings(stored.config, config), *_changed_base(old, new), *_changed_choices(old, new))
     lines = (*breaking, *_changed_parameters(old, new))
     finished = [trial for trial in stored.trials if trial.state.is_finished()]
-    fitting = 0 if breaking else sum(fits(moved, new) for trial in finished if (moved := _moved(trial, old, new)))
+    known = [] if breaking else [trial for trial in finished if trial.state in CARRIED_STATES]
+    fitting = sum(fits(params, new) for trial in known if (params := moved(trial, old, new)))
     kind: Literal["same", "migratable", "incompatible"] = "incompatible" if breaking else "migratable"
     return Difference(kind if lines else "same", lines, len(finished), fitting)
 
 
-def _moved(trial: FrozenTrial, old: SearchSpace, new: SearchSpace) -> dict[str, Any]:
+def moved(trial: FrozenTrial, old: SearchSpace, new: SearchSpace) -> dict[str, Any]:
     """Return a trial's parameters in the new space, empty where its experiment is none of it.
 
     A parameter that is new had the old base's value; one that is gone must have had the value that is fixed now.

@@ -87,6 +87,9 @@ class StudyConfig(Component):
     ``warm_start`` names studies and CSV files (relative to the study's file) whose configurations are tried first, see
     :mod:`hms_search.search.warm_start`.
 
+    ``migrate`` names a study, of another space, whose trials that lie in this one are taken over
+    (:mod:`hms_search.search.migration`).
+
     ``aims`` are what trials are judged by where that is more than one thing, ``constraints`` what none may exceed
     (:mod:`hms_search.search.aims`).
 
@@ -114,6 +117,7 @@ class StudyConfig(Component):
     pruner: Pruner = Median()
     schedule: Schedule = Sequential()
     warm_start: tuple[str, ...] = ()
+    migrate: str | None = None
     promotion: PromotionConfig = PromotionConfig()
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
@@ -131,6 +135,10 @@ class StudyConfig(Component):
         if isinstance(self.pruner, Racing) and self.task != "hms":
             found.append(f"pruner racing compares the KL of recordings, task {self.task} has none; use median")
         found += schedule_faults(self.schedule, self.pruner, self.sampler, n_folds=self.steps.n_folds)
+        if self.migrate == self.name:
+            found.append(f"migrate: a study cannot take over its own trials; --set name={self.name}_2")
+        if self.migrate is not None and self.rounds is not None:
+            found.append("migrate: a search in rounds carries its own trials over; leave migrate or rounds out")
         found += [*aim_faults(self.learned, self.wanted), *self._what_aims_exclude()]
         if found:
             raise ValueError("; ".join(found))

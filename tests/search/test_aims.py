@@ -1,5 +1,7 @@
 """Several aims and constraints: what is asked for, what is refused, and which trials no other one beats."""
 
+import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,21 @@ from hypothesis.extra.numpy import arrays
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.aims import BREAKS_KEY, Aim, Constraint, Wanted, as_losses, pareto_front
 from hms_search.search.contract import contract_of, open_study
+from hms_search.search.dashboard import serve_dashboard
 from hms_search.search.doctor import live_findings
 from hms_search.search.evidence import loss_of
 from hms_search.search.first_aim import first_aim
 from hms_search.search.front_picture import front_picture
 from hms_search.search.history import study_history
+from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.racing import Ground
 from hms_search.search.report import report_of
 from hms_search.search.report_page import study_page
+from hms_search.search.session import Places
+from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig, read_study
+from hms_search.search.trial import TrialEnded
+from hms_search.tracking import MemoryTracker
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
 NO_PRUNER = "pruner={name: none}"
@@ -195,3 +204,30 @@ def test_a_space_most_of_which_exceeds_a_constraint_is_found() -> None:
     found = {finding.what: finding for finding in live_findings(study_history(study._storage, config.name))}
     assert "6 of 6 trials" in found["most trials exceed a constraint"].evidence
     assert "every trial is pruned" not in found
+
+
+def read(address: str) -> Any:
+    with urllib.request.urlopen(address, timeout=10) as response:
+        return json.loads(response.read())
+
+
+def test_a_study_of_several_aims_is_served_with_all_of_them_and_its_curves(tmp_path: Path) -> None:
+    places = Places(root=tmp_path)
+    config = read_study(QUICKSTART, ("aims=[{metric: kl}, {metric: parameters}]", "pruner={name: none}"))
+    storage = open_storage(places.storage)
+    study = open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
+    around = Surroundings(MemoryTracker(), "study", {}, places.pictures, tmp_path, Ground((), ()))
+    trial = study.ask()
+    config.space.suggest(trial)
+    ledger = Ledger(config, study, around)
+    ledger.reached(trial, 0, 0.8)
+    ledger.end(trial, TrialEnded(0, "complete", "run", seconds=1.0, values=(0.7, 300.0)))
+    close_storage(storage)
+    with serve_dashboard(places.storage, places.pictures, port=0) as address:
+        (summary,) = read(f"{address}/api/studies")["study_summaries"]
+        assert summary["directions"] == ["minimize", "minimize"]
+        detail = read(f"{address}/api/studies/{summary['study_id']}?after=0")
+    assert detail["objective_names"] == ["KL divergence, all votes", "parameters"]
+    (shown,) = detail["trials"]
+    assert [float(value) for value in shown["values"]] == [0.7, 300.0]
+    assert shown["intermediate_values"] == [{"step": 0, "value": 0.8}]

@@ -1,0 +1,154 @@
+"""Migration: which trials of a study are trials of a changed space, and what refuses to mix."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from hms_search.errors import ConfigError, StudyError
+from hms_search.search.asking import WEIGHTS_KEY
+from hms_search.search.carrying import PARAMS_KEY
+from hms_search.search.contract import contract_of, open_study
+from hms_search.search.evidence import CARRIED_KEY
+from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.migration import migrate
+from hms_search.search.racing import Ground
+from hms_search.search.recorded import recorded_study
+from hms_search.search.study import StudyConfig, read_study
+from hms_search.tracking import MemoryTracker
+
+QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
+DROPOUT, LR = "model.dropout", "training.optimiser.lr"
+NEXT = ("name=next", "migrate=quickstart")
+
+
+def opened(settings: tuple[str, ...], storage: optuna.storages.BaseStorage) -> tuple[StudyConfig, optuna.Study]:
+    config = read_study(QUICKSTART, settings)
+    return config, open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
+
+
+@pytest.fixture
+def storage() -> optuna.storages.BaseStorage:
+    """Eight trials of the quickstart, the base first; the last two pruned and failed."""
+    storage = optuna.storages.InMemoryStorage()
+    config, study = opened((), storage)
+    study.enqueue_trial(config.space.baseline(), user_attrs={"baseline": True})
+    for number in range(8):
+        trial = study.ask()
+        config.space.suggest(trial)
+        trial.report(0.9, 0)
+        state = {6: optuna.trial.TrialState.PRUNED, 7: optuna.trial.TrialState.FAIL}.get(number)
+        trial.set_user_attr("outcome", {6: "pruned", 7: "failed"}.get(number, "complete"))
+        study.tell(trial, None if state else 0.9 - 0.01 * number, state=state)
+    study.set_user_attr(WEIGHTS_KEY, {"resnet10t": "none"})
+    return storage
+
+
+def taken_over(settings: tuple[str, ...], storage: optuna.storages.BaseStorage) -> tuple[StudyConfig, optuna.Study]:
+    config, study = opened((*NEXT, *settings), storage)
+    migrate(config, contract_of(config, data="d" * 12, folds="f" * 12), study)
+    return config, study
+
+
+def origins(study: optuna.Study) -> list[str]:
+    return [trial.user_attrs[CARRIED_KEY] for trial in study.trials]
+
+
+def test_a_widened_space_takes_all_finished_trials_over_and_a_second_time_none(storage: Any) -> None:
+    config, study = taken_over((f"space.parameters.{LR}.high=0.1",), storage)
+    assert origins(study) == [f"quickstart#{number}" for number in range(7)]  # not the one that failed
+    assert [trial.distributions[LR].high for trial in study.trials] == [0.1] * 7  # type: ignore[attr-defined]
+    assert study.trials[0].user_attrs["baseline"]
+    assert study.user_attrs[WEIGHTS_KEY] == {"resnet10t": "none"}
+    again = migrate(config, contract_of(config, data="d" * 12, folds="f" * 12), study)
+    assert (again.added, again.taken_over) == (0, 7)
+
+
+def test_a_narrowed_space_takes_over_what_lies_in_it(storage: Any) -> None:
+    _, study = taken_over((f"space.parameters.{DROPOUT}.high=0.25",), storage)
+    there = optuna.load_study(study_name="quickstart", storage=storage).trials[:7]
+    assert origins(study) == [f"quickstart#{one.number}" for one in there if one.params[DROPOUT] <= 0.25]
+    assert 0 < len(study.trials) < 7
+
+
+def test_a_choice_or_a_parameter_may_be_added(storage: Any) -> None:
+    choices = "{cosine: {name: cosine}, one_cycle: {name: one_cycle}, constant: {name: constant}}"
+    added = (
+        f"space.parameters.training.scheduler.choices={choices}",
+        "space.parameters.training.optimiser.weight_decay={type: float, low: 0.001, high: 0.1}",
+    )
+    _, study = taken_over(added, storage)
+    assert len(study.trials) == 7
+    assert {trial.params["training.optimiser.weight_decay"] for trial in study.trials} == {0.01}  # the base's
+    assert all("training.optimiser.weight_decay" not in trial.user_attrs[PARAMS_KEY] for trial in study.trials)
+
+
+def surroundings(tmp_path: Path) -> Surroundings:
+    return Surroundings(MemoryTracker(), "study", {}, tmp_path, tmp_path, Ground((), ()))
+
+
+def test_the_baseline_is_run_again_only_where_it_is_another(storage: Any, tmp_path: Path) -> None:
+    same, study = taken_over((f"space.parameters.{LR}.high=0.1",), storage)
+    Ledger(same, study, surroundings(tmp_path)).begin()
+    assert not study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    other, study = taken_over(("name=third", f"space.base.{DROPOUT}=0.3"), storage)
+    Ledger(other, study, surroundings(tmp_path)).begin()
+    (queued,) = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    assert queued.user_attrs["baseline"]
+    assert sum(bool(trial.user_attrs.get("baseline")) for trial in study.trials) == 1
+    Ledger(other, study, surroundings(tmp_path)).begin()
+    assert len(study.get_trials(states=(optuna.trial.TrialState.WAITING,))) == 1
+
+
+def test_a_trial_that_was_taken_over_is_recorded_as_it_was_run(storage: Any) -> None:
+    taken_over((f"space.parameters.{LR}.high=0.1",), storage)
+    record, before = recorded_study(storage, "next"), recorded_study(storage, "quickstart")
+    for number in range(7):
+        assert record.trial(number).config == before.trial(number).config
+        assert record.trial(number).seed == before.trial(number).seed
+    assert record.baseline.label == "quickstart-trial0"
+
+
+def test_a_changed_contract_names_what_takes_its_trials_over(storage: Any) -> None:
+    with pytest.raises(
+        StudyError, match="--set name=quickstart_2 --migrate quickstart takes over the 7 of its 8 trials"
+    ):
+        opened((f"space.parameters.{LR}.high=0.1",), storage)
+    with pytest.raises(StudyError) as caught:
+        opened((f"space.parameters.{LR}.high=0.1", "seed=3"), storage)
+    assert "--migrate" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("space.base.training.epochs=9",), "were other experiments: base.training.epochs: 4 -> 9"),
+        (("seed=3",), "seed of study 'quickstart' was 0 and is now 3"),
+        (("objective=high",), "objective of study 'quickstart' was all and is now high"),
+        (
+            (f"space.parameters.{LR}={{type: float, low: 0.02, high: 0.1}}", f"space.base.{LR}=0.05"),
+            "none of the 8 trials of study 'quickstart' lies in space quickstart",
+        ),
+        (("migrate=other",), "no study 'other'; there are: next, quickstart"),
+    ],
+)
+def test_what_does_not_compare_is_not_taken_over(storage: Any, settings: tuple[str, ...], words: str) -> None:
+    with pytest.raises(StudyError, match=words.replace("(", r"\(")):
+        taken_over(settings, storage)
+
+
+def test_other_recordings_are_refused(storage: Any) -> None:
+    config = read_study(QUICKSTART, NEXT)
+    contract = contract_of(config, data="e" * 12, folds="f" * 12)
+    with pytest.raises(StudyError, match="data of study 'quickstart' was dddddddddddd and is now eeeeeeeeeeee"):
+        migrate(config, contract, open_study(config, contract, storage))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [(("migrate=quickstart",), "cannot take over its own trials"), ((*NEXT, "rounds={count: 2}"), "carries its own")],
+)
+def test_what_makes_no_sense_with_migration_is_refused(settings: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read_study(QUICKSTART, settings)
