@@ -18,6 +18,7 @@ from hms_search.ensemble.fit import Method
 from hms_search.models import Model
 from hms_search.search.pruners import Pruner
 from hms_search.search.samplers import Sampler
+from hms_search.search.schedules import Schedule
 from hms_search.training.optim import Optimiser
 from hms_search.training.schedulers import Scheduler
 from hms_search.training.weights import RowWeights
@@ -35,6 +36,7 @@ UNIONS: dict[str, Any] = {
     "folds": Folds,
     "sampler": Sampler,
     "pruner": Pruner,
+    "schedule": Schedule,
     "blend": Blend,
     "method": Method,
 }
