@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import postgres_binaries, serve_postgres
+from postgres_server import postgres_binaries, postgres_server
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two test processes with two threads each on two cores wait for each other
 
@@ -27,6 +27,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A fresh PostgreSQL server on a free loopback port, run by a user that is not root."""
-    binaries = postgres_binaries()
-    with tempfile.TemporaryDirectory(prefix="hms-search-postgres-") as folder:  # pytest's own let no other user in
-        yield from serve_postgres(binaries, Path(folder))
+    postgres_binaries()  # fails or skips where there are none
+    prefix = "hms-search-postgres-"  # pytest's own folders let no other user in
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, postgres_server(Path(folder)) as server:
+        yield server.url

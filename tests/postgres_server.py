@@ -5,32 +5,56 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 
-def serve_postgres(binaries: Path, cluster: Path) -> Iterator[str]:
+@dataclass(frozen=True)
+class PostgresServer:
+    """A cluster of its own in a folder, which can be stopped and started."""
+
+    binaries: Path
+    cluster: Path
+    port: int
+    user: str | None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://hms@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        options = f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        self.call("pg_ctl", "-D", str(self.cluster), "-o", options, "-l", str(self.cluster / "log"), "-w", "start")
+
+    def stop(self) -> None:
+        """End it at once, connections and all."""
+        self.call("pg_ctl", "-D", str(self.cluster), "-m", "immediate", "-w", "stop")
+
+    def call(self, *command: str) -> None:
+        subprocess.run(
+            [str(self.binaries / command[0]), *command[1:]],
+            check=True, user=self.user, cwd="/", stdout=subprocess.DEVNULL, timeout=60,
+        )  # fmt: skip
+
+
+@contextmanager
+def postgres_server(cluster: Path) -> Iterator[PostgresServer]:
     user = "postgres" if os.geteuid() == 0 else None
     if user is not None:
         shutil.chown(cluster, user)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-
-    def call(*command: str) -> None:
-        subprocess.run(
-            [str(binaries / command[0]), *command[1:]],
-            check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, timeout=60,
-        )  # fmt: skip
-
-    call("initdb", "-D", str(cluster), "-U", "hms", "--auth=trust", "--no-sync")
-    options = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    call("pg_ctl", "-D", str(cluster), "-o", options, "-l", str(cluster / "log"), "-w", "start")
+    server = PostgresServer(postgres_binaries(), cluster, port, user)
+    server.call("initdb", "-D", str(cluster), "-U", "hms", "--auth=trust", "--no-sync")
+    server.start()
     try:
-        yield f"postgresql://hms@127.0.0.1:{port}/postgres"
+        yield server
     finally:
-        call("pg_ctl", "-D", str(cluster), "-m", "immediate", "-w", "stop")
+        server.stop()
 
 
 def postgres_binaries() -> Path:

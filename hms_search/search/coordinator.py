@@ -92,7 +92,7 @@ class Coordinator:
             while True:
                 self._hand_out(workers)
                 busy = [worker for worker in workers if worker.job is not None]
-                if not busy:
+                if not busy and (self._stopping() or not self._take_up_strays()):
                     break
                 if self._interrupts > 1:
                     self._kill(busy)
@@ -241,11 +241,21 @@ class Coordinator:
             if trial.state == TrialState.RUNNING and PAUSED_KEY in trial.user_attrs:
                 self._paused[trial.number] = self._ledger.take_up(trial)
                 self._policy.replay(trial)
-            elif trial.state == TrialState.RUNNING:
-                self._notify(Notice(f"trial {trial.number} was left running by a session that died; it is run again"))
-                self._ledger.run_again(trial)
             elif is_evidence(trial) and SAME_KEY not in trial.user_attrs:
                 self._policy.replay(trial)
+        self._take_up_strays()
+
+    def _take_up_strays(self) -> bool:
+        """Queue the trials again that are running in nobody's hands; say whether there are some.
+
+        A session that died leaves such trials, and a database whose connection broke as it began one.
+        """
+        own = self._running.keys() | self._paused.keys()
+        strays = [one for one in self._ledger.trials if one.state == TrialState.RUNNING and one.number not in own]
+        for trial in strays:
+            self._notify(Notice(f"trial {trial.number} was left running by a session that died; it is run again"))
+            self._ledger.run_again(trial)
+        return bool(strays)
 
     # --- watching --------------------------------------------------------------------------------------------------
 

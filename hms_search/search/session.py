@@ -27,6 +27,7 @@ from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.front_picture import front_picture
 from hms_search.search.ledger import Surroundings
 from hms_search.search.migration import migrate
+from hms_search.search.patient_storage import patient_storage
 from hms_search.search.racing import Ground
 from hms_search.search.report import StudyReport, report_of
 from hms_search.search.round_studies import FIRST_KEY, RoundStudy, number_of_rounds, played_round, round_study
@@ -198,8 +199,9 @@ def run_study(
     with only_session(places.lock(config.name), config.name), ExitStack() as stack:
         store = study_samples(config, places, progress=progress, notify=notify)
         plan = plan_folds(config.folds, store, order=config.schedule.order)
-        storage = open_storage(places.storage)
-        stack.callback(close_storage, storage)
+        opened = open_storage(places.storage)
+        stack.callback(close_storage, opened)
+        storage = patient_storage(opened, lambda text: notify(Notice(text, warning=True)))
         for text in _remarks(config, store, plan):
             notify(Notice(text, warning=True))
         session = _Session(places, store, plan, storage, notify)

@@ -1,0 +1,107 @@
+"""A storage that waits while its database server is away, instead of ending the study.
+
+A server that restarts breaks the connections to it and refuses new ones for a while. Optuna then raises out of whatever
+was asked of it, and the trials that are running would be lost with the session.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+
+PATIENCE_S = 900.0
+"""How long a server may be away; a restart takes seconds, an upgrade minutes."""
+_LONGEST_PAUSE_S = 5.0
+
+
+def patient_storage(storage: RDBStorage, say: Callable[[str], None]) -> BaseStorage:
+    """Return a storage that waits for its server; one in a file has none, and is returned as it is."""
+    return storage if storage.engine.dialect.name == "sqlite" else PatientStorage(storage, say)
+
+
+def _patient(name: str) -> Any:
+    def method(self: "PatientStorage", *args: Any, **kwargs: Any) -> Any:
+        return self._insist(name, *args, **kwargs)
+
+    method.__name__ = name
+    return method
+
+
+class PatientStorage(BaseStorage):
+    """Asks a storage again and again while its server is away; ``say`` is told of it, once for each time.
+
+    What the server had done before the connection broke is not done twice where that would show: a trial that had
+    been ended stays so. A trial that had been created or claimed is left running, nobody knows its number; the
+    coordinator runs such a one again.
+    """
+
+    def __init__(self, storage: RDBStorage, say: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> None:
+        self._backend, self._say, self._patience_s = get_storage(storage), say, patience_s
+
+    create_new_study = _patient("create_new_study")
+    delete_study = _patient("delete_study")
+    set_study_user_attr = _patient("set_study_user_attr")
+    set_study_system_attr = _patient("set_study_system_attr")
+    get_study_id_from_name = _patient("get_study_id_from_name")
+    get_study_name_from_id = _patient("get_study_name_from_id")
+    get_study_directions = _patient("get_study_directions")
+    get_study_user_attrs = _patient("get_study_user_attrs")
+    get_study_system_attrs = _patient("get_study_system_attrs")
+    get_all_studies = _patient("get_all_studies")
+    create_new_trial = _patient("create_new_trial")
+    set_trial_param = _patient("set_trial_param")
+    set_trial_state_values = _patient("set_trial_state_values")
+    set_trial_intermediate_value = _patient("set_trial_intermediate_value")
+    set_trial_user_attr = _patient("set_trial_user_attr")
+    set_trial_system_attr = _patient("set_trial_system_attr")
+    get_trial_id_from_study_id_trial_number = _patient("get_trial_id_from_study_id_trial_number")
+    get_trial_number_from_id = _patient("get_trial_number_from_id")
+    get_trial_param = _patient("get_trial_param")
+    get_trial = _patient("get_trial")
+    get_all_trials = _patient("get_all_trials")
+    get_n_trials = _patient("get_n_trials")
+    get_best_trial = _patient("get_best_trial")
+    remove_session = _patient("remove_session")
+
+    def _insist(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the storage until its server answers, or has been away for too long."""
+        call = getattr(self._backend, name)
+        until, pause_s = time.monotonic() + self._patience_s, 0.1
+        failed = 0
+        while True:
+            try:
+                return call(*args, **kwargs)
+            except UpdateFinishedTrialError:
+                if failed and name == "set_trial_state_values":  # it had been done before the connection broke
+                    return True
+                raise
+            except (StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+                if not _is_away(error) or time.monotonic() > until:
+                    raise
+                if not failed:
+                    self._say(f"the database server is away: waiting up to {self._patience_s / 60:.0f} min for it")
+            failed += 1
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Say whether an error comes of the connection, not of what was asked."""
+    while error is not None:
+        if isinstance(error, _BROKEN) or (
+            isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+_BROKEN = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.PendingRollbackError,  # of a session whose connection broke before
+    sqlalchemy.exc.ResourceClosedError,
+)

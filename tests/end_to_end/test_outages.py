@@ -1,0 +1,98 @@
+"""A study whose database restarts and whose MLflow server dies: it finishes by itself, and nothing is missing."""
+
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import mlflow
+import optuna
+import pytest
+from command_line import CommandLine, wait_for
+from optuna.trial import FrozenTrial, TrialState
+from postgres_server import postgres_server
+
+from hms_search.search.storage import close_storage, open_storage
+from hms_search.servers import free_port
+from hms_search.tracking import RunReader
+from hms_search.tracking.journal import RunJournal
+from hms_search.tracking.server import mlflow_server
+
+EPOCHS, TRIALS = 20, 3
+
+
+def stored(url: str) -> list[FrozenTrial]:
+    storage = open_storage(url)
+    try:
+        study_names = optuna.get_all_study_names(storage)
+        return optuna.load_study(study_name="small", storage=storage).trials if study_names else []
+    finally:
+        close_storage(storage)
+
+
+def steps(url: str) -> int:
+    return sum(len(trial.intermediate_values) for trial in stored(url))
+
+
+@pytest.mark.slow
+def test_a_study_outlives_restarts_of_its_database_and_the_death_of_its_mlflow_server(
+    hms_search: CommandLine,
+) -> None:
+    folder, host, port = hms_search.folder, "127.0.0.1", free_port("127.0.0.1", 0, "MLflow")
+    store, artifacts, uri = f"sqlite:///{folder}/server.db", folder / "server", f"http://127.0.0.1:{port}"
+    prefix = "hms-search-postgres-"
+    with tempfile.TemporaryDirectory(prefix=prefix) as cluster, postgres_server(Path(cluster)) as database:
+        arguments = ("--data", "recordings", "--set", f"space.base.training.epochs={EPOCHS}", "--trials", str(TRIALS))
+        with mlflow_server(store, artifacts, host=host, port=port) as server:
+            process = hms_search.start(
+                "run", "small.yaml", *arguments, "--storage", database.url, "--tracking-uri", uri
+            )
+            wait_for(lambda: steps(database.url) >= 2, timeout_s=120)
+            os.killpg(server.pid, signal.SIGKILL)
+        for _ in range(3):
+            before = steps(database.url)
+            database.stop()
+            time.sleep(1)
+            database.start()
+            wait_for(lambda before=before: steps(database.url) > before, timeout_s=120)  # type: ignore[misc]
+        assert process.poll() is None, "over before MLflow came back"
+        with mlflow_server(store, artifacts, host=host, port=port):
+            output, _ = process.communicate(timeout=280)
+            assert process.returncode == 0, output
+            trials = stored(database.url)
+            assert [trial.state for trial in trials] == [TrialState.COMPLETE] * TRIALS, output
+            reader = RunReader(uri)
+            for trial in trials:
+                record = reader.record(trial.user_attrs["mlflow_run_id"])
+                assert (record.status, record.tags["state"]) == ("FINISHED", "complete")
+                told = [reader.curve(record.id, f"kl_all/fold{fold}") for fold in range(2)]
+                values = [value for _, value in sorted(trial.intermediate_values.items())]
+                assert [value for fold in told for _, value in fold] == values
+                assert len(reader.file(record.id, "oof.parquet")) > 0
+            client = mlflow.MlflowClient(uri)
+            (experiment,) = [one for one in client.search_experiments() if one.name == "small"]
+            runs = client.search_runs([experiment.experiment_id])
+            assert (len(runs), {run.info.status for run in runs}) == (TRIALS + 1, {"FINISHED"})
+    assert "the database server is away" in output
+    assert "metrics are kept" in output
+    assert not any((folder / "mlruns" / "journals" / "small").iterdir())
+
+
+def test_sync_sends_what_an_outage_left_and_may_be_repeated(hms_search: CommandLine) -> None:
+    assert "nothing waits for MLflow" in hms_search("sync")
+    hms_search("run", "small.yaml", "--data", "recordings", "--trials", "1")
+    journal = RunJournal(hms_search.folder / "mlruns" / "journals" / "small" / "k")
+    start = {"name": "trial 7", "parent_id": None, "params": {}, "tags": {"trial": "7"}, "kind": "trial", "key": "k"}
+    journal.append("start", start)
+    for step in range(3):
+        journal.append("log", {"metrics": {"kl": 1.0 - step}, "step": step})
+    journal.append("finish", {"outcome": "complete", "reason": "", "metrics": {}})
+    output = hms_search("sync")
+    assert "small: 1 runs sent, 0 left" in output
+    assert "nothing waits for MLflow" in hms_search("sync", "small")
+    reader = RunReader(f"sqlite:///{hms_search.folder}/mlruns/mlflow.db")
+    assert reader.curve("local-k", "kl") == ((0, 1.0), (1, 0.0), (2, -1.0))
+    journal.append("start", start)
+    (journal.folder / "journal.jsonl").write_bytes(b"{\n")
+    assert "is damaged; mend it, or remove" in hms_search("sync", code=1)
