@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,10 +32,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Sent:
-    """How far a journal has been sent: MLflow's id of the run, empty before it has one, and the number of entries."""
+    """How far a journal has been sent: MLflow's id of the run, empty before it has one, and the number of entries.
+
+    ``tried`` says that the next entry may have arrived, too.
+    """
 
     run_id: str = ""
     entries: int = 0
+    tried: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,15 +90,17 @@ class RunJournal:
         path = self.folder / _SENT
         try:
             found = json.loads(path.read_text())
-            return Sent(str(found["run_id"]), int(found["entries"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            return Sent(str(found["run_id"]), int(found["entries"]), bool(found["tried"]))
+        except FileNotFoundError:
             return Sent()
+        except (OSError, ValueError, KeyError, TypeError):
+            return Sent(tried=True)
 
     def keep_sent(self, sent: Sent) -> None:
         """Keep how far it has been sent."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self.folder / _SENT) as partial:
-            partial.write_text(json.dumps({"run_id": sent.run_id, "entries": sent.entries}))
+            partial.write_text(json.dumps(asdict(sent)))
 
     def remove(self) -> None:
         """Remove it; all has been sent."""

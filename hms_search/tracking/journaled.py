@@ -189,7 +189,9 @@ def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
     run_id, done = sent.run_id, sent.entries
     for kind, group in groupby(entries[done:], lambda entry: entry.kind):
         for together in [list(group)] if kind == "log" else [[entry] for entry in group]:
-            run_id = _told(tracker, run_id, together)
+            if kind == "start":
+                journal.keep_sent(Sent(run_id, done, tried=True))
+            run_id = _told(tracker, run_id, together, again=sent.tried)
             done += len(together)
             journal.keep_sent(Sent(run_id, done))
     if entries and entries[-1].kind in _LAST:
@@ -197,13 +199,13 @@ def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
     return run_id
 
 
-def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry]) -> str:
+def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry], *, again: bool) -> str:
     """Tell MLflow entries of one kind, several only of ``log``; return the run's id."""
     first = entries[0]
     content = dict(first.content)
     files = {name: path.read_bytes() for name, path in first.files.items()}
     if first.kind == "start":
-        return tracker.open(RunStart(**content, files=files, at_ms=first.at_ms)).id
+        return tracker.open(RunStart(**content, files=files, at_ms=first.at_ms, again=again)).id
     run = tracker.known(run_id)
     if first.kind == "log":
         run.log_all([Logged(entry.content["metrics"], entry.content["step"], entry.at_ms) for entry in entries])

@@ -24,7 +24,10 @@ from hms_search.tracking.mlflow_run import KEY_TAG, MlflowRun, known_id, log_fil
 
 @dataclass(frozen=True)
 class RunStart:
-    """All that a run begins with; ``key`` is its own name for itself, ``at_ms`` when it began."""
+    """All that a run begins with; ``key`` is its own name for itself, ``at_ms`` when it began.
+
+    ``again`` says that it may have been created before.
+    """
 
     name: str
     parent_id: str | None
@@ -34,6 +37,7 @@ class RunStart:
     kind: Kind
     key: str = ""
     at_ms: int | None = None
+    again: bool = False
 
 
 class MlflowTracker:
@@ -97,7 +101,7 @@ class MlflowTracker:
         """Return a new run, or the one that was created with its key before."""
         with reported(self._uri):
             self._create_experiment()
-            run_id = run_of_key(self._client, start.key, [self._experiment_id]) if start.key else ""
+            run_id = run_of_key(self._client, start.key, [self._experiment_id]) if start.again else ""
             if not run_id:
                 parent = {} if start.parent_id is None else {"mlflow.parentRunId": start.parent_id}
                 key = {KEY_TAG: start.key} if start.key else {}

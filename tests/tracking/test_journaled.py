@@ -146,8 +146,8 @@ def test_a_journal_that_is_sent_again_from_anywhere_changes_nothing(place: Place
     place.away = False
     assert place.tracker().send_waiting().runs == 0
     shutil.copytree(tmp_path / "copy", journal)
-    if sent:
-        RunJournal(journal).keep_sent(Sent(place.children()[0].info.run_id, sent))
+    run_id = place.children()[0].info.run_id if sent else ""
+    RunJournal(journal).keep_sent(Sent(run_id, sent, tried=not sent))
     assert place.tracker().send_waiting().runs == 0
     (run,) = place.children()
     check(place, run)
@@ -185,6 +185,32 @@ def test_of_a_killed_process_every_metric_that_was_told_arrives(place: Place) ->
     assert steps[:-1] == list(range(len(steps) - 1))
     assert (len(steps) - 1 >= told, steps[-1]) == (True, 10**6)
     assert (run.info.status, run.data.tags["reason"]) == ("KILLED", "its session died")
+
+
+SENDER = """
+import os, sys
+from pathlib import Path
+from hms_search.tracking import JournaledTracker, MlflowTracker
+
+class Dying(MlflowTracker):
+    def open(self, start):
+        super().open(start)
+        os.kill(os.getpid(), 9)
+
+folder = Path(sys.argv[1])
+connect = lambda: Dying(f"sqlite:///{folder}/mlflow.db", folder / "artifacts", study="effnet")
+JournaledTracker(connect, folder / "out").start_run("trial 0", parent_id=None, params={}, tags={}, texts={})
+"""
+
+
+def test_a_process_that_dies_between_creating_a_run_and_keeping_its_id_creates_no_second(place: Place) -> None:
+    place.tracker().start_study(tags={}, texts={})
+    died = subprocess.run([sys.executable, "-c", SENDER, str(place.journals.parent)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    (journal,) = place.journals.iterdir()
+    place.tracker().end_orphan(f"local-{journal.name}", "its process died", failed=True)
+    (run,) = place.children()
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "its process died")
 
 
 def test_a_damaged_journal_is_named_and_the_others_are_sent(place: Place) -> None:
