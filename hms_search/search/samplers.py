@@ -19,7 +19,7 @@ from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
 
 
 class Tpe(Component):
-    """Tree-structured Parzen estimator, multivariate over all parameters; the default."""
+    """Tree-structured Parzen estimator, multivariate over all parameters."""
 
     name: Literal["tpe"] = "tpe"
     n_startup_trials: int = Field(default=10, ge=0)
@@ -43,7 +43,7 @@ class Gp(Component):
 
 
 class CurveGp(Component):
-    """Gaussian process over configuration and epoch: learns from paused and pruned trials too, as far as they came.
+    """Gaussian process over configuration and epoch: learns from paused and pruned trials too; the default.
 
     For numeric parameters and choices, some ten; it takes up to half a second to propose. See
     :mod:`hms_search.search.proposals`.

@@ -15,9 +15,10 @@ from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.aims import Aim, Constraint, Wanted, aim_faults
 from hms_search.search.baking import check_baked
-from hms_search.search.pruners import Median, Pruner, Racing
+from hms_search.search.halving import PausingHalving
+from hms_search.search.pruners import Pruner, Racing
 from hms_search.search.rounds import Rounds
-from hms_search.search.samplers import Sampler, Tpe
+from hms_search.search.samplers import CurveGp, Sampler
 from hms_search.search.schedules import Adaptive, Schedule, Sequential, schedule_faults
 from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
@@ -82,6 +83,9 @@ class StudyConfig(Component):
 
     A trial whose worker process dies is run again, from its last checkpoint, up to ``retries`` times.
 
+    The usual ``sampler`` and ``pruner`` need the fewest epochs on real learning curves (docs/search.md). They know one
+    value and one fold at a time: with ``aims``, ``constraints`` or another ``schedule``, name others.
+
     ``schedule`` says in which order the folds of a trial run, and whether all trials run all of them.
 
     ``warm_start`` names studies and CSV files (relative to the study's file) whose configurations are tried first, see
@@ -113,8 +117,8 @@ class StudyConfig(Component):
     timeout_s: float | None = Field(default=None, gt=0)
     patience: Patience | None = None
     retries: int = Field(default=2, ge=0)
-    sampler: Sampler = Tpe()
-    pruner: Pruner = Median()
+    sampler: Sampler = CurveGp()
+    pruner: Pruner = PausingHalving()
     schedule: Schedule = Sequential()
     warm_start: tuple[str, ...] = ()
     migrate: str | None = None

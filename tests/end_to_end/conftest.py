@@ -27,6 +27,7 @@ space:
 data: {sampling: {name: eeg_middle}}
 folds: {name: grouped, n_folds: 2}
 trials: 3
+sampler: {name: tpe}
 pruner: {name: none}
 device: cpu
 """

@@ -64,6 +64,13 @@ def test_what_does_not_fit_a_schedule_is_said(schedule: str, setting: str, words
         read_study(STUDY, (f"schedule={{name: {schedule}}}", setting))
 
 
+def test_a_study_that_names_no_search_gets_the_usual_one(tmp_path: Path) -> None:
+    named = [line for line in STUDY.read_text().splitlines() if not line.startswith(("sampler:", "pruner:"))]
+    (tmp_path / "s.yaml").write_text("\n".join(named))
+    study = read_study(tmp_path / "s.yaml")
+    assert (study.sampler.name, study.pruner.name) == ("curve_gp", "pausing_halving")
+
+
 def test_a_missing_space_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("name: s\nspace: ../nowhere.yaml\n")
     with pytest.raises(ConfigError, match=r"s.yaml:2: space: no such file: .*nowhere.yaml"):
