@@ -15,7 +15,17 @@ from hms_search.provenance import git_commit, versions
 
 HERE = Path(__file__).parent
 REPORT = HERE.parent / "docs" / "benchmarks.md"
-BENCHMARKS = ("trial_overhead", "prepare", "synthetic", "spectrogram", "input_pipeline", "models", "serving", "racing")
+BENCHMARKS = (
+    "trial_overhead",
+    "prepare",
+    "synthetic",
+    "spectrogram",
+    "input_pipeline",
+    "models",
+    "serving",
+    "racing",
+    "search",
+)
 
 
 def main(names: list[str]) -> int:

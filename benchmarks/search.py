@@ -1,7 +1,7 @@
 """How many epochs searches need on real learning curves: Optuna's samplers and pruners, ASHA elsewhere, and ours.
 
 LCBench's surrogate (17 tasks to develop on, 17 for the final check) and the TaskSet table (8 tasks, diverged runs
-included) stand in for training; see :mod:`curve_tables`. A search may spend the epochs of 50 full trainings. What it
+included) stand in for training; see :mod:`curve_tables`. A search may spend the epochs of 20 full trainings. What it
 has after so many epochs is the best final value among its *finished* trainings, as normalised regret: 1 is the median
 configuration (also the most that is counted, and what a search has before its first finished training), 0 the best of
 the reference. One worker; an epoch of a configuration is paid for once, by every search alike.
@@ -16,6 +16,7 @@ Expected before measuring: ratio 0.6 (the quick trial in the data's README came 
 knew nothing of the Gaussian process, which turned out to be the best of Optuna's); TaskSet -0.2.
 
 Run: ``python benchmarks/search.py [--tasks develop|final|all] [--seeds N] [--processes N] [--runs FILE] [--plot FILE]``
+One seed per task takes some ten minutes on two cores; ``--seeds 20 --trainings 50`` takes hours.
 ``--runs`` keeps every finished run and takes up what is there; ``--methods`` chooses; ``--quick`` takes under a minute.
 Ray Tune and Syne Tune join where ``--ray PYTHON`` and ``--syne PYTHON`` name interpreters that have them.
 """
@@ -95,8 +96,8 @@ def main(arguments: Sequence[str]) -> None:
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How many epochs searches need on real learning curves.")
     parser.add_argument("--tasks", choices=["develop", "final", "all"], default="all")
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trainings", type=int, default=50, help="the budget, in full trainings")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--trainings", type=int, default=20, help="the budget, in full trainings")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, *PEERS], default=None)
     parser.add_argument("--ray", help="a Python interpreter that has ray[tune]")
