@@ -140,15 +140,16 @@ class Patient(Sparing):
 class Racing(Sparing):
     """Stop a trial that is worse than the best beyond chance, in pairs on the same recordings, over patients.
 
-    Nothing is stopped before ``n_startup_trials`` were finished, nor in the first ``grace`` epochs. ``alpha`` is the
-    chance to stop a trial that would end as good as the best. More of it is spent on early epochs, where stopping saves
-    most: the n-th that is looked at has a share of 1/n. See :mod:`hms_search.search.racing`.
+    Nothing is stopped before ``n_startup_trials`` were finished, nor in the first ``grace`` epochs. ``alpha`` is more
+    than the chance to stop a trial that would end as good as the best: where curves do not cross, a tenth of it, since
+    the epochs of a trial resemble each other and catching up is allowed for. More of it is spent on early epochs, where
+    stopping saves most: the n-th that is looked at has a share of 1/n. See :mod:`hms_search.search.racing`.
     """
 
     name: Literal["racing"] = "racing"
     n_startup_trials: int = Field(default=1, ge=1)
     grace: int = Field(default=0, ge=0)
-    alpha: float = Field(default=0.05, gt=0, lt=1)
+    alpha: float = Field(default=0.2, gt=0, lt=1)
 
     def alpha_at(self, step: int, n_steps: int) -> float:
         """Return what of ``alpha`` is spent at a step, of ``n_steps``; together they are ``alpha``."""

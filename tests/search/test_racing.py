@@ -95,7 +95,7 @@ def test_nothing_is_stopped_in_the_grace_or_before_enough_trials_were_finished(t
 
 @pytest.mark.parametrize("steps", [STEPS, TAKING_TURNS], ids=lambda steps: steps.order)
 @pytest.mark.parametrize("config", [FOUR_FIRST, Racing(floor=0.0, audit=0.0)], ids=["after four", "after one"])
-def test_a_trial_as_good_as_the_best_is_stopped_no_more_often_than_alpha(
+def test_a_trial_as_good_as_the_best_is_stopped_in_no_more_than_one_race_of_twenty(
     tmp_path: Path, steps: Steps, config: Racing
 ) -> None:
     stopped, n = 0, 150
