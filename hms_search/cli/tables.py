@@ -61,6 +61,9 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
         "interval: 95 % bootstrap over patients of all out-of-fold rows",
         soft_wrap=not console.is_terminal,
     )
+    if report.wanted.constraints:
+        limits = "; ".join(one.in_words for one in report.wanted.constraints)
+        console.print(f"constraints: {limits}", markup=False, soft_wrap=not console.is_terminal)
     if report.optimistic:
         console.print(OPTIMISTIC, style="yellow", soft_wrap=not console.is_terminal)
     _print_comparison(report, console)

@@ -36,6 +36,11 @@ class Constraint(Component):
     metric: Cost
     at_most: float = Field(gt=0)
 
+    @property
+    def in_words(self) -> str:
+        """The limit as it is shown."""
+        return f"{self.metric} at most {self.at_most:.12g}"
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -74,7 +79,7 @@ class Wanted:
     def words(self) -> tuple[str, ...]:
         """Return aims and constraints in words, nothing where there are none."""
         aims = (f"aims {', '.join(self.names)}",) if self.aims else ()
-        return (*aims, *(f"{one.metric} at most {one.at_most:g}" for one in self.constraints))
+        return (*aims, *(one.in_words for one in self.constraints))
 
     def values(self, value: float, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """Return what a trial reached of each aim: its value, then what its metrics say; nan where they do not."""

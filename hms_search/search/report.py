@@ -111,8 +111,12 @@ class StudyReport:
 
     @property
     def best_first(self) -> list[TrialRow]:
-        """The trials by value, those without one at the end."""
-        return sorted(self.rows, key=lambda row: (row.value is None, self.task.as_loss(row.value or 0.0), row.number))
+        """The trials by value, then those that exceed a constraint, those without a value at the end."""
+
+        def rank(row: TrialRow) -> tuple[bool, bool, float, int]:
+            return row.value is None, bool(row.breaks), self.task.as_loss(row.value or 0.0), row.number
+
+        return sorted(self.rows, key=rank)
 
     @property
     def spared(self) -> str:

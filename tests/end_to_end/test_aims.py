@@ -37,6 +37,7 @@ def test_several_aims_and_a_constraint_from_the_search_to_a_model(hms_search: Co
             assert trial.values[2] == trial.user_attrs["parameters"]
     assert by_backbone["test_resnet"]
     assert "on the Pareto front" in output
+    assert "constraints: parameters at most 300000; memory_mb at most 900" in output
 
     runs = {int(one.data.tags["trial"]): one for one in runs_of(folder, "trial")}
     for trial in trials:

@@ -152,7 +152,8 @@ def test_the_report_has_the_front_and_the_best_of_the_first_aim_within_the_const
     assert report.best == min(within, key=lambda row: row.aims[0])
     expected = [trial.number for trial in study.best_trials]  # Optuna's own word for the front
     assert sorted(row.number for row in report.front) == expected
-    assert report.front[0] == report.best
+    assert report.front[0] == report.best == report.best_first[0]
+    assert all(row.breaks for row in report.best_first[-2:])
     assert report.metrics()["trials_on_the_front"] == len(expected)
     assert report.table()[0]["parameters"] == report.rows[0].aims[1]
     assert front_picture(report).startswith(b"\x89PNG")
@@ -173,6 +174,7 @@ def test_the_page_of_several_aims_shows_the_front_and_the_first_aim() -> None:
     assert "aims: kl_all (smaller is better), parameters (smaller is better). All else on this page" in text
     assert "- Plot: kl_all over parameters of each completed trial." in text
     assert "- Plot: Value of each completed trial, and the best value so far." in text
+    assert "| aims and constraints | aims kl_all, parameters |" in text
     assert "Pareto front" in page.html()
 
 

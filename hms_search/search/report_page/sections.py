@@ -110,6 +110,7 @@ def _about(study: StudyFacts) -> Section:
         "description": config["description"],
         "search space": f"{config['space']['name']}, {len(config['space']['parameters'])} parameters",
         "objective": f"mean over folds of the {measured(study.report)}",
+        "aims and constraints": "; ".join(study.report.wanted.words),
         "folds": f"{folds['name']}, seed {folds['seed']}; {used}; {study.epochs} epochs each, {study.schedule}",
         "recordings": synthetic if data["root"] == SYNTHETIC else str(data["root"]),
         "sampling": data["sampling"]["name"] if study.report.task is HMS else "",
