@@ -128,9 +128,12 @@ def aim_faults(task: Task, wanted: Wanted) -> Iterator[str]:
 
 def pareto_front(losses: Float[np.ndarray, "trials aims"]) -> Bool[np.ndarray, " trials"]:
     """Return which trials no other one beats: as good in every aim, and better in one. Smaller is better."""
-    as_good = (losses[:, None] <= losses[None]).all(axis=2)
-    better = (losses[:, None] < losses[None]).any(axis=2)
-    return np.asarray(~(as_good & better).any(axis=0))
+    front = np.zeros(len(losses), dtype=bool)
+    for place in np.lexsort(losses.T[::-1]):  # by the first aim, then the second: what beats a trial stands before it
+        kept = losses[front]
+        beaten = (kept <= losses[place]).all(axis=1) & (kept < losses[place]).any(axis=1)
+        front[place] = not beaten.any()
+    return front
 
 
 def as_losses(values: Sequence[Sequence[float]], directions: Sequence[Direction]) -> Float[np.ndarray, "trials aims"]:
