@@ -20,7 +20,7 @@ def sync_command(study: str | None, places: Places) -> None:
         before = sum(path.is_dir() for path in journals.iterdir())
         waiting = open_journaled(places.tracking_uri, places.artifacts, journals, study=name).send_waiting(insist=True)
         if before:
-            console.print(f"{name}: {before - waiting.runs} runs sent, {waiting.runs} left")
+            console.print(f"{name}: {before - waiting.runs} sent, {waiting.runs} left")
         if waiting.runs:
             left.append(f"{name}: {waiting.reason or 'another process is sending them'}")
     if left:
