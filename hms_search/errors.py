@@ -3,6 +3,7 @@
 HmsSearchError
 ├── ConfigError      a YAML document, an option or a path in it is wrong
 ├── DataError        a data folder, a file or a Store is missing, damaged or does not fit
+├── DiskError        a disk is full, or a folder may not be written
 ├── StudyError       a study cannot be created, resumed or found
 ├── TrainingError    a fold diverged or ran out of memory; ends the trial as failed
 ├── CheckpointError  weights or a checkpoint cannot be read or do not fit the model
@@ -39,6 +40,10 @@ class ConfigError(HmsSearchError):
 
 class DataError(HmsSearchError):
     """A data folder, file or Store is missing, damaged or does not fit the configuration."""
+
+
+class DiskError(HmsSearchError):
+    """A disk is full, or a folder may not be written; nothing that was finished is lost."""
 
 
 class StudyError(HmsSearchError):

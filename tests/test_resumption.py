@@ -157,7 +157,20 @@ def test_a_damaged_checkpoint_is_named_and_never_executed(tmp_path: Path) -> Non
     assert loaded["epochs"] == [1, 2.5]
     assert list(tmp_path.iterdir()) == [checkpoint.path]
     whole = checkpoint.path.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"cos\nsystem\n(S'exit 1'\ntR."):
+    flipped = [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in range(0, len(whole), 97)]
+    for damaged in (whole[: len(whole) // 2], whole[:-1], b"", b"cos\nsystem\n(S'exit 1'\ntR.", *flipped):
         checkpoint.path.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match="damaged"):
+        with pytest.raises(CheckpointError, match=r"progress\.pt is damaged .*; remove it to train the fold again"):
             checkpoint.load()
+
+
+def test_a_pickle_is_not_executed_though_it_be_sealed_as_a_checkpoint(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return Path.mkdir, (tmp_path / "exploded",)
+
+    checkpoint = Checkpoint(tmp_path / "progress.pt", "experiment")
+    checkpoint.save({"planted": Bomb()})  # in the very form that we write
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.load()
+    assert not (tmp_path / "exploded").exists()

@@ -1,7 +1,45 @@
-"""How much of a disk files take."""
+"""Room on a disk: how much of it files take, and one clear error where there is none left."""
 
-from contextlib import suppress
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from hms_search.errors import DiskError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_TOO_LITTLE = 2**20
+"""Less than this is none: a database takes some pages to begin to write."""
+
+
+@contextmanager
+def telling_of_disk(folder: Path, *also: type[Exception]) -> Iterator[None]:
+    """Raise DiskError where what fails inside does so because a folder's disk is full, or may not be written.
+
+    Libraries often say less than the system did: RuntimeError, and the errors named in ``also``, are taken for that
+    where the disk is found full.
+    """
+    failures: tuple[type[Exception], ...] = (OSError, RuntimeError, *also)
+    try:
+        yield
+    except DiskError:
+        raise
+    except failures as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _FULL or is_full(folder):
+            raise DiskError(f"{_full(folder)}: {_one_line(error)}") from error
+        if number in _CLOSED and _lies_in(folder, error):
+            raise DiskError(
+                f"{folder} cannot be written: {_one_line(error)}; make it writable for this user, or work elsewhere"
+            ) from error
+        raise
+
+
+def is_full(folder: Path) -> bool:
+    """Return whether nothing can be written any more where a folder lies, or would lie."""
+    return shutil.disk_usage(_there(folder)).free < _TOO_LITTLE
 
 
 def bytes_in(path: Path) -> int:
@@ -20,3 +58,26 @@ def remove(path: Path) -> None:
             file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
     with suppress(FileNotFoundError):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _full(folder: Path) -> str:
+    where = _there(folder)
+    return (
+        f"the disk is full where {where} lies; free some space (hms-search gc lists what may go), then run the same "
+        "command again: it goes on where it was"
+    )
+
+
+def _lies_in(folder: Path, error: Exception) -> bool:
+    """Return whether an error is of a file in a folder, or does not say of which."""
+    named = getattr(error, "filename", None)
+    return named is None or Path(named).resolve().is_relative_to(folder.resolve())
+
+
+def _there(folder: Path) -> Path:
+    """Return the nearest folder above that exists."""
+    return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.is_dir())
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -30,6 +30,7 @@ from hms_search.search.migration import migrate
 from hms_search.search.patient_storage import patient_storage
 from hms_search.search.racing import Ground
 from hms_search.search.report import StudyReport, report_of
+from hms_search.search.room import ending_without_room, session_on_disk
 from hms_search.search.round_studies import FIRST_KEY, RoundStudy, number_of_rounds, played_round, round_study
 from hms_search.search.rounds import PlayedRound
 from hms_search.search.seizure_data import read_seizures, synthetic_seizures
@@ -194,9 +195,11 @@ def run_study(
 ) -> StudyReport:
     """Run a study, or the rounds of one, to its budget, resuming what is there; return the report of the last round.
 
-    Raises StudyError where another session is running it or where its space, data or folds have changed.
+    Raises StudyError where another session is running it or where its space, data or folds have changed, DiskError
+    where there is no room on the disk.
     """
-    with only_session(places.lock(config.name), config.name), ExitStack() as stack:
+    notify = ending_without_room(notify)
+    with session_on_disk(places.root), only_session(places.lock(config.name), config.name), ExitStack() as stack:
         store = study_samples(config, places, progress=progress, notify=notify)
         plan = plan_folds(config.folds, store, order=config.schedule.order)
         opened = open_storage(places.storage)
@@ -262,7 +265,6 @@ class _Session:
             what = f"{waiting.runs} runs wait in {journals} for MLflow: {waiting.reason}"
             self.notify(Notice(f"{what}; when it answers again: hms-search sync", warning=True))
         return study, is_over
-
 
     def _migrate(self, config: StudyConfig, contract: Contract, study: optuna.Study) -> None:
         found = migrate(config, contract, study)

@@ -7,15 +7,18 @@ trial. With the write lock taken before the first read of every transaction none
 import fcntl
 import importlib.util
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import optuna
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 
+from hms_search.data.disk import is_full
 from hms_search.errors import StudyError, without_password
 
 DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
@@ -66,12 +69,23 @@ def open_existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -
 
 @contextmanager
 def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Iterator[optuna.storages.RDBStorage]:
-    """Give the storage of :func:`open_existing_storage`, and close its connections at the end."""
-    storage = open_existing_storage(url, writes=writes)
-    try:
+    """Give the storage of :func:`open_existing_storage`, and close its connections at the end.
+
+    SQLite needs some room even to read; where the disk is full, a copy elsewhere is read.
+    """
+    with ExitStack() as stack:
+        try:
+            storage = open_existing_storage(url, writes=writes)
+        except StudyError:
+            file = Path(str(_parse(url).database))
+            if writes or not (_is_sqlite_file(_parse(url)) and file.is_file() and is_full(file.parent)):
+                raise
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            for part in file.parent.glob(f"{file.name}*"):  # with what is not yet in the file itself
+                shutil.copy(part, folder)
+            storage = open_existing_storage(f"sqlite:///{folder}/{file.name}")
+        stack.callback(close_storage, storage)
         yield storage
-    finally:
-        close_storage(storage)
 
 
 def close_storage(storage: optuna.storages.RDBStorage) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -10,11 +11,20 @@ from typing import Literal
 import numpy as np
 
 from hms_search.curves import learning_curve
+from hms_search.data.disk import telling_of_disk
 from hms_search.data.folds import FoldPlan, Level
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml
-from hms_search.errors import CheckpointError, DataError, Stopping, TrainingError, TrialStopped
+from hms_search.errors import (
+    CheckpointError,
+    DataError,
+    DiskError,
+    Stopping,
+    TrackingError,
+    TrainingError,
+    TrialStopped,
+)
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment
 from hms_search.search.aims import Wanted
 from hms_search.search.footprint import footprint
@@ -80,7 +90,8 @@ class EpochEnded:
 class TrialEnded:
     """How a trial ended or was paused: its values where it has some, and why it has none.
 
-    ``values`` are what it reached of each aim. ``seconds`` are those of all its parts.
+    ``values`` are what it reached of each aim. ``seconds`` are those of all its parts. ``stops`` says that no trial can
+    be run: there is no room on the disk.
     """
 
     number: int
@@ -92,6 +103,7 @@ class TrialEnded:
     metrics: Mapping[str, float] = field(default_factory=dict)
     fold_values: tuple[float, ...] = ()
     curve: bytes = b""
+    stops: bool = False
 
     @property
     def value(self) -> float | None:
@@ -139,11 +151,32 @@ def run_trial(
     """Run the trial's folds, each epoch logged and put to the judge, and return how it ended or that it was paused.
 
     The epochs that a paused trial had done are neither logged nor judged again. A diverged or too large trial ends as
-    ``failed`` with its reason; any other exception is a bug and crosses.
+    ``failed`` with its reason, one that has no room on the disk as ``interrupted``; any other exception is a bug and
+    crosses.
     """
     started = time.perf_counter()
-    run = _open_run(job, context)
-    on_start(TrialStarted(job.number, run.id))
+    run: Run | None = None
+    try:
+        with telling_of_disk(context.work, TrackingError):
+            run = _open_run(job, context)
+            on_start(TrialStarted(job.number, run.id))
+            return _run_to_its_end(job, context, run, on_epoch, started)
+    except DiskError as error:
+        if run is not None:
+            with suppress(TrackingError, OSError):  # it may not have room for that either
+                run.finish("interrupted", reason=str(error), metrics={}, files={})
+        seconds, run_id = time.perf_counter() - started, "" if run is None else run.id
+        return TrialEnded(job.number, "interrupted", run_id, seconds, reason=str(error), stops=True)
+
+
+def trial_folder(work: Path, origin: int) -> Path:
+    """Return the folder of the unfinished folds of a trial and of those that run its experiment again."""
+    return work / f"trial{origin}"
+
+
+def _run_to_its_end(
+    job: Job, context: TrialContext, run: Run, on_epoch: Callable[[EpochEnded], Verdict], started: float
+) -> TrialEnded:
     done = 0 if job.before is None else job.before.steps
     epochs: list[Epoch] = []
 
@@ -183,11 +216,6 @@ def run_trial(
         fold_values=tuple(fold.value for fold in result.folds) if result is not None else (),
         curve=curve,
     )
-
-
-def trial_folder(work: Path, origin: int) -> Path:
-    """Return the folder of the unfinished folds of a trial and of those that run its experiment again."""
-    return work / f"trial{origin}"
 
 
 def _open_run(job: Job, context: TrialContext) -> Run:

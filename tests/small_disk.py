@@ -1,0 +1,33 @@
+"""A small disk of its own, to be filled: a tmpfs in a mount namespace that needs no rights, with what runs in it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+_MOUNTED = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
+
+
+def on_small_disk(folder: Path, size: str, script: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a Python script where ``folder`` is an empty disk of so many bytes (``8m``); it is gone at the end."""
+    shell = ["sh", "-c", _MOUNTED, "sh", size, str(folder), sys.executable, "-c", script]
+    if not _may_mount(folder):
+        message = "no disk of its own can be mounted here: neither as this user nor in a user namespace"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    known: Mapping[str, str] = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        [*_NAMESPACE, *shell], cwd=folder.parent, env=known, capture_output=True, text=True, timeout=280, check=False
+    )
+
+
+_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
+
+
+def _may_mount(folder: Path) -> bool:
+    trial = [*_NAMESPACE, "sh", "-c", _MOUNTED, "sh", "1m", str(folder), "true"]
+    return subprocess.run(trial, capture_output=True, timeout=60, check=False).returncode == 0
