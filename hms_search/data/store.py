@@ -22,12 +22,15 @@ from hms_search.data.labels import VOTE_COLUMNS, TaskName, targets_of
 from hms_search.data.recordings import Recordings
 from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.data.selection import groups_of, select
+from hms_search.data.store_faults import store_faults
 from hms_search.eeg.eeg_pipeline import EegPipeline
 from hms_search.eeg.histogram import N_COUNTS, count_log_power
 from hms_search.eeg.pipeline import PIPELINE_VERSION
 from hms_search.errors import DataError
 
 logger = logging.getLogger(__name__)
+
+_SHOWN_FAULTS = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,12 +93,18 @@ class Store:
 
         Every sample has a recording of each of ``kinds``, which are read, and of ``having``, which are not; rows
         without one are left out and counted. With ``baked``, EEG is read as the images that
-        :func:`hms_search.data.baked.bake` made. Raises DataError where there is no Store, no sample in it, or no such
-        images.
+        :func:`hms_search.data.baked.bake` made. Raises DataError where there is no Store, it is not whole, there is no
+        sample in it, or no such images.
         """
         manifest = read_manifest(path)
         if manifest is None:
             raise DataError(f"no Store in {path}, or one of another version: prepare the data folder first")
+        faults = store_faults(path)
+        if faults:
+            raise DataError(
+                f"the prepared recordings {path} are damaged: {'; '.join(faults[:_SHOWN_FAULTS])}; remove that folder: "
+                "the same command prepares them again"
+            )
         recordings = Recordings(path, pd.read_parquet(path / "recordings.parquet"))
         needed = tuple(kind for kind in KINDS if kind in {*kinds, *having})
         lines, left_out = select(sampling, needed, pd.read_parquet(path / "index.parquet"), recordings.lengths)
@@ -178,7 +187,8 @@ class Store:
         Whole files were counted while preparing; windows are counted at the first call and kept beside the Store.
         """
         if self._whole:
-            counts: np.ndarray = np.load(self.path / "counts.npy", mmap_mode="r")[self._numbers["spectrogram"]]
+            whole = np.load(self.path / "counts.npy", mmap_mode="r", allow_pickle=False)
+            counts: np.ndarray = whole[self._numbers["spectrogram"]]
             return counts
         cache = self.path / HISTOGRAMS / f"{self.fingerprint}.npy"
         with suppress(OSError, ValueError):

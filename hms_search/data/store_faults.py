@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hms_search.data.index import MANIFEST, content_fingerprint, read_manifest
@@ -16,9 +17,12 @@ def store_faults(path: Path) -> list[str]:
     try:
         index = pd.read_parquet(path / "index.parquet")
         recordings = pd.read_parquet(path / "recordings.parquet")
-    except (OSError, ValueError) as error:
-        return [f"its tables cannot be read: {error}"]
+        counts = np.load(path / "counts.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        return [f"its tables cannot be read: {' '.join(str(error).split())}"]
     faults = []
+    if len(counts) != (recordings["kind"] == "spectrogram").sum():
+        faults.append(f"counts.npy has {len(counts)} lines, another number than there are spectrograms")
     if content_fingerprint(index, recordings) != manifest["content"]:
         faults.append(f"its tables are not those whose fingerprint stands in {MANIFEST}")
     widths = {str(kind): n_columns for kind, n_columns in N_COLUMNS.items()}

@@ -120,8 +120,8 @@ def test_histograms_are_those_of_the_samples_and_are_counted_once(small, tmp_pat
     direct = np.stack([count_log_power(store.spectrogram(row)) for row in range(len(store))])
     assert np.array_equal(counts, direct)
     assert counts.dtype == np.uint32
-    for path in (tmp_path / "store" / "shards").iterdir():
-        path.unlink()  # nothing is left to count again
+    for path in (tmp_path / "store" / "shards").glob("*.f16"):
+        path.write_bytes(bytes(path.stat().st_size))  # nothing is left to count again
     assert np.array_equal(Store.open(tmp_path / "store", sampling).histograms(), direct)
 
 
@@ -204,5 +204,5 @@ def test_a_rule_that_leaves_no_sample_says_why(small, tmp_path):
 def test_a_lost_shard_is_named(small, tmp_path):
     prepare(small.root, tmp_path / "store", workers=1)
     (tmp_path / "store" / "shards" / "spectrogram-0000.f16").unlink()
-    with pytest.raises(DataError, match=r"lost .*spectrogram-0000\.f16"):
+    with pytest.raises(DataError, match=r"damaged: spectrogram-0000\.f16 has 0 bytes, expected 1920000"):
         Store.open(tmp_path / "store", SpectrogramSampling()).spectrogram(0)
