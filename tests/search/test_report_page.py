@@ -1,5 +1,6 @@
 """The report's page: every kind of study makes one, and it says what is the case."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -296,3 +297,35 @@ def test_an_unknown_study_and_one_made_elsewhere_are_refused() -> None:
         study_page(storage, "ours", None)
     with pytest.raises(StudyError, match="was not made by hms-search"):
         study_page(storage, "theirs", None)
+
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+class Scripts(HTMLParser):
+    """What a browser would run of a page: its scripts, and handlers of its elements."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.n_scripts, self.handlers = 0, 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.n_scripts += tag == "script"
+        self.handlers += sum(name.startswith("on") for name, _ in attrs)
+
+
+def test_nothing_that_a_study_says_of_itself_becomes_a_script() -> None:
+    def page(choice: str, text: str) -> str:
+        space = {**SPACE, "training.scheduler": CategoricalDistribution(["cosine", choice])}
+        trials = [trial(n, value=0.5 + 0.01 * (n % 5)) for n in range(9)]
+        for made in trials:
+            params = {"training.optimiser.lr": 1e-3, "training.scheduler": "cosine" if made.number % 2 else choice}
+            made.distributions = {path: space[path] for path in params}
+            made.params = params
+        failed = trial(9, "failed", curve=[], reason=text)
+        return page_of([*trials, failed], f"description={json.dumps(text)}").html()
+
+    plain, evil = Scripts(page("one_cycle", "plain")), page(EVIL, EVIL)
+    assert (Scripts(evil).n_scripts, Scripts(evil).handlers) == (plain.n_scripts, plain.handlers)
+    assert EVIL in Reading(evil).words

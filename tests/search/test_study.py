@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import optuna
@@ -139,3 +140,14 @@ def test_a_study_of_the_same_name_made_elsewhere_is_refused(storage: optuna.stor
     optuna.create_study(storage=storage, study_name="quickstart")
     with pytest.raises(StudyError, match="did not make"):
         open_study(read_study(STUDY), contract(), storage)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil", "a/../../evil", "/evil", "..", ".hidden", "a\\b", "a b", "x'; DROP TABLE studies; --", "$(touch evil)",
+     "`touch evil`", "a;b", "<b>", "a\nb", "a\n", ""],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["name", "space.name"])
+def test_names_are_no_paths_statements_markup_or_commands(place: str, name: str) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        read_study(STUDY, (f"{place}={json.dumps(name)}",))
