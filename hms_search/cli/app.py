@@ -17,6 +17,7 @@ from hms_search.cli.again import again_app
 from hms_search.cli.data import data_app
 from hms_search.cli.options import NameOption, StorageOption, TrackingOption
 from hms_search.cli.studies import studies_app
+from hms_search.data.disk import telling_of_disk
 from hms_search.errors import HmsSearchError
 from hms_search.host_memory import keep_freed_memory
 
@@ -397,7 +398,8 @@ def schema(
 def main() -> None:
     """Run the command line: an error is one clear message and exit code 2."""
     try:
-        app()
+        with telling_of_disk(Path("mlruns"), HmsSearchError):
+            app()
     except HmsSearchError as error:
         if os.environ.get("HMS_SEARCH_DEBUG"):
             raise

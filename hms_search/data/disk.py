@@ -1,6 +1,7 @@
 """Room on a disk: how much of it files take, and one clear error where there is none left."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +41,11 @@ def telling_of_disk(folder: Path, *also: type[Exception]) -> Iterator[None]:
 def is_full(folder: Path) -> bool:
     """Return whether nothing can be written any more where a folder lies, or would lie."""
     return shutil.disk_usage(_there(folder)).free < _TOO_LITTLE
+
+
+def takes_files(folder: Path) -> bool:
+    """Return whether this user may write to a folder, and there is room."""
+    return os.access(folder, os.W_OK) and not is_full(folder)
 
 
 def bytes_in(path: Path) -> int:

@@ -18,7 +18,7 @@ import optuna
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 
-from hms_search.data.disk import is_full
+from hms_search.data.disk import takes_files
 from hms_search.errors import StudyError, without_password
 
 DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
@@ -71,14 +71,14 @@ def open_existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -
 def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Iterator[optuna.storages.RDBStorage]:
     """Give the storage of :func:`open_existing_storage`, and close its connections at the end.
 
-    SQLite needs some room even to read; where the disk is full, a copy elsewhere is read.
+    SQLite writes even to read; where the disk is full or read-only, a copy elsewhere is read.
     """
     with ExitStack() as stack:
         try:
             storage = open_existing_storage(url, writes=writes)
         except StudyError:
             file = Path(str(_parse(url).database))
-            if writes or not (_is_sqlite_file(_parse(url)) and file.is_file() and is_full(file.parent)):
+            if writes or not (_is_sqlite_file(_parse(url)) and file.is_file()) or takes_files(file.parent):
                 raise
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             for part in file.parent.glob(f"{file.name}*"):  # with what is not yet in the file itself

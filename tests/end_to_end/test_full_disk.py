@@ -71,9 +71,15 @@ if __name__ == "__main__":
 READ_ONLY = f"""{PLAY}
 if __name__ == "__main__":
     import subprocess
+    from hms_search.search.storage import close_storage, open_storage
+    close_storage(open_storage("sqlite:///mlruns/optuna.db"))
+    for folder in ("locks/small.lock", "unfinished/small-trial0-abcdef"):
+        Path("mlruns", folder).parent.mkdir()
+        Path("mlruns", folder).touch()
     subprocess.run(["mount", "-o", "remount,ro", "mlruns"], check=True)
-    said = call(*RUN, code=2)
-    assert "error: mlruns cannot be written: Read-only file system; make it writable for this user" in said
+    for command in (RUN, ("gc", "--apply")):
+        said = call(*command, code=2)
+        assert "error: mlruns cannot be written: Read-only file system; make it writable for this user" in said
     print("all is well")
 """
 
