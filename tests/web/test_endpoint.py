@@ -113,6 +113,15 @@ def test_another_name_for_this_machine_is_not_answered(client: TestClient) -> No
     assert client.get("/openapi.json", headers={"Host": "evil.example"}).status_code == 400
 
 
+def test_a_name_that_the_app_was_given_is_answered_and_no_other(respondent: Respondent) -> None:
+    client = TestClient(build_endpoint(respondent, hosts=("127.0.0.1", "eeg.example")), base_url=HERE)
+    statuses = [
+        client.get("/openapi.json", headers={"Host": host}).status_code
+        for host in ("127.0.0.1:7860", "eeg.example:7860", "evil.example", "eeg.example.evil.example")
+    ]
+    assert statuses == [200, 200, 400, 400]
+
+
 @pytest.mark.parametrize("text", ["", "ada", ":secret", "ada:"])
 def test_a_password_needs_both_parts(text: str) -> None:
     with pytest.raises(ConfigError, match="user:password"):
