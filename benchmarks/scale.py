@@ -37,8 +37,8 @@ from hms_search.search.contract import Contract, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Finished
 from hms_search.search.ledger import Surroundings
+from hms_search.search.places import Places
 from hms_search.search.racing import Ground
-from hms_search.search.session import Places
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted

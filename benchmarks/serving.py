@@ -45,10 +45,10 @@ from hms_search.data.hms import EEG_WINDOW, read_microvolts
 from hms_search.data.labels import CLASSES
 from hms_search.data.synthetic import write_synthetic
 from hms_search.eeg.eeg_pipeline import EegPipeline
+from hms_search.host_memory import keep_freed_memory
 from hms_search.inference.model_folder import ModelCard, NetworkFile, write_card
 from hms_search.inference.predictor import Predictor
 from hms_search.models import TimmImage, save_weights
-from hms_search.host_memory import keep_freed_memory
 from hms_search.servers import free_port
 
 HOST = "127.0.0.1"

@@ -41,7 +41,8 @@ from hms_search.data.synthetic import write_synthetic
 from hms_search.eeg.shapes import ImageShape
 from hms_search.experiment import ExperimentConfig, run_experiment
 from hms_search.search.events import Event, Finished, Judged
-from hms_search.search.session import Places, run_study
+from hms_search.search.places import Places
+from hms_search.search.session import run_study
 from hms_search.search.study import StudyConfig
 from hms_search.training.precision import memory_format
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hms_search.inference.predictor import Prediction as Prediction
     from hms_search.inference.predictor import Predictor as Predictor
     from hms_search.inference.submission import predict_folder as predict_folder
-    from hms_search.search.session import Places as Places
+    from hms_search.search.places import Places as Places
     from hms_search.search.session import run_study as run_study
     from hms_search.search.space import SearchSpace as SearchSpace
     from hms_search.search.study import StudyConfig as StudyConfig
@@ -33,7 +33,7 @@ _HOMES = {
     "FoldPlan": "data.folds",
     "HmsSearchError": "errors",
     "InputPipeline": "eeg.pipeline",
-    "Places": "search.session",
+    "Places": "search.places",
     "Prediction": "inference.predictor",
     "Predictor": "inference.predictor",
     "SearchSpace": "search.space",

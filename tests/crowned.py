@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.tracking import MlflowTracker
 from hms_search.tracking.registry import ModelRegistry
 

@@ -25,7 +25,7 @@ def noise(
     """
     from hms_search.cli.again_view import again_command
     from hms_search.promotion.again import AgainRequest
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     places = Places(storage_url=storage, tracking=tracking_uri)
     again_command(AgainRequest(study, "noise", times=seeds, data=data), places)
@@ -46,7 +46,7 @@ def recheck(
     """
     from hms_search.cli.again_view import again_command
     from hms_search.promotion.again import RECHECKED, AgainRequest
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     places = Places(storage_url=storage, tracking=tracking_uri)
     again_command(AgainRequest(study, "recheck", top=top or RECHECKED, times=times, data=data), places)

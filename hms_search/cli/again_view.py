@@ -6,8 +6,8 @@ from hms_search.cli.progress import StepProgress
 from hms_search.cli.promote import print_notice
 from hms_search.cli.tables import print_again
 from hms_search.promotion.again import AgainRequest, run_again
+from hms_search.search.places import Places
 from hms_search.search.report import find_report
-from hms_search.search.session import Places
 from hms_search.search.storage import existing_storage
 
 

@@ -60,7 +60,7 @@ def run(
 ) -> None:
     """Run a study, or go on with it: the same command resumes."""
     from hms_search.cli.run import run_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     given = {"data.root": data, "trials": trials, "timeout_s": timeout, "workers": workers, "migrate": migrate}
     chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
@@ -78,7 +78,7 @@ def up(
 ) -> None:
     """Start the MLflow UI and optuna-dashboard on the local stores, and the champion's web app; Ctrl-C stops all."""
     from hms_search.cli.up import up_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     places = Places(storage_url=storage, tracking=tracking_uri)
     up_command(places, host=host, mlflow_port=mlflow_port, dashboard_port=dashboard_port, app_port=app_port)
@@ -88,8 +88,8 @@ def up(
 def list_studies(storage: StorageOption = None) -> None:
     """List the studies: trials by outcome, the best value and the baseline's."""
     from hms_search.cli.tables import studies_table
+    from hms_search.search.places import Places
     from hms_search.search.report import all_reports
-    from hms_search.search.session import Places
     from hms_search.search.storage import existing_storage
 
     with existing_storage(Places(storage_url=storage).storage) as opened:
@@ -107,8 +107,8 @@ def show(
     from hms_search.cli.gc import print_disk_use
     from hms_search.cli.tables import print_report
     from hms_search.search.disk_use import disk_use
+    from hms_search.search.places import Places
     from hms_search.search.report import find_report
-    from hms_search.search.session import Places
     from hms_search.search.storage import existing_storage
 
     places = Places(storage_url=storage)
@@ -124,7 +124,7 @@ def sync(
 ) -> None:
     """Tell MLflow what it could not be told while it was away; it may be repeated."""
     from hms_search.cli.sync import sync_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     sync_command(study, Places(tracking=tracking_uri))
 
@@ -160,7 +160,7 @@ def predict(
     """
     from hms_search.cli.predict import predict_command
     from hms_search.promotion.models import model_path
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     folder = model_path(model, Places(tracking=tracking_uri))
     raise typer.Exit(predict_command(folder, data, out, tta=tta, batch_size=batch_size, device=device, strict=strict))
@@ -184,7 +184,7 @@ def serve(
     """
     from hms_search.cli.serve import serve_command
     from hms_search.promotion.models import model_path
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     folder = model_path(model, Places(tracking=tracking_uri))
     serve_command(folder, host=host, port=port, auth=auth, device=device, names=name or ())
@@ -199,7 +199,7 @@ def export(
     """Export a model as a Kaggle bundle: a folder that predicts offline, with torch, timm, pandas and pyarrow alone."""
     from hms_search.cli.export import export_command
     from hms_search.promotion.models import model_path
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     export_command(model_path(model, Places(tracking=tracking_uri)), folder)
 
@@ -251,7 +251,7 @@ def ensemble(
     """
     from hms_search.cli.ensemble import ensemble_command, method_of, models_command, name_and_files
     from hms_search.promotion.ensemble import EnsembleRequest
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     blend = method_of(method, space, weights or ())
     if members and not oof:
@@ -302,7 +302,7 @@ def promote(
     from hms_search.cli.promote import promote_command, promoted_study, system_command
     from hms_search.promotion.promote import PromotionRequest
     from hms_search.promotion.system import SystemRequest
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     places = Places(storage_url=storage, tracking=tracking_uri)
     size = {"n_folds": folds, "epochs": epochs, "seeds": seeds}
@@ -327,7 +327,7 @@ def report(
 ) -> None:
     """Write a study's report: an HTML page to open offline, and the same as Markdown beside it."""
     from hms_search.cli.report import report_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     report_command(study, output, Places(storage_url=storage, tracking=tracking_uri))
 
@@ -336,7 +336,7 @@ def report(
 def models(tracking_uri: TrackingOption = None) -> None:
     """List the promoted models and ensembles: scores, versions, and which is champion."""
     from hms_search.cli.models import models_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     models_command(Places(tracking=tracking_uri))
 
@@ -353,7 +353,7 @@ def teach(
 ) -> None:
     """Train teachers whose predictions may be targets: none of them saw the patients a fold is validated on."""
     from hms_search.cli.teach import teach_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     places = Places(storage_url=storage, tracking=tracking_uri)
     teach_command(study, out, places, trial=trial, folds=folds, data=data)
@@ -369,7 +369,7 @@ def reproduce(
 ) -> None:
     """Run a trial again as recorded: equal, or differs by how much and what has changed (exit code 1)."""
     from hms_search.cli.reproduce import reproduce_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     places = Places(storage_url=storage, tracking=tracking_uri)
     raise typer.Exit(reproduce_command(study, trial, data, places))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from rich.console import Console
 
 from hms_search.search.dashboard import serve_dashboard
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 
 
 def dashboard_command(places: Places, *, host: str, port: int, names: Collection[str]) -> None:

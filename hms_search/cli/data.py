@@ -44,8 +44,9 @@ def prepare(
     from hms_search.cli.data_views import print_prepared
     from hms_search.cli.progress import StepProgress
     from hms_search.data.prepare import prepare as prepare_store
-    from hms_search.search.session import Places, open_store
+    from hms_search.search.places import Places
     from hms_search.search.study import read_study
+    from hms_search.search.study_data import open_store
 
     store = out if out is not None else Places().store(root)
     with StepProgress(Console(stderr=True)) as progress:

@@ -6,7 +6,8 @@ from hms_search.cli.findings import print_findings
 from hms_search.search.doctor import findings
 from hms_search.search.findings import Finding
 from hms_search.search.history import study_history
-from hms_search.search.session import Places, in_session
+from hms_search.search.places import Places
+from hms_search.search.session import in_session
 from hms_search.search.storage import existing_storage
 from hms_search.search.stores import store_findings
 

@@ -25,7 +25,7 @@ from hms_search.ensemble.fit_weights import Mean
 from hms_search.ensemble.scores import BlendScores, Score, scores_of
 from hms_search.errors import ConfigError
 from hms_search.promotion.ensemble import EnsembleRequest, ensemble_models
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from hms_search.data.disk import remove
 from hms_search.errors import StudyError
 from hms_search.promotion.leftovers import leftovers
+from hms_search.search.places import Places
 from hms_search.search.retention import Held, checkpoints
-from hms_search.search.session import Places
 from hms_search.search.storage import existing_storage
 from hms_search.search.unused_data import unused_data
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from hms_search.cli.promote import how_to_read, model_scores, score_headings
 from hms_search.promotion.models import KnownModel, known_models
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.tracking.registry import RegisteredVersion
 from hms_search.training.tasks import TASKS, Task
 

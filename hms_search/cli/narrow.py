@@ -9,7 +9,7 @@ from hms_search.data.atomic import replacing
 from hms_search.errors import StudyError
 from hms_search.search.history import study_history
 from hms_search.search.narrowing import narrow
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.search.space_file import narrowed_text
 from hms_search.search.storage import existing_storage
 

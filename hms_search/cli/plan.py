@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hms_search.cli.progress import StepProgress, duration
+from hms_search.search.places import Places
 from hms_search.search.plan import Plan, plan_study
-from hms_search.search.session import Places
 from hms_search.search.space_difference import Difference
 from hms_search.search.study import read_study
 

@@ -16,7 +16,7 @@ from hms_search.promotion.register import Standing
 from hms_search.promotion.system import SystemRequest, rebuild
 from hms_search.promotion.train import objective_of, seed_values
 from hms_search.search.events import Event, Notice
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS, Task
 

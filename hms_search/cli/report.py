@@ -7,8 +7,8 @@ from rich.console import Console
 
 from hms_search.data.atomic import replacing
 from hms_search.errors import ConfigError, TrackingError
+from hms_search.search.places import Places
 from hms_search.search.report_page import study_page
-from hms_search.search.session import Places
 from hms_search.search.storage import existing_storage
 from hms_search.tracking import NO_TRACKING, RunReader, open_tracker
 

@@ -6,7 +6,7 @@ from rich.table import Table
 from hms_search.cli.progress import StepProgress
 from hms_search.cli.promote import print_notice
 from hms_search.promotion.reproduce import Reproduction, reproduce
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.training.tasks import HMS
 
 DIFFERS = 1

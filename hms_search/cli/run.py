@@ -16,8 +16,9 @@ from hms_search.cli.progress import StepProgress, duration
 from hms_search.cli.tables import changes_table, outcome_text, print_report
 from hms_search.data.folds import level_of
 from hms_search.search.events import Event, Finished, Judged, Notice, RoundBegan, Submitted
+from hms_search.search.places import Places
 from hms_search.search.report import StudyReport
-from hms_search.search.session import Places, run_study
+from hms_search.search.session import run_study
 from hms_search.search.study import StudyConfig, read_study
 
 _ROWS = 12

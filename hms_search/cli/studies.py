@@ -24,7 +24,7 @@ def narrow(
     The file can be edited and run: name it as the space of another study.
     """
     from hms_search.cli.narrow import narrow_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     narrow_command(study, output, Places(storage_url=storage))
 
@@ -44,7 +44,7 @@ def doctor(
     found = print_installation(Path("mlruns"))
     if not any(finding.severity == "error" for finding in found):
         from hms_search.cli.doctor import doctor_command
-        from hms_search.search.session import Places
+        from hms_search.search.places import Places
 
         found += doctor_command(study, Places(storage_url=storage, tracking=tracking_uri))
     raise typer.Exit(print_counts(found))
@@ -65,7 +65,7 @@ def plan(
     Hours come from a few batches that are timed on this machine.
     """
     from hms_search.cli.plan import plan_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     given = {"data.root": data, "trials": trials}
     chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
@@ -81,7 +81,7 @@ def dashboard(
 ) -> None:
     """Serve optuna-dashboard alone, read-only, as a service does; Ctrl-C stops it."""
     from hms_search.cli.dashboard import dashboard_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     dashboard_command(Places(storage_url=storage), host=host, port=port, names=name or ())
 
@@ -98,6 +98,6 @@ def gc(
     What an interrupted study goes on with, a paused trial, or one that is queued to run again is always kept.
     """
     from hms_search.cli.gc import gc_command
-    from hms_search.search.session import Places
+    from hms_search.search.places import Places
 
     gc_command(study, Places(storage_url=storage), stores=stores, apply=apply)

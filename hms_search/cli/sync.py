@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from hms_search.errors import TrackingError
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.tracking import open_journaled
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from hms_search.cli.progress import StepProgress
 from hms_search.cli.promote import print_notice
 from hms_search.promotion.teachers import teach
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 
 
 def teach_command(

@@ -9,7 +9,7 @@ from hms_search.cli.serve import INSTALL, served_model
 from hms_search.errors import HmsSearchError
 from hms_search.promotion.models import champions, model_path
 from hms_search.search.dashboard import dashboards_up
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.servers import ChildServer, free_port
 
 

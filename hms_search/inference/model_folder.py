@@ -214,9 +214,7 @@ def _check_names(path: Path, card: ModelCard) -> None:
     files = [part for network in card.networks for part in network.file.split("/")]
     for name in (card.name, *card.members, *files):
         if not _PLAIN_NAME.fullmatch(name):
-            raise CheckpointError(
-                f"{path / CARD}: expected names of letters, digits, '.', '_' and '-', found {name!r}"
-            )
+            raise CheckpointError(f"{path / CARD}: expected names of letters, digits, '.', '_' and '-', found {name!r}")
 
 
 def _check_files(path: Path) -> None:

@@ -39,7 +39,7 @@ from hms_search.promotion.train import (
     scores_of,
 )
 from hms_search.provenance import code_tags
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.tracking import open_tracker
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS

@@ -6,7 +6,7 @@ from pathlib import Path
 from hms_search.errors import CheckpointError, TrackingError
 from hms_search.inference.model_folder import CARD, ModelCard, is_model, read_card
 from hms_search.promotion.register import CHAMPION
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.tracking import NO_TRACKING
 from hms_search.tracking.registry import DEFAULT_NAME, ModelRegistry, RegisteredVersion
 

@@ -11,7 +11,7 @@ from hms_search.inference.bundle import export_bundle
 from hms_search.inference.model_folder import ModelFolder, open_model
 from hms_search.promotion.gate import Gate, judge
 from hms_search.promotion.train import MAY_LEAK
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.tracking import NO_TRACKING, Tracker
 from hms_search.tracking.registry import ModelRegistry, RegisteredVersion
 from hms_search.training.metrics import Stratum

@@ -18,8 +18,10 @@ from hms_search.errors import TrainingError
 from hms_search.experiment import ExperimentResult, run_experiment
 from hms_search.promotion.runs import ended_if_broken
 from hms_search.promotion.samples import StudySamples
+from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedStudy, RecordedTrial
-from hms_search.search.session import Places, ReportProgress, study_tags
+from hms_search.search.session import study_tags
+from hms_search.search.study_data import ReportProgress
 from hms_search.search.trial_record import OOF_FILE, epoch_metrics, machine, predictions
 from hms_search.tracking import Run, Tracker
 from hms_search.training.results import Epoch

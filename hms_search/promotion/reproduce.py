@@ -13,9 +13,11 @@ from hms_search.promotion.samples import StudySamples, open_samples
 from hms_search.provenance import UNKNOWN_COMMIT
 from hms_search.search.contract import contract_of
 from hms_search.search.events import Event, Notice
+from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedStudy, RecordedTrial, recorded_study
-from hms_search.search.session import Places, ReportProgress, study_tags
+from hms_search.search.session import study_tags
 from hms_search.search.storage import existing_storage
+from hms_search.search.study_data import ReportProgress
 from hms_search.search.trial_record import machine
 from hms_search.tracking import NO_TRACKING
 from hms_search.tracking.reading import RunReader

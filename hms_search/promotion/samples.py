@@ -6,8 +6,9 @@ from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.errors import StudyError
 from hms_search.search.events import Event
+from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedStudy
-from hms_search.search.session import Places, ReportProgress, study_samples
+from hms_search.search.study_data import ReportProgress, study_samples
 
 StudySamples = Store | SeizureTypes
 """What a study learns from."""

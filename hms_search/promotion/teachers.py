@@ -16,9 +16,10 @@ from hms_search.experiment import ExperimentConfig, run_experiment
 from hms_search.promotion.choose import choose, completed_trial
 from hms_search.promotion.samples import check_same, open_samples
 from hms_search.search.events import Event
+from hms_search.search.places import Places
 from hms_search.search.recorded import recorded_study
-from hms_search.search.session import Places, ReportProgress
 from hms_search.search.storage import existing_storage
+from hms_search.search.study_data import ReportProgress
 from hms_search.training.results import Epoch, ignore
 
 

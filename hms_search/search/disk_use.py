@@ -6,7 +6,7 @@ from urllib.parse import quote
 import optuna
 
 from hms_search.data.disk import bytes_in
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.search.study import StudyConfig, stored_config
 from hms_search.search.unused_data import store_of
 

@@ -20,15 +20,16 @@ from hms_search.experiment import ExperimentConfig
 from hms_search.models.device import device_of
 from hms_search.search.halving import PausingHalving
 from hms_search.search.history import StudyHistory, study_history
+from hms_search.search.places import Places
 from hms_search.search.planned_samples import PlannedSamples, planned_samples
 from hms_search.search.round_studies import number_of_rounds
 from hms_search.search.rounds import round_name
-from hms_search.search.session import Places, ReportProgress
 from hms_search.search.space import Categorical, Float, SearchSpace
 from hms_search.search.space_difference import Difference, difference
 from hms_search.search.step_timing import BatchSeconds, time_batches
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import StudyConfig
+from hms_search.search.study_data import ReportProgress
 
 TIMING_BUDGET_S = 120.0
 _COSTLY = ("model", "training.batch_size", "training.accumulate", "pipeline", "augmentations")

@@ -19,8 +19,8 @@ from hms_search.data.disk import bytes_in
 from hms_search.errors import StudyError
 from hms_search.search.asking import origin_of
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
+from hms_search.search.places import Places
 from hms_search.search.round_studies import FIRST_KEY
-from hms_search.search.session import Places
 from hms_search.search.stopping import PAUSED_KEY
 
 _FOLDER = re.compile(r"trial(\d+)")

@@ -8,18 +8,11 @@ from pathlib import Path
 import optuna
 from filelock import FileLock, Timeout
 
-from hms_search.component import fingerprint_of
-from hms_search.data.baked import bake, baked_part
 from hms_search.data.folds import FoldPlan, plan_folds
-from hms_search.data.prepare import is_fresh, prepare
-from hms_search.data.progress import Progress
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
-from hms_search.data.synthetic import write_synthetic
 from hms_search.document import dump_yaml
-from hms_search.eeg.shapes import Kind
-from hms_search.errors import DataError, StudyError
-from hms_search.models.device import device_of
+from hms_search.errors import StudyError
 from hms_search.provenance import code_tags
 from hms_search.search.contract import Contract, contract_of, open_study
 from hms_search.search.coordinator import Coordinator
@@ -28,166 +21,20 @@ from hms_search.search.front_picture import front_picture
 from hms_search.search.ledger import Surroundings
 from hms_search.search.migration import migrate
 from hms_search.search.patient_storage import patient_storage
+from hms_search.search.places import Places
 from hms_search.search.racing import Ground
 from hms_search.search.report import StudyReport, report_of
 from hms_search.search.room import ending_without_room, session_on_disk
 from hms_search.search.round_studies import FIRST_KEY, RoundStudy, number_of_rounds, played_round, round_study
 from hms_search.search.rounds import PlayedRound
-from hms_search.search.seizure_data import read_seizures, synthetic_seizures
 from hms_search.search.storage import close_storage, open_storage
-from hms_search.search.study import SYNTHETIC, DataConfig, StudyConfig
+from hms_search.search.study import SYNTHETIC, StudyConfig
+from hms_search.search.study_data import ReportProgress, study_samples
 from hms_search.search.workers import WorkerSettings, start_workers
 from hms_search.tracking import open_journaled
 from hms_search.training.metrics import Stratum, in_stratum
 
-
-@dataclass(frozen=True)
-class Places:
-    """Where everything of a working directory lies; all of it under ``mlruns`` unless a server is named."""
-
-    root: Path = Path("mlruns")
-    storage_url: str | None = None
-    tracking: str | None = None
-
-    @property
-    def storage(self) -> str:
-        """The studies' storage URL."""
-        return self.storage_url or f"sqlite:///{self.root.resolve() / 'optuna.db'}"
-
-    @property
-    def tracking_uri(self) -> str:
-        """The MLflow tracking URI."""
-        return self.tracking or f"sqlite:///{self.root.resolve() / 'mlflow.db'}"
-
-    @property
-    def artifacts(self) -> Path:
-        """Where MLflow's artifacts lie when the tracking store is local."""
-        return self.root / "artifacts"
-
-    @property
-    def pictures(self) -> Path:
-        """Where optuna-dashboard finds the trials' learning curves."""
-        return self.root / "dashboard"
-
-    @property
-    def models(self) -> Path:
-        """Where promoted models and ensembles lie, a folder each."""
-        return self.root / "models"
-
-    @property
-    def unfinished(self) -> Path:
-        """Where the training of final models keeps what an interrupted promotion goes on with."""
-        return self.root / "unfinished"
-
-    @property
-    def repeats(self) -> Path:
-        """Where trials that were run again keep what they found, a folder per study."""
-        return self.root / "repeats"
-
-    def trials(self, study: str) -> Path:
-        """Return where the unfinished trials of a study keep what they go on with, a folder each."""
-        return self.root / "trials" / study
-
-    def journals(self, study: str) -> Path:
-        """Return where the runs of a study keep what the tracking store has not been told yet, a folder each."""
-        return self.root / "journals" / study
-
-    def lock(self, study: str) -> Path:
-        """Return the file a running session of a study holds locked."""
-        return self.root / "locks" / f"{study}.lock"
-
-    def synthetic(self, data: DataConfig) -> Path:
-        """Return the folder of a synthetic data set."""
-        return self.root / "data" / f"synthetic-{data.synthetic.patients}p-seed{data.synthetic.seed}"
-
-    def synthetic_seizures(self, data: DataConfig) -> Path:
-        """Return the folder of a synthetic set of seizures."""
-        return self.root / "data" / f"synthetic-seizures-{data.synthetic.patients}p-seed{data.synthetic.seed}"
-
-    def store(self, root: Path) -> Path:
-        """Return the folder of the Store of a data folder."""
-        return self.root / "stores" / f"{root.resolve().name}-{fingerprint_of(str(root.resolve()))}"
-
-
-_SHOWN_REJECTIONS = 5
 _USE_GROUPED = "use folds: {name: grouped}"
-
-ReportProgress = Callable[[str, Progress], None]
-"""Called with what is being done and how far it is."""
-
-
-def study_samples(
-    config: StudyConfig, places: Places, *, progress: ReportProgress, notify: Callable[[Event], None]
-) -> Store | SeizureTypes:
-    """Return what a study learns from: the samples of its prepared data, or its seizures."""
-    if config.task == "hms":
-        return open_store(
-            config, prepared_data(config.data, places, progress=progress, notify=notify), progress=progress
-        )
-    data = config.data
-    if data.root is None:
-        raise DataError("no data: give the folder with labels.csv as --data ROOT, or try --data synthetic")
-    if data.root != SYNTHETIC:
-        return read_seizures(Path(data.root), progress=progress)
-    root = places.synthetic_seizures(data)
-    return synthetic_seizures(root, n_patients=data.synthetic.patients, seed=data.synthetic.seed, progress=progress)
-
-
-def prepared_data(
-    data: DataConfig, places: Places, *, progress: ReportProgress, notify: Callable[[Event], None]
-) -> Path:
-    """Return the fresh Store of a study's data, written first where it is missing or stale.
-
-    What is rejected is named in a notice. Raises DataError where no data was named or the folder does not exist.
-    """
-    root = data_root(data, places, progress=progress)
-    store = places.store(root)
-    if is_fresh(root, store):
-        return store
-    report = prepare(root, store, on_progress=lambda step: progress(f"preparing {root.name}", step))
-    if report.rejected:
-        shown = "; ".join(f"{one.kind} {one.id}: {one.reason}" for one in report.rejected[:_SHOWN_REJECTIONS])
-        all_of_them = f"{len(report.rejected)} files and rows were rejected, all listed in {store / 'rejected.csv'}"
-        notify(Notice(f"{all_of_them}: {shown}", warning=True))
-    return store
-
-
-def open_store(config: StudyConfig, path: Path, *, progress: ReportProgress, having: tuple[Kind, ...] = ()) -> Store:
-    """Return the samples of a study's prepared data, their representation baked first where the study asks for it.
-
-    Every sample has recordings of the kinds that the study reads, and of ``having``.
-    """
-    pipeline = config.space.base.pipeline
-    store = Store.open(path, config.data.sampling, kinds=pipeline.kinds, having=having)
-    part = baked_part(pipeline) if config.data.baked else None
-    if part is None:
-        return store
-    bake(
-        store,
-        part,
-        device=device_of(config.device),
-        on_progress=lambda step: progress("baking the EEG's representation", step),
-    )
-    return Store.open(path, config.data.sampling, kinds=pipeline.kinds, having=having, baked=part)
-
-
-def data_root(data: DataConfig, places: Places, *, progress: ReportProgress) -> Path:
-    """Return the folder with a study's recordings, a synthetic one written first where it is missing."""
-    if data.root is None:
-        raise DataError("no data: give the folder with train.csv as --data ROOT, or try --data synthetic")
-    if data.root != SYNTHETIC:
-        root = Path(data.root)
-        if not root.is_dir():
-            raise DataError(f"no such data folder: {root}; give the one that holds train.csv, or --data synthetic")
-        return root
-    root = places.synthetic(data)
-    write_synthetic(  # does nothing where the same recordings are complete
-        root,
-        n_patients=data.synthetic.patients,
-        seed=data.synthetic.seed,
-        on_progress=lambda done, total: progress("writing synthetic recordings", Progress(done, total, 0, 0)),
-    )
-    return root
 
 
 def run_study(

@@ -8,7 +8,7 @@ from pathlib import Path
 from hms_search.data.store_faults import store_faults
 from hms_search.errors import StudyError, TrackingError
 from hms_search.search.findings import Finding, worst_first
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.search.storage import existing_storage
 from hms_search.tracking import NO_TRACKING, RunReader
 

@@ -15,7 +15,7 @@ from crowned import crown
 from mlflow import MlflowClient
 from small_models import write_model
 
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 
 REPOSITORY = Path(__file__).parents[2]
 SMALLER = {

@@ -9,7 +9,7 @@ from crowned import crown
 from small_models import write_model
 
 from hms_search.cli.up import champion_app
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.tracking import MlflowTracker
 
 pytest.importorskip("gradio", reason="the web app is an optional part: pip install 'hms-search[app]'")

@@ -8,7 +8,7 @@ from hms_search.document import parse_yaml
 from hms_search.errors import StudyError
 from hms_search.promotion.again import AgainRequest, run_again
 from hms_search.search.contract import contract_of, open_study
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import study_from_document
 

@@ -8,7 +8,7 @@ from small_models import write_model
 from hms_search.errors import CheckpointError
 from hms_search.inference.model_folder import open_model
 from hms_search.promotion.models import model_path
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.tracking import open_tracker
 from hms_search.tracking.registry import ModelRegistry
 

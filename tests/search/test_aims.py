@@ -22,10 +22,10 @@ from hms_search.search.first_aim import first_aim
 from hms_search.search.front_picture import front_picture
 from hms_search.search.history import study_history
 from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.places import Places
 from hms_search.search.racing import Ground
 from hms_search.search.report import report_of
 from hms_search.search.report_page import study_page
-from hms_search.search.session import Places
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig, read_study
 from hms_search.search.trial import TrialEnded

@@ -16,8 +16,8 @@ from hms_search.data.synthetic import write_synthetic
 from hms_search.document import parse_yaml
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.history import StudyHistory
+from hms_search.search.places import Places
 from hms_search.search.plan import extremes, plan_study
-from hms_search.search.session import Places
 from hms_search.search.space_difference import difference
 from hms_search.search.step_timing import time_batches
 from hms_search.search.storage import close_storage, open_storage

@@ -9,7 +9,7 @@ import pytest
 from hms_search.data.prepare import prepare
 from hms_search.data.store_faults import store_faults
 from hms_search.data.synthetic import write_synthetic
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.stores import sqlite_findings, store_findings
 

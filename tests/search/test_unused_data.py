@@ -10,7 +10,7 @@ from hms_search.data.baked import baked_part
 from hms_search.data.prepare import prepare
 from hms_search.data.store import Store, baked_file
 from hms_search.data.synthetic import write_synthetic
-from hms_search.search.session import Places
+from hms_search.search.places import Places
 from hms_search.search.study import CONFIG_KEY, StudyConfig, read_study
 from hms_search.search.unused_data import unused_data
 
