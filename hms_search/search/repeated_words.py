@@ -21,8 +21,8 @@ def again_in_words(found: Again, task: Task) -> str:
     over = next((one.gain.over for one in found.trials if one.gain is not None), None)
     interval = "" if over is None else f"; interval: 95 % over {over}"
     return (
-        f"{task.measure} under {times}, {where}{interval}; sd: between repetitions; optimism: by how much the gain over "
-        "the baseline was larger in the search, which chose by it"
+        f"{task.measure} under {times}, {where}{interval}; sd: between repetitions; optimism: by how much the gain "
+        "over the baseline was larger in the search, which chose by it"
     )
 
 
