@@ -38,7 +38,7 @@ def serve_command(folder: Path, *, host: str, port: int, auth: str | None, devic
             raise ConfigError(
                 f"the web app needs the package {error.name}, which is not installed: {INSTALL}"
             ) from None
-        serve(open_model(folder), host=host, port=port, auth=auth, device=device, names=names, on_ready=ready)
+        serve(open_model(folder), address=(host, port), auth=auth, device=device, names=names, on_ready=ready)
 
 
 @contextmanager

@@ -94,20 +94,21 @@ def build_endpoint(
 def serve(
     model: ModelFolder,
     *,
-    host: str,
-    port: int,
+    address: tuple[str, int],
     auth: str | None,
     device: str,
     names: Collection[str] = (),
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve a model's app until Ctrl-C or SIGTERM; ``on_ready`` gets its address; port 0 takes a free one.
+    """Serve a model's app at a host and port until Ctrl-C or SIGTERM; port 0 takes a free one.
+
+    ``on_ready`` gets the address as a URL.
 
     To be called from the process's main thread, which predicts; requests are received in another. The app answers to
     this machine's own names and to ``names``; to all where it listens beyond this machine and none is given. Raises
     ConfigError where the address cannot be listened on.
     """
-    line = MainThreadLine()
+    line, (host, port) = MainThreadLine(), address
     with _listening(host, port) as listener:
         hosts = (*_HOSTS, *names) if names or host in _LOOPBACK else None
         app = build_app(model, device=device, auth=auth, hosts=hosts, line=line)
