@@ -8,16 +8,18 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hms_search.data.atomic import replacing
+from hms_search.data.disk import telling_of_disk
 from hms_search.errors import DataError, TrackingError
 
-_JOURNAL, _FILES, _SENT = "journal.jsonl", "files", "sent.json"
+_JOURNAL, _FILES, _SENT, _LOCK = "journal.jsonl", "files", "sent.json", ".lock"
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,8 @@ class RunJournal:
     folder: Path
 
     def append(self, kind: str, content: Mapping[str, Any], files: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """Write an entry, to stay whatever dies; raises TrackingError where the disk does not take it."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        """Write an entry, to stay whatever dies; raises DiskError or TrackingError where the disk does not take it."""
+        with self._writing():
             number = self._cut()
             for name, data in files.items():
                 path = self.folder / _FILES / str(number) / name
@@ -62,11 +63,6 @@ class RunJournal:
                 file.write(line.encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError as error:
-            raise TrackingError(
-                f"{self.folder}: cannot be written: {error.strerror}; the metrics of runs are kept there until MLflow "
-                "has them, make room or make it writable and run the study again"
-            ) from error
 
     def entries(self) -> list[Entry]:
         """Return all whole entries; a last line that was cut off as its process died is none.
@@ -97,14 +93,31 @@ class RunJournal:
             return Sent(tried=True)
 
     def keep_sent(self, sent: Sent) -> None:
-        """Keep how far it has been sent."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self.folder / _SENT) as partial:
+        """Keep how far it has been sent; raises as :meth:`append`."""
+        with self._writing(), replacing(self.folder / _SENT) as partial:
             partial.write_text(json.dumps(asdict(sent)))
 
     def remove(self) -> None:
         """Remove it; all has been sent."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def lock(self) -> Path:
+        """The file that is held locked by who sends it."""
+        return self.folder / _LOCK
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with telling_of_disk(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self.lock.touch()
+                yield
+        except OSError as error:
+            raise TrackingError(
+                f"{self.folder}: cannot be written: {error.strerror}; the metrics of runs are kept there until MLflow "
+                "has them, make it writable and run the study again"
+            ) from error
 
     def _files(self, number: int) -> Mapping[str, Path]:
         folder = self.folder / _FILES / str(number)

@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 _PAUSE_S = 5.0
 """Between two attempts to reach an MLflow that is away: training goes on meanwhile."""
-_LOCK = ".lock"
 
 
 class JournaledTracker:
@@ -113,7 +112,7 @@ class JournaledTracker:
         if time.monotonic() < self._not_before and not insist:
             return ""
         try:
-            with FileLock(journal.folder / _LOCK, timeout=0):
+            with FileLock(journal.lock, timeout=0):
                 run_id = _send(journal, self.direct)
         except Timeout:  # another process is sending it
             return ""
