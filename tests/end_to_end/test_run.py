@@ -209,10 +209,10 @@ def test_a_trial_that_was_paused_ends_with_the_value_of_one_that_was_not(hms_sea
 
 def test_folds_that_take_turns_and_pause_end_with_the_values_of_those_that_do_neither(hms_search: CommandLine) -> None:
     pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 1, straight: 0}"
-    hms_search(*RUN, "--trials", "3", "--set", pausing, "--set", "schedule={name: interleaved}")
-    hms_search(*RUN, "--trials", "3", "--set", "name=straight", "--set", "pruner={name: none}")
+    hms_search(*RUN, "--trials", "2", "--set", pausing, "--set", "schedule={name: interleaved}")
+    hms_search(*RUN, "--trials", "2", "--set", "name=straight", "--set", "pruner={name: none}")
     taking_turns, straight = trials_of(hms_search.folder), trials_of(hms_search.folder, "straight")
-    assert [trial.state for trial in taking_turns] == [TrialState.COMPLETE] * 3
+    assert [trial.state for trial in taking_turns] == [TrialState.COMPLETE] * 2
     assert taking_turns[1].params == straight[1].params
     assert taking_turns[1].value == straight[1].value
     assert taking_turns[1].user_attrs["folds"] == straight[1].user_attrs["folds"]
