@@ -1,6 +1,6 @@
 """StudyConfig: how a space is searched."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,9 +16,9 @@ from hms_search.errors import ConfigError, StudyError
 from hms_search.search.aims import Aim, Constraint, Wanted, aim_faults
 from hms_search.search.baking import check_baked
 from hms_search.search.halving import PausingHalving
-from hms_search.search.pruners import Pruner, Racing
+from hms_search.search.pruners import Median, NoPruner, Pruner, Racing
 from hms_search.search.rounds import Rounds
-from hms_search.search.samplers import CurveGp, Sampler
+from hms_search.search.samplers import CurveGp, Sampler, Tpe
 from hms_search.search.schedules import Adaptive, Schedule, Sequential, schedule_faults
 from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
@@ -218,7 +218,13 @@ def study_document(path: Path, settings: tuple[str, ...] = ()) -> Document:
 
 
 def study_from_document(document: Document) -> StudyConfig:
-    """Return the validated study; the faults of its space are reported together with its own."""
+    """Return the validated study; the faults of its space are reported together with its own.
+
+    A search that it does not name is one that fits its aims, constraints and schedule.
+    """
+    for name, fitting in _fitting_search(document.content):
+        if name not in document.content:
+            document = document.with_value(name, fitting.to_dict(), place=document.place(("name",)))
     config = StudyConfig.from_document(document)
     space = Document(
         document.content["space"],
@@ -228,6 +234,18 @@ def study_from_document(document: Document) -> StudyConfig:
     if found:
         raise ConfigError("\n".join(found))
     return config
+
+
+def _fitting_search(content: Mapping[str, Any]) -> Iterator[tuple[str, Component]]:
+    """Yield which sampler and pruner a study needs where the usual ones do not fit."""
+    schedule = content.get("schedule")
+    order = schedule.get("name") if isinstance(schedule, dict) else None
+    if content.get("aims") or content.get("constraints") or order == "interleaved":
+        yield "sampler", Tpe()
+    if content.get("aims"):
+        yield "pruner", NoPruner()
+    elif order == "adaptive":
+        yield "pruner", Median()
 
 
 def stored_config(study: optuna.Study) -> dict[str, Any]:

@@ -151,3 +151,23 @@ def test_a_study_of_the_same_name_made_elsewhere_is_refused(storage: optuna.stor
 def test_names_are_no_paths_statements_markup_or_commands(place: str, name: str) -> None:
     with pytest.raises(ConfigError, match="name"):
         read_study(STUDY, (f"{place}={json.dumps(name)}",))
+
+
+@pytest.mark.parametrize(
+    ("given", "sampler", "pruner"),
+    [
+        ({}, "curve_gp", "pausing_halving"),
+        ({"aims": [{"metric": "kl"}, {"metric": "parameters"}]}, "tpe", "none"),
+        ({"constraints": [{"metric": "memory_mb", "at_most": 4000}]}, "tpe", "pausing_halving"),
+        ({"schedule": {"name": "interleaved"}}, "tpe", "pausing_halving"),
+        ({"schedule": {"name": "adaptive"}}, "curve_gp", "median"),
+        ({"schedule": {"name": "adaptive"}, "pruner": {"name": "racing"}}, "curve_gp", "racing"),
+    ],
+)
+def test_a_study_that_names_no_search_gets_one_that_fits(
+    given: dict[str, object], sampler: str, pruner: str, tmp_path: Path
+) -> None:
+    content = {key: value for key, value in read_study(STUDY).to_dict().items() if key not in ("sampler", "pruner")}
+    (tmp_path / "s.yaml").write_text(json.dumps({**content, **given}))
+    config = read_study(tmp_path / "s.yaml")
+    assert (config.sampler.name, config.pruner.name) == (sampler, pruner)
