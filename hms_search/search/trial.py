@@ -163,7 +163,7 @@ def run_trial(
             return _run_to_its_end(job, context, run, on_epoch, started)
     except DiskError as error:
         if run is not None:
-            with suppress(TrackingError, OSError):  # it may not have room for that either
+            with suppress(DiskError, TrackingError, OSError):  # it may not have room for that either
                 run.finish("interrupted", reason=str(error), metrics={}, files={})
         seconds, run_id = time.perf_counter() - started, "" if run is None else run.id
         return TrialEnded(job.number, "interrupted", run_id, seconds, reason=str(error), stops=True)
