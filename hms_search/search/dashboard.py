@@ -21,7 +21,7 @@ import optuna
 import optuna_dashboard
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
-from hms_search.search.storage import open_existing_storage
+from hms_search.search.storage import close_storage, open_existing_storage
 from hms_search.servers import ChildServer, free_port
 from hms_search.tracking import NO_TRACKING
 from hms_search.tracking.server import mlflow_server
@@ -120,7 +120,7 @@ def serve_dashboard(
         server.shutdown()
         thread.join()
         server.server_close()
-        storage.engine.dispose()
+        close_storage(storage)
 
 
 def guarded(app: WsgiApp, *, host: str, names: Collection[str] = ()) -> WsgiApp:

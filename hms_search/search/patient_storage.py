@@ -17,9 +17,10 @@ PATIENCE_S = 900.0
 _LONGEST_PAUSE_S = 5.0
 
 
-def patient_storage(storage: RDBStorage, say: Callable[[str], None]) -> BaseStorage:
+def patient_storage(storage: BaseStorage, say: Callable[[str], None]) -> BaseStorage:
     """Return a storage that waits for its server; one in a file has none, and is returned as it is."""
-    return storage if storage.engine.dialect.name == "sqlite" else PatientStorage(storage, say)
+    has_server = isinstance(storage, RDBStorage) and storage.engine.dialect.name != "sqlite"
+    return PatientStorage(storage, say) if has_server else storage
 
 
 def _patient(name: str) -> Any:
@@ -38,7 +39,7 @@ class PatientStorage(BaseStorage):
     coordinator runs such a one again.
     """
 
-    def __init__(self, storage: RDBStorage, say: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, storage: BaseStorage, say: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> None:
         self._backend, self._say, self._patience_s = get_storage(storage), say, patience_s
 
     create_new_study = _patient("create_new_study")

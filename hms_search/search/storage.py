@@ -1,4 +1,4 @@
-"""Where Optuna keeps a study: a SQLite file several processes may share, or a database server.
+"""Where Optuna keeps a study: a SQLite file several processes may share, a journal, or a database server.
 
 Optuna claims a queued trial with ``SELECT ... FOR UPDATE``, which SQLite silently ignores: two processes can run one
 trial. With the write lock taken before the first read of every transaction none is claimed twice.
@@ -16,21 +16,24 @@ from pathlib import Path
 
 import optuna
 import sqlalchemy
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
 
 from hms_search.data.disk import takes_files
 from hms_search.errors import StudyError, without_password
+from hms_search.search.journal_storage import open_journal
 
 DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
 BUSY_TIMEOUT_S = 60.0
 
 
-def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> optuna.storages.RDBStorage:
+def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> BaseStorage:
     """Return the storage behind a database URL, created where missing.
 
     SQLite files are kept in WAL mode, ``synchronous=NORMAL``, with a busy timeout of 60 s. ``writes=False`` takes
     no write lock, for a dashboard that must not hold up a running study.
-    ``postgresql://`` means psycopg 3 where that is installed; any other URL is passed on as it is.
+    ``postgresql://`` means psycopg 3 where that is installed; ``journal:///FILE`` is a file for network file systems
+    (:mod:`hms_search.search.journal_storage`); any other URL is passed on as it is.
 
     Raises
     ------
@@ -40,6 +43,8 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> optuna.s
     parsed = _parse(url)
     shown = without_password(parsed.render_as_string(hide_password=True))
     try:
+        if parsed.drivername == _JOURNAL:
+            return open_journal(Path(str(parsed.database)))
         return _open_sqlite(parsed, writes) if _is_sqlite_file(parsed) else _open(parsed)
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
         raise StudyError(f"storage {shown}: {_one_line(error)}; {_EXPECTED}") from error
@@ -53,13 +58,14 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> optuna.s
         raise StudyError(f"storage {shown}: {_one_line(error)}") from error
 
 
-def open_existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> optuna.storages.RDBStorage:
-    """Return the storage behind a database URL, for reading unless ``writes``; a SQLite file must be there already.
+def open_existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> BaseStorage:
+    """Return the storage behind a database URL, for reading unless ``writes``; a file must be there already.
 
     Raises StudyError as :func:`open_storage`, and where there is no file.
     """
     parsed = _parse(url)
-    if _is_sqlite_file(parsed) and not Path(str(parsed.database)).is_file():
+    is_file = _is_sqlite_file(parsed) or parsed.drivername == _JOURNAL
+    if is_file and not Path(str(parsed.database)).is_file():
         raise StudyError(
             f"there are no studies yet: no file {parsed.database}; make one with hms-search run STUDY.yaml, "
             "or change to the folder it was run in, or give --storage URL"
@@ -68,7 +74,7 @@ def open_existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -
 
 
 @contextmanager
-def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Iterator[optuna.storages.RDBStorage]:
+def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Iterator[BaseStorage]:
     """Give the storage of :func:`open_existing_storage`, and close its connections at the end.
 
     SQLite writes even to read; where the disk is full or read-only, a copy elsewhere is read.
@@ -88,13 +94,15 @@ def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Ite
         yield storage
 
 
-def close_storage(storage: optuna.storages.RDBStorage) -> None:
+def close_storage(storage: BaseStorage) -> None:
     """Close a storage's connections; a server keeps each one that is only forgotten."""
     storage.remove_session()
-    storage.engine.dispose()
+    if isinstance(storage, RDBStorage):
+        storage.engine.dispose()
 
 
-_EXPECTED = f"write e.g. {DEFAULT_STORAGE} or postgresql://user:password@host/database"
+_JOURNAL = "journal"
+_EXPECTED = f"write e.g. {DEFAULT_STORAGE}, postgresql://user:password@host/database or journal:///FILE"
 
 
 def _parse(url: str) -> URL:
@@ -111,13 +119,13 @@ def _is_sqlite_file(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
 
 
-def _open(url: URL, **connect_args: object) -> optuna.storages.RDBStorage:
+def _open(url: URL, **connect_args: object) -> RDBStorage:
     """Return Optuna's storage, its tables made where missing."""
     address = url.render_as_string(hide_password=False)
-    return optuna.storages.RDBStorage(address, engine_kwargs={"connect_args": connect_args})
+    return RDBStorage(address, engine_kwargs={"connect_args": connect_args})
 
 
-def _open_sqlite(url: URL, writes: bool) -> optuna.storages.RDBStorage:
+def _open_sqlite(url: URL, writes: bool) -> RDBStorage:
     path = Path(str(url.database))
     path.parent.mkdir(parents=True, exist_ok=True)
     with _one_process_at_a_time(path.parent):

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from hms_search.errors import StudyError
-from hms_search.search.storage import open_existing_storage, open_storage
+from hms_search.search.storage import close_storage, open_existing_storage, open_storage
 
 
 @contextmanager
@@ -19,9 +19,9 @@ def opened(url: str, **options: bool) -> Iterator[optuna.storages.RDBStorage]:
     """The storage, its connections closed at the end."""
     storage = open_storage(url, **options)
     try:
-        yield storage
+        yield storage  # type: ignore[misc] # the tests know which
     finally:
-        storage.engine.dispose()
+        close_storage(storage)
 
 
 CLAIM_ALL = """
@@ -55,6 +55,10 @@ def _assert_each_claimed_once(url: str, *, n_processes: int, n_queued: int) -> N
         print("go", file=asker.stdin, flush=True)
     claims = [int(x) for asker in askers for x in asker.communicate(timeout=120)[0].split()]
     assert sorted(claims) == list(range(n_queued))
+
+
+def test_eight_processes_claim_each_trial_of_a_journal_once(tmp_path: Path) -> None:
+    _assert_each_claimed_once(f"journal:///{tmp_path}/study.journal", n_processes=4, n_queued=20)
 
 
 def test_eight_processes_claim_each_queued_trial_exactly_once(tmp_path: Path) -> None:
