@@ -19,7 +19,7 @@ from hms_search.tracking import RunReader
 from hms_search.tracking.journal import RunJournal
 from hms_search.tracking.server import mlflow_server
 
-EPOCHS, TRIALS = 20, 3
+EPOCHS, TRIALS = 20, 2
 
 
 def stored(url: str) -> list[FrozenTrial]:

@@ -314,7 +314,7 @@ def test_a_gain_that_does_not_survive_other_seeds_is_found_from_what_was_run_aga
         said = found(replace(record, noise=again))
         assert ("the gain is within the noise of the seed" in said) == is_found
     evidence = found(
-        replace(record, noise=replace(again, trials=(replace(best, gain=Gain(0.05, 0.01, -1, 1, "seeds")),)))
+        replace(record, noise=replace(again, trials=(replace(best, gain=Gain(0.05, 0.01, -1.0, 1.0, "seeds")),)))
     )
     assert (
         "under 2 other seeds 0.01 [-1, 1] over seeds" in evidence["the gain is within the noise of the seed"].evidence
