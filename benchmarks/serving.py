@@ -12,8 +12,8 @@ on a CPU is often faster (activations stay in the cache, and no fresh pages are 
 Receiving, reading and checking files, the input pipeline, JSON and the clients themselves, which share the machine,
 are on the server's side only. The ratio is the uploads' 95th percentile over this median.
 
-Memory: the server's resident set after as many uploads that are not counted, so that threads and allocators have what
-they keep, and again a second after the counted ones. It holds where it has grown by no more than 32 MiB, the files of
+Memory: the server's resident set a second after as many uploads that are not counted, so that threads and allocators
+have what they keep, and again a second after the counted ones. It holds where it has grown by no more than 32 MiB, the files of
 four times as many clients: what 200 uploads of 1 MB left behind would be 200 MiB and more.
 
 Expected before measuring, of a quiet machine: ratio 1.5. A window takes some 10 ms to receive, read and transform and
@@ -86,6 +86,7 @@ def main(arguments: Sequence[str]) -> None:
         with served_model(folder / "model", host=HOST, port=free_port(HOST, 0, "the web app")) as server:
             process = psutil.Process(server.pid)
             load(server.address, uploads, options.clients, options.uploads)
+            time.sleep(1)
             before = process.memory_info().rss
             started = time.perf_counter()
             waited = load(server.address, uploads, options.clients, options.uploads)

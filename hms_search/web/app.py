@@ -16,6 +16,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from hms_search.errors import ConfigError
+from hms_search.host_memory import return_freed_memory
 from hms_search.inference.model_folder import ModelFolder
 from hms_search.inference.predictor import Predictor
 from hms_search.models.device import device_of
@@ -119,7 +120,7 @@ def serve(
         try:
             receiving.start()
             on_ready(f"http://{_bracketed(host)}:{listener.getsockname()[1]}")
-            line.work_while(receiving)
+            line.work_while(receiving, on_idle=return_freed_memory)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

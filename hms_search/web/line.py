@@ -38,11 +38,16 @@ class MainThreadLine(Executor):
         self._waiting.put(run)
         return future
 
-    def work_while(self, others: threading.Thread) -> None:
-        """Do what is in the line until the thread that fills it has ended."""
+    def work_while(self, others: threading.Thread, *, on_idle: Callable[[], None] = lambda: None) -> None:
+        """Do what is in the line until the thread that fills it has ended; ``on_idle`` once whenever it runs empty."""
+        worked = False
         while others.is_alive():
             try:
                 run = self._waiting.get(timeout=_LOOK_S)
             except queue.Empty:
+                if worked:
+                    on_idle()
+                worked = False
                 continue
             run()
+            worked = True

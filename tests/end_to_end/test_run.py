@@ -134,7 +134,7 @@ def kill_a_worker(process: "subprocess.Popen[str]") -> None:
 
 
 def test_the_trial_of_a_killed_worker_is_run_again_from_its_checkpoint(hms_search: CommandLine) -> None:
-    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=12", "--trials", "1")
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=6", "--trials", "1")
     wait_for(lambda: _steps(hms_search.folder) >= 2)
     kill_a_worker(process)
     output, _ = process.communicate(timeout=240)
@@ -149,7 +149,7 @@ def test_the_trial_of_a_killed_worker_is_run_again_from_its_checkpoint(hms_searc
 
 
 def test_a_trial_that_keeps_killing_its_worker_fails_and_the_study_goes_on(hms_search: CommandLine) -> None:
-    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=12", "--set", "retries=0", "--trials", "2")
+    process = hms_search.start(*RUN, "--set", "space.base.training.epochs=6", "--set", "retries=0", "--trials", "2")
     wait_for(lambda: _steps(hms_search.folder) >= 1)
     kill_a_worker(process)
     output, _ = process.communicate(timeout=240)

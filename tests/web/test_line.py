@@ -1,4 +1,4 @@
-from threading import Thread, current_thread, get_ident
+from threading import Event, Thread, current_thread, get_ident
 
 import pytest
 
@@ -34,3 +34,24 @@ def test_an_error_reaches_who_waits_for_the_call_and_the_line_goes_on() -> None:
     asking.start()
     line.work_while(asking)
     assert answers == [current_thread().name]
+
+
+def test_whenever_the_line_runs_empty_it_says_so_once() -> None:
+    line = MainThreadLine()
+    happened: list[str] = []
+    idle = Event()
+
+    def ask() -> None:
+        for number in range(2):
+            idle.clear()
+            line.submit(happened.append, f"call {number}")
+            idle.wait(timeout=10)
+
+    def rest() -> None:
+        happened.append("idle")
+        idle.set()
+
+    asking = Thread(target=ask)
+    asking.start()
+    line.work_while(asking, on_idle=rest)
+    assert happened == ["call 0", "idle", "call 1", "idle"]
