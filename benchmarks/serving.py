@@ -13,8 +13,8 @@ Receiving, reading and checking files, the input pipeline, JSON and the clients 
 are on the server's side only. The ratio is the uploads' 95th percentile over this median.
 
 Memory: the server's resident set a second after as many uploads that are not counted, so that threads and allocators
-have what they keep, and again a second after the counted ones. It holds where it has grown by no more than 32 MiB, the files of
-four times as many clients: what 200 uploads of 1 MB left behind would be 200 MiB and more.
+have what they keep, and again a second after the counted ones. It holds where it has grown by no more than 32 MiB, the
+files of four times as many clients: what 200 uploads of 1 MB left behind would be 200 MiB and more.
 
 Expected before measuring, of a quiet machine: ratio 1.5. A window takes some 10 ms to receive, read and transform and
 some 50 ms to predict, and requests wait in a line.
