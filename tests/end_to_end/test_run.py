@@ -196,28 +196,19 @@ def test_paused_trials_go_on_in_their_runs_and_the_rest_counts_as_pruned(hms_sea
     assert not list((hms_search.folder / "mlruns" / "trials").rglob("*.pt"))
 
 
-def test_a_trial_that_was_paused_ends_with_the_value_of_one_that_was_not(hms_search: CommandLine) -> None:
+def test_trials_that_pause_or_take_turns_end_with_the_values_of_those_that_do_neither(hms_search: CommandLine) -> None:
     pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 1, straight: 0}"
-    hms_search(*RUN, "--trials", "3", "--set", pausing)
-    hms_search(*RUN, "--trials", "3", "--set", "name=straight", "--set", "pruner={name: none}")
-    paused, straight = trials_of(hms_search.folder), trials_of(hms_search.folder, "straight")
-    assert [trial.state for trial in paused] == [TrialState.COMPLETE] * 3
-    assert paused[1].params == straight[1].params
-    assert paused[1].value == straight[1].value
-    assert paused[1].intermediate_values == straight[1].intermediate_values
-
-
-def test_folds_that_take_turns_and_pause_end_with_the_values_of_those_that_do_neither(hms_search: CommandLine) -> None:
-    pausing = "pruner={name: pausing_halving, min_epochs: 1, reduction_factor: 2, floor: 1, straight: 0}"
-    hms_search(*RUN, "--trials", "2", "--set", pausing, "--set", "schedule={name: interleaved}")
+    interleaved = "schedule={name: interleaved}"
+    hms_search(*RUN, "--trials", "2", "--set", pausing)
+    hms_search(*RUN, "--trials", "2", "--set", "name=turns", "--set", pausing, "--set", interleaved)
     hms_search(*RUN, "--trials", "2", "--set", "name=straight", "--set", "pruner={name: none}")
-    taking_turns, straight = trials_of(hms_search.folder), trials_of(hms_search.folder, "straight")
-    assert [trial.state for trial in taking_turns] == [TrialState.COMPLETE] * 2
-    assert taking_turns[1].params == straight[1].params
-    assert taking_turns[1].value == straight[1].value
-    assert taking_turns[1].user_attrs["folds"] == straight[1].user_attrs["folds"]
-    values = straight[1].intermediate_values
-    assert taking_turns[1].intermediate_values == {0: values[0], 1: values[2], 2: values[1], 3: values[3]}
+    paused, turns, straight = (trials_of(hms_search.folder, name)[1] for name in ("small", "turns", "straight"))
+    values = straight.intermediate_values
+    assert paused.intermediate_values == values
+    assert turns.intermediate_values == {0: values[0], 1: values[2], 2: values[1], 3: values[3]}
+    for trial in (paused, turns):
+        assert (trial.state, trial.params, trial.value) == (TrialState.COMPLETE, straight.params, straight.value)
+        assert trial.user_attrs["folds"] == straight.user_attrs["folds"]
 
 
 def test_a_diverging_trial_fails_with_its_reason_and_a_hopeless_study_stops(hms_search: CommandLine) -> None:
