@@ -59,8 +59,8 @@ def _known(folder: Path, registered: tuple[RegisteredVersion, ...]) -> KnownMode
         card = read_card(folder)
     except CheckpointError as error:
         return KnownModel(folder.name, None, str(error), ())
-    run_id = card.origin.get("run_id")
-    return KnownModel(card.name, card, "", tuple(one for one in registered if run_id and one.run_id == run_id))
+    run_id = card.origin.get("run_id", "")
+    return KnownModel(card.name, card, "", tuple(one for one in registered if one.made_by(run_id)))
 
 
 def _registered(places: Places) -> tuple[RegisteredVersion, ...]:

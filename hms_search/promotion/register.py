@@ -91,7 +91,7 @@ class Registrar:
     def _version(self, model: ModelFolder, gate: Gate) -> RegisteredVersion:
         """Return the model's version, made where there is none, tagged with what the gate says."""
         run_id = model.card.origin["run_id"]
-        there = [one for one in self._versions() if one.run_id == run_id]
+        there = [one for one in self._versions() if one.made_by(run_id)]
         tags = {**_tags(model), **_gate_tags(gate)}
         if there:
             self._registry.set_tags(self.name, there[-1].version, tags)

@@ -20,8 +20,9 @@ from filelock import FileLock, Timeout
 from hms_search.errors import DataError, TrackingError
 from hms_search.tracking.contract import Kind, Outcome, Waiting
 from hms_search.tracking.journal import Entry, RunJournal, Sent
-from hms_search.tracking.mlflow_run import LOCAL, Logged, MlflowRun
+from hms_search.tracking.mlflow_run import Logged, MlflowRun
 from hms_search.tracking.mlflow_runs import MlflowTracker, RunStart
+from hms_search.tracking.run_ids import LOCAL
 
 logger = logging.getLogger(__name__)
 

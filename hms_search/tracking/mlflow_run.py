@@ -10,10 +10,13 @@ from types import MappingProxyType
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
+from mlflow.entities import Run as StoredRun
+from mlflow.exceptions import MlflowException
 
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import reported
 from hms_search.tracking.contract import Outcome
+from hms_search.tracking.run_ids import LOCAL, is_run_id
 
 _STATUS: Mapping[Outcome, str] = {
     "complete": "FINISHED",
@@ -23,8 +26,8 @@ _STATUS: Mapping[Outcome, str] = {
 }
 KEY_TAG = "hms_search.key"
 """The tag of a run with what it was called before MLflow gave it an id."""
-LOCAL = "local-"
-"""What the id of a run begins with that MLflow does not know yet; its key follows."""
+EARLIER_TAG = "hms_search.earlier_ids"
+"""The tag of a run that was copied here with what it was called elsewhere, one id after the other."""
 _TAG_LIMIT = 8000
 _BATCH = 1000
 """Metrics that MLflow takes at once."""
@@ -95,11 +98,27 @@ def known_id(client: MlflowClient, run_id: str) -> str:
     """
     if not run_id.startswith(LOCAL):
         return run_id
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found = run_of_key(client, run_id.removeprefix(LOCAL), experiments)
+    found = run_of_key(client, run_id.removeprefix(LOCAL), _experiments(client))
     if not found:
         raise TrackingError(f"MLflow does not know the run {run_id} yet; hms-search sync sends it")
     return found
+
+
+def run_named(client: MlflowClient, run_id: str) -> StoredRun:
+    """Return a run by its id, by what it was called before it had one, or in a store that it was copied from.
+
+    Raises MlflowException or TrackingError where MLflow knows none.
+    """
+    try:
+        return client.get_run(known_id(client, run_id))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST" or not is_run_id(run_id):
+            raise
+        condition = f"tags.`{EARLIER_TAG}` LIKE '%{run_id}%'"
+        found = client.search_runs(_experiments(client), condition, max_results=1)
+        if not found:
+            raise
+        return found[0]
 
 
 def run_of_key(client: MlflowClient, key: str, experiments: list[str]) -> str:
@@ -134,3 +153,7 @@ def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> 
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         client.log_artifacts(run_id, folder)
+
+
+def _experiments(client: MlflowClient) -> list[str]:
+    return [experiment.experiment_id for experiment in client.search_experiments()]

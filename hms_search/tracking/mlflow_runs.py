@@ -19,7 +19,16 @@ from mlflow.entities import Param
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import check_address, is_server, prepare_file, reported, without_password
 from hms_search.tracking.contract import Kind, Waiting
-from hms_search.tracking.mlflow_run import KEY_TAG, MlflowRun, known_id, log_files, metrics_of, run_of_key, tags_of
+from hms_search.tracking.mlflow_run import (
+    KEY_TAG,
+    MlflowRun,
+    known_id,
+    log_files,
+    metrics_of,
+    run_named,
+    run_of_key,
+    tags_of,
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,12 @@ class MlflowTracker:
             log_files(self._client, run_id, _encoded(texts))
         return run_id
 
+    def experiment(self) -> str:
+        """Return the id of the study's experiment, made where it is missing."""
+        with reported(self._uri):
+            self._create_experiment()
+            return self._experiment_id
+
     def study_run(self) -> str:
         """Return the id of the study's own run; raises TrackingError where it has none."""
         with reported(self._uri):
@@ -118,9 +133,9 @@ class MlflowTracker:
             return MlflowRun(known_id(self._client, run_id), self._client, self._uri)
 
     def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
-        """Add metrics and files to a run that has ended."""
-        known = self.known(run_id).id
+        """Add metrics and files to a run that has ended; it may have been copied here since."""
         with reported(self._uri):
+            known = run_named(self._client, run_id).info.run_id
             log_files(self._client, known, files)
             self._client.log_batch(known, metrics=metrics_of(metrics))
 
@@ -135,10 +150,10 @@ class MlflowTracker:
         return run
 
     def open_run(self, run_id: str) -> "MlflowRun | None":
-        """Return a run that an earlier process left open."""
+        """Return a run that an earlier process left open; it may have been copied here since."""
         with reported(self._uri):
-            is_open = self._client.get_run(run_id).info.status == "RUNNING"
-        return self.known(run_id) if is_open else None
+            info = run_named(self._client, run_id).info
+        return MlflowRun(info.run_id, self._client, self._uri) if info.status == "RUNNING" else None
 
     def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
         """End the open runs of the study with this tag."""
@@ -176,11 +191,12 @@ class MlflowTracker:
     def _experiment_id(self) -> str:
         experiment = self._client.get_experiment_by_name(self._study)
         if experiment is None:
-            raise TrackingError(f"MLflow at {self._uri} has no experiment {self._study!r}; was it removed meanwhile?")
+            shown = without_password(self._uri)
+            raise TrackingError(f"MLflow at {shown} has no experiment {self._study!r}; was it removed meanwhile?")
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 f"the MLflow experiment {self._study!r} was deleted; bring it back with "
-                f"`MLFLOW_TRACKING_URI={self._uri} mlflow experiments restore --experiment-id "
+                f"`MLFLOW_TRACKING_URI={without_password(self._uri)} mlflow experiments restore --experiment-id "
                 f"{experiment.experiment_id}`, or give the study another name"
             )
         return str(experiment.experiment_id)

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import check_address, reported, sqlite_path, without_password
-from hms_search.tracking.mlflow_run import known_id
+from hms_search.tracking.mlflow_run import known_id, run_named
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,7 @@ class RunReader:
     """
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
-        with reported(uri):
-            check_address(uri)
-            path = sqlite_path(uri)
-            if path is not None and not path.is_file():
-                raise TrackingError(
-                    f"MLflow at {uri}: there is no file {path}; change to the folder the study was run in, "
-                    "or name its --tracking-uri"
-                )
-            self._client = MlflowClient(tracking_uri=uri)
+        self._uri, self._client = uri, reading_client(uri)
 
     def check(self) -> None:
         """Read something, whatever is there."""
@@ -58,7 +49,7 @@ class RunReader:
     def record(self, run_id: str) -> RunRecord:
         """Return a run."""
         with reported(self._uri):
-            run = self._client.get_run(known_id(self._client, run_id))
+            run = run_named(self._client, run_id)
         return RunRecord(
             id=run.info.run_id,
             name=run.info.run_name or "",
@@ -96,6 +87,19 @@ class RunReader:
             except (MlflowException, OSError) as error:
                 where = f"MLflow at {without_password(self._uri)}"
                 raise TrackingError(f"{where}: run {run_id} keeps no file {name!r} that can be read") from error
+
+
+def reading_client(uri: str) -> MlflowClient:
+    """Return a client of an MLflow database or server that is there; raises TrackingError where none is."""
+    with reported(uri):
+        check_address(uri)
+        path = sqlite_path(uri)
+        if path is not None and not path.is_file():
+            raise TrackingError(
+                f"MLflow at {uri}: there is no file {path}; change to the folder the study was run in, "
+                "or name its --tracking-uri"
+            )
+        return MlflowClient(tracking_uri=uri)
 
 
 def _time(milliseconds: int | None) -> datetime | None:

@@ -4,31 +4,25 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import mlflow.artifacts
-import mlflow.pyfunc
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput
+from mlflow.entities import LoggedModel, LoggedModelOutput
+from mlflow.entities import Run as StoredRun
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.models import Model
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from hms_search.data.labels import CLASSES_OF, VOTE_COLUMNS, TaskName
+from hms_search.data.labels import TaskName
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import check_address, reported, sqlite_path, without_password
+from hms_search.tracking.mlflow_model import rename_mlflow_model, write_mlflow_model
+from hms_search.tracking.mlflow_run import EARLIER_TAG, run_named
 
 DEFAULT_NAME = "hms"
-_LOADER = Path(__file__).parent / "loader" / "hms_model.py"
-_NEEDS = ("torch", "torchvision", "timm", "numpy", "pandas", "pyarrow", "safetensors")
-_EXAMPLES: Mapping[TaskName, Mapping[str, list[str]]] = {
-    "hms": {"spectrogram_path": ["test_spectrograms/853520.parquet"]},
-    "seizure_types": {"seizure_path": ["seizure00000.npy"]},
-}
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,10 @@ class RegisteredVersion:
     run_id: str
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
+
+    def made_by(self, run_id: str) -> bool:
+        """Say whether a run made it; the run may be named as it was in a store that both were copied from."""
+        return bool(run_id) and run_id in (self.run_id, *self.tags.get(EARLIER_TAG, "").split())
 
 
 class ModelRegistry:
@@ -76,36 +74,24 @@ class ModelRegistry:
 
         ``task`` says what the model takes and returns.
         """
-        with reported(self._uri):
-            experiment_id = self._client.get_run(run_id).info.experiment_id
-            logged = self._client.create_logged_model(experiment_id, name, run_id, dict(tags))
-            model_id: str = logged.model_id
-            with tempfile.TemporaryDirectory() as scratch:
-                mlflow.pyfunc.save_model(
-                    f"{scratch}/model",
-                    loader_module=_LOADER.stem,
-                    data_path=str(folder.resolve()),
-                    code_paths=[str(_LOADER)],
-                    mlflow_model=Model(run_id=run_id, model_id=model_id, model_uuid=model_id),
-                    signature=_signature(task),
-                    input_example=dict(_EXAMPLES[task]),
-                    pip_requirements=_requirements(folder),
-                )
-                self._client.log_model_artifacts(model_id, f"{scratch}/model")
-            self._client.finalize_logged_model(model_id, "READY")
-            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-            self._create_name(name)
-            made = self._client.create_model_version(
-                name,
-                logged.artifact_location,  # models:/ID would be looked up in MLflow's default store
-                run_id,
-                tags=dict(tags),
-                description="\n".join(f"- {key}: {value}" for key, value in tags.items()),
-                model_id=model_id,
+        with reported(self._uri), tempfile.TemporaryDirectory() as scratch:
+            run = run_named(self._client, run_id)
+            logged = self._logged(run, name, tags)
+            write_mlflow_model(
+                folder, Path(scratch) / "model", run_id=run.info.run_id, model_id=logged.model_id, task=task
             )
-            shown = json.dumps([{"name": name, "version": made.version}])
-            self._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: shown})  # the link in MLflow's UI
-        return int(made.version)
+            return self._made(logged, Path(scratch) / "model", run, name, tags)
+
+    def receive(self, version: RegisteredVersion, model: Path, run_id: str) -> int:
+        """Register a version of another registry, its MLflow model in a folder, as made by a run; return its number.
+
+        The folder's ``MLmodel`` is written anew, with the ids that it has here.
+        """
+        with reported(self._uri):
+            run = run_named(self._client, run_id)
+            logged = self._logged(run, version.name, version.tags)
+            rename_mlflow_model(model, run_id=run.info.run_id, model_id=logged.model_id)
+            return self._made(logged, model, run, version.name, version.tags)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Give a version an alias; the version that had it loses it."""
@@ -160,32 +146,44 @@ class ModelRegistry:
             flavor = Model.load(str(local)).flavors["python_function"]
         return local / str(flavor["data"])
 
+    def download(self, version: RegisteredVersion, folder: Path) -> Path:
+        """Return a copy, in a folder, of a version's MLflow model."""
+        with reported(self._uri):
+            location = self._client.get_model_version_download_uri(version.name, str(version.version))
+            found = mlflow.artifacts.download_artifacts(
+                artifact_uri=location, dst_path=str(folder), tracking_uri=self._uri
+            )
+        return Path(found)
+
+    def _logged(self, run: StoredRun, name: str, tags: Mapping[str, str]) -> LoggedModel:
+        return self._client.create_logged_model(run.info.experiment_id, name, run.info.run_id, dict(tags))
+
+    def _made(self, logged: LoggedModel, model: Path, run: StoredRun, name: str, tags: Mapping[str, str]) -> int:
+        """Keep an MLflow model as one that a run made, and as a new version; return its number."""
+        told = {key: value for key, value in tags.items() if key != EARLIER_TAG}
+        earlier = {EARLIER_TAG: run.data.tags[EARLIER_TAG]} if EARLIER_TAG in run.data.tags else {}
+        self._client.log_model_artifacts(logged.model_id, str(model))
+        self._client.finalize_logged_model(logged.model_id, "READY")
+        self._client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        self._create_name(name)
+        made = self._client.create_model_version(
+            name,
+            logged.artifact_location,  # models:/ID would be looked up in MLflow's default store
+            run.info.run_id,
+            tags={**told, **earlier},
+            description="\n".join(f"- {key}: {value}" for key, value in told.items()),
+            model_id=logged.model_id,
+        )
+        shown = json.dumps([{"name": name, "version": made.version}])
+        self._client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: shown})  # the link in MLflow's UI
+        return int(made.version)
+
     def _create_name(self, name: str) -> None:
         try:
             self._client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-
-
-def _signature(task: TaskName) -> ModelSignature:
-    """Return what a model of a task takes, a file or the numbers themselves, and what it returns."""
-    array = Array(Array(DataType.double))
-    inputs: dict[str, DataType | Array] = {"spectrogram_path": DataType.string, "power": array}
-    if task == "seizure_types":
-        inputs = {"seizure_path": DataType.string, "samples": Array(array)}
-    outputs = VOTE_COLUMNS if task == "hms" else CLASSES_OF[task]
-    return ModelSignature(
-        inputs=Schema([ColSpec(kind, name, required=False) for name, kind in inputs.items()]),
-        outputs=Schema([ColSpec(DataType.double, name) for name in outputs]),
-        params=ParamSchema([ParamSpec("tta", DataType.string, "own")]),
-    )
-
-
-def _requirements(folder: Path) -> list[str]:
-    """Return what a model needs installed, each in the version it was made with; a bundle brings hms_search itself."""
-    needs = _NEEDS if (folder / "code").is_dir() else (*_NEEDS, "hms-search")
-    return [f"{name}=={version(name).partition('+')[0]}" for name in needs]
 
 
 def _version(found: ModelVersion, aliases: Mapping[str, str]) -> RegisteredVersion:
@@ -214,7 +212,7 @@ def _answers(version: RegisteredVersion, reference: str) -> bool:
         name, _, alias = reference.rpartition("@")
         return version.name == name and alias in version.aliases
     default = version.name == DEFAULT_NAME and reference in version.aliases
-    return default or reference in (f"{version.name}/{version.version}", version.run_id)
+    return default or reference == f"{version.name}/{version.version}" or version.made_by(reference)
 
 
 def _shown(version: RegisteredVersion) -> str:
