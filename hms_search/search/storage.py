@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from hms_search.data.disk import takes_files
 from hms_search.errors import StudyError, without_password
 from hms_search.search.journal_storage import open_journal
+from hms_search.search.row_storage import RowStorage
 
 DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
 BUSY_TIMEOUT_S = 60.0
@@ -122,7 +123,7 @@ def _is_sqlite_file(url: URL) -> bool:
 def _open(url: URL, **connect_args: object) -> RDBStorage:
     """Return Optuna's storage, its tables made where missing."""
     address = url.render_as_string(hide_password=False)
-    return RDBStorage(address, engine_kwargs={"connect_args": connect_args})
+    return RowStorage(address, engine_kwargs={"connect_args": connect_args})
 
 
 def _open_sqlite(url: URL, writes: bool) -> RDBStorage:

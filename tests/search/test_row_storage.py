@@ -1,0 +1,132 @@
+"""Trials read as plain rows are the trials that Optuna reads."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+
+from hms_search.search.row_storage import RowStorage
+from hms_search.search.storage import open_storage
+
+PARAMS = {"lr": 1e-3, "layers": 6, "norm": None, "flip": True}
+DISTRIBUTIONS = {
+    "lr": FloatDistribution(1e-4, 1e-1, log=True),
+    "layers": IntDistribution(2, 8, step=2),
+    "norm": CategoricalDistribution([None, "instance", 3]),
+    "flip": CategoricalDistribution([True, False]),
+}
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+@contextmanager
+def both(url: str) -> Iterator[tuple[RowStorage, RDBStorage]]:
+    """Our storage and Optuna's on the same database."""
+    address = url.replace("postgresql://", "postgresql+psycopg://")
+    ours, optunas = RowStorage(address), RDBStorage(address)
+    yield ours, optunas
+    for storage in (ours, optunas):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def fill(storage: RDBStorage, name: str) -> optuna.Study:
+    """Make a study with a trial of every state, with every kind of value, parameter and attribute."""
+    study = optuna.create_study(study_name=name, storage=storage, directions=["minimize", "maximize"])
+    study.set_user_attr("config", {"a": [1, 2]})
+    study._storage.set_study_system_attr(study._study_id, "dashboard:1:note_ver", 1)
+    for state, values in (
+        (TrialState.COMPLETE, [0.5, math.inf]),
+        (TrialState.COMPLETE, [-math.inf, 2.0]),
+        (TrialState.PRUNED, None),
+        (TrialState.FAIL, None),
+    ):
+        made = create_trial(
+            state=state, values=values, params=PARAMS, distributions=DISTRIBUTIONS, user_attrs={"b": 1, "a": "ä"}
+        )
+        made.set_constraint("memory", 0.25)
+        study.add_trial(made)
+    running = study.ask(DISTRIBUTIONS)
+    for step, value in ((1, 0.25), (0, math.inf), (2, -math.inf)):
+        study._storage.set_trial_intermediate_value(running._trial_id, step, value)
+    running.set_user_attr("folds", [1.5, None])
+    study.enqueue_trial({"lr": 0.01}, user_attrs={"baseline": True})
+    return study
+
+
+def assert_same(url: str) -> None:
+    with both(url) as (ours, optunas):
+        studies = [fill(optunas, "one"), fill(optunas, "two"), optuna.create_study(study_name="3", storage=optunas)]
+        for study in studies:
+            number = study._study_id
+            assert ours.get_all_trials(number) == optunas.get_all_trials(number)
+            assert ours.get_study_system_attrs(number) == optunas.get_study_system_attrs(number)
+            for trial in optunas.get_all_trials(number):
+                mine = ours.get_trial(trial._trial_id)
+                assert mine == trial
+                assert mine.constraints == trial.constraints
+                assert list(mine.params) == list(trial.params)
+        ids = [trial._trial_id for trial in optunas.get_all_trials(studies[1]._study_id)]
+        for states, named, after in (
+            ((TrialState.COMPLETE,), set(), -1),
+            (None, {ids[0], ids[2], ids[-1]}, ids[3]),
+            ((TrialState.FAIL, TrialState.RUNNING), {ids[0], ids[3]}, ids[3]),
+            (None, set(), ids[-1]),
+        ):
+            arguments = (studies[1]._study_id, states, named, after)
+            assert ours._get_trials(*arguments) == optunas._get_trials(*arguments)
+        mine, theirs = ours.get_all_studies(), optunas.get_all_studies()
+        assert [vars(one) for one in mine] == [vars(one) for one in theirs]
+
+
+def test_all_that_optuna_keeps_is_read_as_optuna_reads_it(sqlite_url: str) -> None:
+    assert_same(sqlite_url)
+
+
+@pytest.mark.postgres
+def test_all_that_optuna_keeps_on_postgresql_is_read_as_optuna_reads_it(postgres_url: str) -> None:
+    assert_same(postgres_url)
+
+
+def test_a_value_that_is_no_number_is_read_as_such(sqlite_url: str) -> None:
+    with both(sqlite_url) as (ours, _):
+        study = optuna.create_study(storage=ours)
+        trial = study.ask()
+        trial.report(math.nan, 0)
+        trial.report(0.5, 1)
+        (found,) = ours.get_all_trials(study._study_id)
+    assert math.isnan(found.intermediate_values[0])
+    assert found.intermediate_values[1] == 0.5
+
+
+def test_many_trials_that_still_run_are_found_in_one_statement(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hms_search.search.row_storage._MOST_NAMED", 2)
+    with both(sqlite_url) as (ours, optunas):
+        study = fill(optunas, "one")
+        ids = [trial._trial_id for trial in optunas.get_all_trials(study._study_id)]
+        arguments = (study._study_id, None, {ids[1], ids[2], ids[4]}, ids[4])
+        assert ours._get_trials(*arguments) == optunas._get_trials(*arguments)
+
+
+def test_what_is_not_there_is_an_error_as_of_optuna(sqlite_url: str) -> None:
+    with both(sqlite_url) as (ours, _):
+        for read in (ours.get_trial, ours.get_all_trials, ours.get_study_system_attrs):
+            with pytest.raises(KeyError):
+                read(7)
+
+
+def test_a_database_is_opened_for_reading_by_rows(sqlite_url: str) -> None:
+    storage = open_storage(sqlite_url)
+    assert isinstance(storage, RowStorage)
+    storage.engine.dispose()
