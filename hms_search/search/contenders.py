@@ -34,6 +34,10 @@ class Contenders:
         n_trials = len(seen) + self._stopped[self._steps.place(step).position]
         return sum(other < loss for other in seen) >= ceil(self._keep * n_trials)
 
+    def record(self, number: int, step: int, value: float) -> None:
+        """Take in one epoch that was judged before."""
+        self.epoch_ended(number, step, value)
+
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Take in that a trial will not go on: one that was stopped in a fold is behind all that came to its end."""
         last = max(self._running.pop(number, {}), default=None)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
@@ -20,6 +21,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import optuna
 import optuna_dashboard
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna_dashboard._note import SYSTEM_ATTR_MAX_LENGTH, note_str_key_prefix, note_ver_key
 
 from hms_search.search.storage import close_storage, open_existing_storage
 from hms_search.servers import ChildServer, free_port
@@ -38,7 +40,7 @@ def attach_trial(study: optuna.Study, trial: optuna.Trial, *, note: str, curve: 
 
     The trial must not be told yet: Optuna lets nobody add to a finished one.
     """
-    optuna_dashboard.save_note(trial, note)
+    _save_note(study, trial, note)
     if not curve:
         return
     pictures.mkdir(parents=True, exist_ok=True)
@@ -46,6 +48,16 @@ def attach_trial(study: optuna.Study, trial: optuna.Trial, *, note: str, curve: 
         picture = Path(folder) / f"{quote(study.study_name, safe='')}-trial-{trial.number}.png"
         picture.write_bytes(curve)
         upload_artifact(artifact_store=FileSystemArtifactStore(pictures), file_path=str(picture), study_or_trial=trial)
+
+
+def _save_note(study: optuna.Study, trial: optuna.Trial, note: str) -> None:
+    """Keep a note as optuna-dashboard does, whose own function reads the notes of all trials twice for each.
+
+    What follows the first 2,045 letters is left out, so that a shorter note replaces a longer one.
+    """
+    keep = partial(study._storage.set_study_system_attr, study._study_id)
+    keep(note_ver_key(trial._trial_id), int(time.time()))
+    keep(f"{note_str_key_prefix(trial._trial_id)}0", note[:SYSTEM_ATTR_MAX_LENGTH])
 
 
 @dataclass(frozen=True)

@@ -202,9 +202,20 @@ class FoldJudge:
         ]
         self._values: dict[int, dict[int, float]] = {}
         self._curves: dict[tuple[int, int], optuna.Trial] = {}
+        stock = pruner.wrapped if isinstance(pruner, Patient) else pruner
+        self._keeps_rungs = isinstance(
+            stock, SuccessiveHalving | Hyperband
+        )  # who is on which rung they learn by judging
 
     def epoch_ended(self, number: int, step: int, value: float, losses: object = None) -> bool:
         """Take in one epoch of trial ``number``; return whether the pruner would stop it."""
+        return self._take_in(number, step, value, judges=True)
+
+    def record(self, number: int, step: int, value: float) -> None:
+        """Take in one epoch that was judged before: to judge 10,000 recorded trials once more takes a minute."""
+        self._take_in(number, step, value, judges=self._keeps_rungs)
+
+    def _take_in(self, number: int, step: int, value: float, *, judges: bool) -> bool:
         values = self._values.setdefault(number, {})
         values[step] = value
         place = self._steps.curve_at(step)
@@ -215,7 +226,7 @@ class FoldJudge:
         if curve is None:
             curve = self._curves[number, shadow] = self._shadows[shadow].ask()
         curve.report(point, place.epoch + 1)
-        decision = curve.should_prune()
+        decision = judges and curve.should_prune()
         if place.epoch + 1 == self._steps.epochs:  # a whole curve of this fold, whatever the trial does in the next
             self._shadows[shadow].tell(self._curves.pop((number, shadow)), point)
         return decision

@@ -12,13 +12,14 @@ PAUSED_KEY = "paused_seconds"
 
 def reason_to_stop(config: StudyConfig, history: StudyHistory) -> str:
     """Return why no more trials should be started, with the figures; empty where they should."""
-    own = [trial for trial in history.trials if CARRIED_KEY not in trial.user_attrs]
-    epochs = sum(len(trial.intermediate_values) for trial in own)
-    if config.max_epochs is not None and epochs >= config.max_epochs:
-        return f"{epochs} epochs were trained, the budget is {config.max_epochs} (max_epochs)"
-    hours = sum(trial.user_attrs.get("seconds", trial.user_attrs.get(PAUSED_KEY, 0.0)) for trial in own) / 3600
-    if config.max_hours is not None and hours >= config.max_hours:
-        return f"trials took {hours:.2f} hours, the budget is {config.max_hours:g} (max_hours)"
+    if config.max_epochs is not None or config.max_hours is not None:  # a pass over all trials, only where asked for
+        own = [trial for trial in history.trials if CARRIED_KEY not in trial.user_attrs]
+        epochs = sum(len(trial.intermediate_values) for trial in own)
+        if config.max_epochs is not None and epochs >= config.max_epochs:
+            return f"{epochs} epochs were trained, the budget is {config.max_epochs} (max_epochs)"
+        hours = sum(trial.user_attrs.get("seconds", trial.user_attrs.get(PAUSED_KEY, 0.0)) for trial in own) / 3600
+        if config.max_hours is not None and hours >= config.max_hours:
+            return f"trials took {hours:.2f} hours, the budget is {config.max_hours:g} (max_hours)"
     return "" if config.patience is None else _no_gain(config.patience, history)
 
 

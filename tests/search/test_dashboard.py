@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import optuna
+import optuna_dashboard
 import psutil
 import pytest
 
@@ -243,3 +244,12 @@ def test_attaching_note_and_picture_takes_a_fraction_of_a_second(places: Places,
         study.tell(trial, 1.0)
     storage.engine.dispose()
     assert median(seconds) < 0.2
+
+
+def test_a_shorter_note_replaces_a_longer_one(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+    trial = study.ask()
+    for note in ("a reason of many words; " * 200, NOTE):
+        attach_trial(study, trial, note=note, curve=b"", pictures=tmp_path)
+        assert note.startswith(optuna_dashboard.get_note(trial)[:2000])
+    assert optuna_dashboard.get_note(trial) == NOTE

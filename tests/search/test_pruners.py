@@ -1,3 +1,4 @@
+import numpy as np
 import optuna
 import pytest
 
@@ -110,3 +111,37 @@ def test_where_more_is_better_the_low_curve_is_pruned_and_the_high_one_is_not(pr
             judge.epoch_ended(number, step, 0.7 + 0.01 * step)
     assert not any(judge.epoch_ended(8, step, 0.9) for step in range(EPOCHS))
     assert any(judge.epoch_ended(9, step, 0.1) for step in range(EPOCHS))
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        Median(),
+        Percentile(percentile=40),
+        SuccessiveHalving(reduction_factor=2),
+        Hyperband(reduction_factor=2),
+        Patient(patience=1, wrapped=SuccessiveHalving(reduction_factor=2)),
+        Patient(patience=1, wrapped=Median()),
+    ],
+    ids=lambda pruner: f"{pruner.name} {getattr(getattr(pruner, 'wrapped', None), 'name', '')}".strip(),
+)
+def test_a_recorded_epoch_weighs_as_much_as_one_that_was_judged(pruner: Pruner) -> None:
+    rng = np.random.default_rng(0)
+    judged, recorded = judge_of(pruner), judge_of(pruner)
+    for number in range(20):
+        for step, value in enumerate(rng.uniform(size=2 * EPOCHS).tolist()):
+            judged.epoch_ended(number, step, value)
+            recorded.record(number, step, value)
+        judged.trial_ended(number)
+        recorded.trial_ended(number)
+    curves = rng.uniform(size=(20, 2 * EPOCHS)).tolist()
+    words = [
+        [
+            judge.epoch_ended(100 + number, step, value)
+            for number, curve in enumerate(curves)
+            for step, value in enumerate(curve)
+        ]
+        for judge in (judged, recorded)
+    ]
+    assert words[0] == words[1]
+    assert any(words[0])
