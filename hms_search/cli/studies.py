@@ -101,3 +101,29 @@ def gc(
     from hms_search.search.places import Places
 
     gc_command(study, Places(storage_url=storage), stores=stores, apply=apply)
+
+
+@studies_app.command()
+def migrate(
+    study: Annotated[str, typer.Argument(help="The study's name.", show_default=False)],
+    to_storage: Annotated[
+        str | None, typer.Option("--to-storage", help="Optuna storage URL to copy to; default: mlruns/optuna.db.")
+    ] = None,
+    to_tracking_uri: Annotated[
+        str | None, typer.Option("--to-tracking-uri", help="MLflow URI to copy to; default: mlruns/mlflow.db.")
+    ] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Copy a study as it is, its rounds, runs, files and registered models to a server, or back from one.
+
+    It is the same study there: run it on, show it, promote it. Nothing is removed here; repeat it after an
+    interruption. (Another thing is run --migrate OLD: a new study of a changed space takes over the trials that fit.)
+
+    hms-search migrate STUDY --to-storage postgresql://... --to-tracking-uri http://...
+    """
+    from hms_search.cli.migrate import migrate_command
+    from hms_search.search.places import Places
+
+    source = Places(storage_url=storage, tracking=tracking_uri)
+    migrate_command(study, source, Places(storage_url=to_storage, tracking=to_tracking_uri))

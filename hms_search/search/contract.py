@@ -11,6 +11,7 @@ from hms_search.component import fingerprint_of
 from hms_search.data.folds import Order
 from hms_search.errors import StudyError
 from hms_search.search.experimental import knowingly
+from hms_search.search.foreign import COPIED_KEY, why_foreign
 from hms_search.search.space_difference import difference
 from hms_search.search.study import CONFIG_KEY, StudyConfig, stored_config
 from hms_search.training.metrics import Stratum
@@ -82,6 +83,8 @@ def value_name(task: Task, objective: Stratum) -> str:
 def _keep_contract(config: StudyConfig, contract: Contract, study: optuna.Study) -> None:
     kept = study.user_attrs.get(CONTRACT_KEY)
     if kept is None:
+        if COPIED_KEY in study.user_attrs:
+            raise StudyError(why_foreign(config.name, study.user_attrs))
         raise StudyError(
             f"the storage holds a study {config.name!r} that hms-search did not make; choose another name "
             f"(--set name={config.name}_2)"

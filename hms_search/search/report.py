@@ -14,6 +14,7 @@ from hms_search.errors import StudyError
 from hms_search.search.aims import BREAKS_KEY, Wanted, as_losses, pareto_front, wanted_of
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.footprint import COSTS
+from hms_search.search.foreign import why_foreign
 from hms_search.search.narrowing import Change
 from hms_search.search.repeated import NOISE_KEY, RECHECK_KEY, Again, again_of
 from hms_search.search.round_studies import lineage_of
@@ -177,7 +178,7 @@ class StudyReport:
 def report_of(study: optuna.Study) -> StudyReport:
     """Return the report of a study that hms-search made; raises StudyError for another one."""
     if CONFIG_KEY not in study.user_attrs:
-        raise StudyError(f"study {study.study_name!r} was not made by hms-search; give the name of one that was")
+        raise StudyError(why_foreign(study.study_name, study.user_attrs))
     config = study.user_attrs[CONFIG_KEY]
     trials = study.get_trials(deepcopy=False)
     return StudyReport(

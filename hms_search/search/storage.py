@@ -95,6 +95,11 @@ def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Ite
         yield storage
 
 
+def same_address(one: str, other: str) -> bool:
+    """Say whether two addresses, as of databases or servers, are the same one."""
+    return _canonical(one) == _canonical(other)
+
+
 def close_storage(storage: BaseStorage) -> None:
     """Close a storage's connections; a server keeps each one that is only forgotten."""
     storage.remove_session()
@@ -114,6 +119,12 @@ def _parse(url: str) -> URL:
     if parsed.drivername in ("postgres", "postgresql") and importlib.util.find_spec("psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
+
+
+def _canonical(address: str) -> str:
+    """Return an address with a file's path in full."""
+    head, slashes, path = address.partition(":///")
+    return f"{head}{slashes}{Path(path).resolve()}" if slashes else address.rstrip("/")
 
 
 def _is_sqlite_file(url: URL) -> bool:

@@ -15,6 +15,7 @@ from hms_search.document import Document, read_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.aims import Aim, Constraint, Wanted, aim_faults
 from hms_search.search.baking import check_baked
+from hms_search.search.foreign import why_foreign
 from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Median, NoPruner, Pruner, Racing
 from hms_search.search.rounds import Rounds
@@ -251,5 +252,5 @@ def _fitting_search(content: Mapping[str, Any]) -> Iterator[tuple[str, Component
 def stored_config(study: optuna.Study) -> dict[str, Any]:
     """Return the study's configuration as it was created; raises StudyError for a study made elsewhere."""
     if CONFIG_KEY not in study.user_attrs:
-        raise StudyError(f"study {study.study_name} was not made by hms-search; give the name of one that was")
+        raise StudyError(why_foreign(study.study_name, study.user_attrs))
     return dict(study.user_attrs[CONFIG_KEY])

@@ -16,6 +16,8 @@ from hms_search.tracking.run_ids import renamed
 
 STAMP_TAG = "hms_search.copied"
 """The tag of a copy that is complete, with the fingerprint of the run that it is of."""
+BEGUN_WITH = {EARLIER_TAG, "mlflow.user", "mlflow.runName"}
+"""The tags of a copy that was only begun."""
 _OWN = {EARLIER_TAG, STAMP_TAG}
 _ENDED = {"FINISHED", "FAILED", "KILLED"}
 _TEXTS = {".csv", ".json", ".md", ".txt", ".yaml"}
@@ -39,6 +41,23 @@ class Copied:
             self.files + other.files,
             self.n_bytes + other.n_bytes,
         )
+
+
+Point = tuple[str, int, int, str]
+"""A value of a metric: its key, step, time and the value in full digits, so that NaN equals itself."""
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What a copy lacks: values of metrics and files with their sizes; ``is_told``: it has all else."""
+
+    points: Sequence[Point]
+    files: Mapping[str, int]
+    is_told: bool
+
+    def __bool__(self) -> bool:
+        """Whether it lacks anything."""
+        return bool(self.points or self.files) or not self.is_told
 
 
 def names_of(run: StoredRun) -> set[str]:
@@ -72,11 +91,18 @@ class CopiedRun:
         stamp = self._stamp(files)
         return stamp is not None and stamp == self.copy.data.tags.get(STAMP_TAG)
 
-    def metrics(self, source: MlflowClient) -> list[Metric]:
-        """Return every value of every metric, with its step and time."""
-        # A run that was listed has the last values only.
-        found = [source.get_metric_history(self.run.info.run_id, key) for key in sorted(self.run.data.metrics)]
-        return [Metric(one.key, one.value, one.timestamp, one.step) for points in found for one in points]
+    def points(self, source: MlflowClient) -> list[Point]:
+        """Return every value of every metric."""
+        return [point for key in self.run.data.metrics for point in _points(source, self.run.info.run_id, key)]
+
+    def lacks(self, target: MlflowClient, points: Sequence[Point], files: Mapping[str, int]) -> Lacking:
+        """Return what the copy lacks of the run, of all its values and files."""
+        if self.copy.data.tags.keys() <= BEGUN_WITH and not self.copy.data.metrics:
+            return Lacking(points, files, is_told=False)
+        there = {point for key in self.copy.data.metrics for point in _points(target, self.copy.info.run_id, key)}
+        kept = dict(_files(target, self.copy.info.run_id, None))
+        missing = {name: size for name, size in files.items() if kept.get(name) != size}
+        return Lacking([point for point in points if point not in there], missing, is_told=self._is_told())
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -95,11 +121,23 @@ class CopiedRun:
             if other != content:
                 path.write_bytes(other.encode("latin-1"))
 
-    def write(self, target: MlflowClient, metrics: Sequence[Metric], files: Mapping[str, int], folder: Path) -> Copied:
-        """Write all of the run to its copy, last that it is complete; what is there already stays as it is."""
+    def write(self, target: MlflowClient, lacking: Lacking, files: Mapping[str, int], folder: Path) -> Copied:
+        """Write to the copy what it lacks, last that it is complete; ``folder`` has all files of the run."""
+        if lacking:
+            self._tell(target, lacking, files, folder)
+        known = self.copy.data.tags
+        own = {EARLIER_TAG: earlier_ids(self.run, self.copy), STAMP_TAG: self._stamp(files)}
+        for key, value in own.items():
+            if value is not None and value != known.get(key):
+                target.set_tag(self.copy.info.run_id, key, value)
+        return Copied(int(bool(lacking)), len(lacking.points), len(lacking.files), sum(lacking.files.values()))
+
+    def _tell(self, target: MlflowClient, lacking: Lacking, files: Mapping[str, int], folder: Path) -> None:
         info, new_id = self.run.info, self.copy.info.run_id
         params = [Param(key, value) for key, value in self.run.data.params.items()]
-        target.log_batch(new_id, metrics=list(metrics), params=params, tags=self._tags())
+        metrics = [Metric(key, float(value), at_ms, step) for key, step, at_ms, value in lacking.points]
+        tags = [RunTag(key, value) for key, value in self._tags().items()]
+        target.log_batch(new_id, metrics=metrics, params=params, tags=tags)
         if files:
             target.log_artifacts(new_id, str(folder))
         if info.run_name != self.copy.info.run_name:
@@ -108,19 +146,21 @@ class CopiedRun:
             target.update_run(new_id, status=info.status)
         else:
             target.set_terminated(new_id, info.status, info.end_time)  # any status: a reopened run keeps its end
-        if stamp := self._stamp(files):
-            target.set_tag(new_id, STAMP_TAG, stamp)
-        return Copied(1, len(metrics), len(files), sum(files.values()))
 
-    def _tags(self) -> list[RunTag]:
+    def _is_told(self) -> bool:
+        """Whether parameters, tags, status and times of the copy are those of the run."""
+        one, other = self.run, self.copy
+        ends = [(run.info.run_name, run.info.status, run.info.end_time, run.data.params) for run in (one, other)]
+        return ends[0] == ends[1] and self._tags().items() <= other.data.tags.items()
+
+    def _tags(self) -> dict[str, str]:
         before = f"#/experiments/{self.run.info.experiment_id}/"
         now = f"#/experiments/{self.copy.info.experiment_id}/"
-        told = {
+        return {
             key: renamed(value, self.ids).replace(before, now)
             for key, value in self.run.data.tags.items()
             if key not in _OWN
         }
-        return [RunTag(key, value) for key, value in {**told, EARLIER_TAG: earlier_ids(self.run, self.copy)}.items()]
 
     def _stamp(self, files: Mapping[str, int]) -> str | None:
         info, data = self.run.info, self.run.data
@@ -129,6 +169,10 @@ class CopiedRun:
         tags = {key: value for key, value in data.tags.items() if key not in _OWN}
         told = [info.run_name, info.status, info.start_time, info.end_time, data.params, tags, data.metrics]
         return fingerprint_of([*told, dict(files)])
+
+
+def _points(client: MlflowClient, run_id: str, key: str) -> list[Point]:
+    return [(key, one.step, one.timestamp, repr(one.value)) for one in client.get_metric_history(run_id, key)]
 
 
 def _files(client: MlflowClient, run_id: str, folder: str | None) -> Iterator[tuple[str, int]]:

@@ -91,12 +91,16 @@ class StudyRuns:
             files = copy.files(self._source)
         if copy.is_done(files):
             return Copied()
+        with reported(self._source_uri):
+            points = copy.points(self._source)
+        with reported(self._target_uri):
+            lacking = copy.lacks(self._target, points, files)
         with copy.folder() as folder:
-            with reported(self._source_uri):
-                metrics = copy.metrics(self._source)
-                copy.fetch(self._source, files, folder)
+            if lacking:
+                with reported(self._source_uri):
+                    copy.fetch(self._source, files, folder)
             with reported(self._target_uri):
-                return copy.write(self._target, metrics, files, folder)
+                return copy.write(self._target, lacking, files, folder)
 
     def _tag_experiment(self, experiment: Experiment) -> None:
         """Keep what was noted with the experiment."""

@@ -1,0 +1,277 @@
+"""A recorded study with everything in it that may move, made without training, and dumps of stores to compare."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import optuna
+import optuna_dashboard
+from optuna.trial import TrialState
+
+from hms_search.document import parse_yaml
+from hms_search.search.contract import Contract, contract_of, open_study
+from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.places import Places
+from hms_search.search.racing import Ground
+from hms_search.search.round_studies import FIRST_KEY, played_round, round_study
+from hms_search.search.session import study_tags
+from hms_search.search.storage import close_storage, existing_storage, open_storage
+from hms_search.search.study import StudyConfig
+from hms_search.search.trial import TrialEnded
+from hms_search.tracking import JournaledTracker, MlflowTracker, open_journaled
+from hms_search.tracking.copied_run import STAMP_TAG
+from hms_search.tracking.mlflow_run import EARLIER_TAG
+
+YAML = """\
+name: small
+space:
+  name: small
+  base:
+    pipeline: {source: spectrogram, normalise: {name: instance}, resize: [32, 48]}
+    model: {name: timm, backbone: test_resnet, weights: none, dropout: 0.0}
+    training: {epochs: 2, batch_size: 8, optimiser: {name: adamw, lr: 1.0e-3}, scheduler: {name: cosine}}
+  parameters:
+    model.dropout: {type: float, low: 0.0, high: 0.5}
+    training.optimiser.lr: {type: float, low: 1.0e-4, high: 1.0e-2, log: true}
+    pipeline.normalise: {type: categorical, choices: {instance: {name: instance}, datawide: {name: datawide}}}
+data: {sampling: {name: eeg_middle}, root: synthetic}
+folds: {name: grouped, n_folds: 2}
+constraints: [{metric: parameters, at_most: 1000}]
+rounds: {count: 2, trials: 6, narrow: {freeze: 1}}
+sampler: {name: random}
+pruner: {name: none}
+device: cpu
+"""
+PNG = b"\x89PNG \x00 not really"
+
+
+def config_of(yaml: str = YAML, **changes: object) -> StudyConfig:
+    document = parse_yaml(yaml, source="small.yaml")
+    config = StudyConfig.from_document(document)
+    return config.model_copy(update=changes)
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Plays the part of a session: the same ledger and tracker, values instead of trainings."""
+
+    config: StudyConfig
+    study: optuna.Study
+    places: Places
+    tracker: JournaledTracker
+    parent_id: str
+    tags: Mapping[str, str]
+
+    @property
+    def ledger(self) -> Ledger:
+        ground = Ground((np.zeros(1),), (np.ones(1, dtype=bool),))
+        work = self.places.trials(self.config.name)
+        around = Surroundings(self.tracker, self.parent_id, self.tags, self.places.pictures, work, ground)
+        return Ledger(self.config, self.study, around)
+
+    def trial(self, outcome: str, *, epochs: int = 4) -> optuna.Trial:
+        """Ask for a trial and let it end as told, ``paused`` and ``running`` not at all."""
+        trial = self.study.ask()
+        self.config.space.suggest(trial)
+        tags = {**self.tags, "trial": str(trial.number), "git_commit": "0" * 40}
+        run = self.tracker.start_run(
+            f"trial {trial.number}",
+            parent_id=self.parent_id,
+            params={**trial.params, "long": "x" * 6000},
+            tags=tags,
+            texts={"config.yaml": "ä: 1\n"},
+        )
+        self.ledger.started(trial, run.id)
+        for step in range(epochs):
+            value = float("nan") if step == 1 else 1.0 / (trial.number + step + 3)
+            self.ledger.reached(trial, step, value)
+            run.log({"kl_all/fold0": value, "lr/fold0": 1e-3 / 3}, step=step)
+        metrics = {"kl_all": 0.1 * trial.number + 1 / 3, "parameters": 900.0 + 100 * trial.number, "nan": float("nan")}
+        ended = TrialEnded(
+            trial.number,
+            "paused",
+            run.id,
+            3.5,
+            (metrics["kl_all"],),
+            metrics=metrics,
+            fold_values=(0.5, 0.25),
+            curve=PNG,
+        )
+        if outcome == "paused":
+            run.pause({"learning_curve.png": PNG})
+            self.ledger.pause(trial, ended)
+        elif outcome != "running":
+            told: Any = outcome
+            run.finish(told, reason=f"why {outcome}", metrics=metrics, files={"oof.parquet": bytes(range(256)) * 40})
+            self.ledger.end(trial, replace(ended, outcome=told))
+        return trial
+
+
+def recorder(config: StudyConfig, places: Places, *, first: str | None = None) -> Recorder:
+    storage = open_storage(places.storage)
+    contract = contract_of(config, data="d" * 12, folds="f" * 12)
+    study = open_study(config, contract, storage)
+    journals = places.journals(config.name)
+    tracker = open_journaled(places.tracking_uri, places.artifacts, journals, study=config.name)
+    assert isinstance(tracker, JournaledTracker)
+    tags = study_tags(config, contract)
+    parent_id = tracker.start_study(tags=tags, texts={"study.yaml": "name: small\n"})
+    return Recorder(config, study, places, tracker, parent_id, tags)
+
+
+def record_study(places: Places, config: StudyConfig | None = None) -> None:
+    """Record two rounds of a study: trials in every state, runs of every kind, notes, pictures, constraints."""
+    config = config_of() if config is None else config
+    storage = open_storage(places.storage)
+    first = recorder(round_study(config, [], storage).config, places)
+    first.ledger.begin()
+    complete = first.trial("complete")
+    for outcome in ("pruned", "failed", "interrupted", "complete"):
+        first.trial(outcome)
+    twin = first.study.ask(first.study.trials[0].distributions)
+    first.ledger.answer(twin, first.study.trials[0])
+    first.study.set_user_attr("hms_search:weights", {"test_resnet": "none"})
+    optuna_dashboard.save_note(first.study, "the study, whose first run is " + complete.user_attrs["mlflow_run_id"])
+    _end(first)
+    _other_runs(first, complete.user_attrs["mlflow_run_id"])
+    following = round_study(config, [played_round(first.config, first.study)], storage)
+    second = recorder(following.config, places)
+    following.begin(second.study)
+    for outcome in ("complete", "paused", "running"):
+        second.trial(outcome)
+    second.study.enqueue_trial({"model.dropout": 0.125}, user_attrs={"warm_start": "good.csv#3"})
+    second.study.enqueue_trial(dict(complete.params))
+    assert second.study.user_attrs[FIRST_KEY] == config.name
+    close_storage(storage)
+
+
+def _end(recorded: Recorder) -> None:
+    rows = [
+        {"trial": one.number, "value": 0.5, "run_id": one.user_attrs["mlflow_run_id"]}
+        for one in recorded.study.trials
+        if "mlflow_run_id" in one.user_attrs
+    ]
+    recorded.tracker.finish_study(recorded.parent_id, metrics={"best_value": 1 / 3}, table=rows)
+
+
+def _other_runs(recorded: Recorder, origin: str) -> None:
+    """Add what ``noise`` and ``promote`` leave, a run of many values, and files in folders."""
+    tracker = MlflowTracker(recorded.places.tracking_uri, recorded.places.artifacts, study=recorded.config.name)
+    for kind in ("repetition", "promotion"):
+        tags = {"origin_run_id": origin, "identity": "abc"}
+        known: Any = kind
+        run = tracker.start_run(kind, parent_id=recorded.parent_id, params={}, tags=tags, texts={}, kind=known)
+        for step in range(600):
+            run.log({"kl": step / 7, "kl_high": -step / 3}, step=step) if step % 300 == 0 else None
+        run.finish("complete", metrics={}, files={"card.json": json.dumps({"origin": {"run_id": run.id}}).encode()})
+    client = mlflow.MlflowClient(recorded.places.tracking_uri)
+    many = [mlflow.entities.Metric("many", value / 7, 1_700_000_000_000 + value // 2, value) for value in range(1500)]
+    for part in (many[:1000], many[1000:]):
+        client.log_batch(run.id, metrics=part)
+    client.log_dict(run.id, {"here": [run.id, origin]}, "folder/inner/names.json")
+
+
+def studies_of(places: Places, ids: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """All that Optuna tells of every study of a storage, runs under the names of ``ids``, as JSON."""
+    found = {}
+    with existing_storage(places.storage) as storage:
+        for name in sorted(optuna.get_all_study_names(storage)):
+            study = optuna.load_study(study_name=name, storage=storage)
+            own = {key: value for key, value in study.user_attrs.items() if key != "hms_search:copied"}
+            system = storage.get_study_system_attrs(study._study_id)
+            kept = {key: value for key, value in system.items() if not key.startswith("dashboard:")}
+            found[name] = {
+                "directions": [one.name for one in study.directions],
+                "metric_names": study.metric_names,
+                "attributes": [own, kept, optuna_dashboard.get_note(study)],
+                "trials": [_trial(trial, study) for trial in study.get_trials()],
+            }
+    return _named(found, ids or {})
+
+
+def _trial(trial: optuna.trial.FrozenTrial, study: optuna.Study) -> dict[str, Any]:
+    content = {
+        key.lstrip("_"): value for key, value in vars(trial).items() if key not in ("_trial_id", "_distributions")
+    }
+    distributions = {name: optuna.distributions.distribution_to_json(one) for name, one in trial.distributions.items()}
+    live = optuna.Trial.__new__(optuna.Trial)  # a handle, as a note wants one; the trial has ended
+    live.study, live._trial_id, live.storage = study, trial._trial_id, study._storage
+    note = optuna_dashboard.get_note(live)
+    return json.loads(
+        json.dumps(
+            {**content, "distributions": distributions, "note": note, "constraints": trial.constraints}, default=str
+        )
+    )
+
+
+def runs_of(places: Places, ids: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """All that MLflow tells of every run of a store, by experiment and run, as JSON."""
+    client = mlflow.MlflowClient(places.tracking_uri)
+    found: dict[str, Any] = {}
+    for experiment in client.search_experiments():
+        prefix = f"#/experiments/{experiment.experiment_id}/"
+        for run in client.search_runs([experiment.experiment_id]):
+            info = run.info
+            history = {
+                key: sorted(
+                    [one.step, one.timestamp, str(one.value)] for one in client.get_metric_history(info.run_id, key)
+                )
+                for key in run.data.metrics
+            }
+            tags = {
+                key: value.replace(prefix, "#/experiments/N/")
+                for key, value in run.data.tags.items()
+                if key not in (EARLIER_TAG, STAMP_TAG)
+            }
+            found[f"{experiment.name}:{info.run_id}"] = {
+                "info": [
+                    info.run_name,
+                    info.status,
+                    info.start_time,
+                    info.end_time,
+                    info.lifecycle_stage,
+                    info.user_id,
+                ],
+                "params": dict(run.data.params),
+                "tags": tags,
+                "metrics": history,
+                "files": _files(client, info.run_id),
+            }
+    return _named(found, ids or {})
+
+
+def _files(client: mlflow.MlflowClient, run_id: str, folder: str | None = None) -> dict[str, str]:
+    found = {}
+    for one in client.list_artifacts(run_id, folder):
+        if one.is_dir:
+            found |= _files(client, run_id, one.path)
+        else:
+            found[one.path] = Path(client.download_artifacts(run_id, one.path)).read_bytes().decode("latin-1")
+    return found
+
+
+def original_names(places: Places) -> dict[str, str]:
+    """What each run of a store was called where it was recorded, by its id."""
+    client = mlflow.MlflowClient(places.tracking_uri)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    tags = {run.info.run_id: run.data.tags for run in client.search_runs(experiments)}
+    return {run_id: own[EARLIER_TAG].split()[0] for run_id, own in tags.items() if EARLIER_TAG in own}
+
+
+def _named(content: Any, ids: Mapping[str, str]) -> Any:
+    text = json.dumps(content, sort_keys=True)
+    for ours, theirs in ids.items():
+        text = text.replace(ours, theirs)
+    return json.loads(text)
+
+
+def contract(places: Places, name: str) -> Contract:
+    with existing_storage(places.storage) as storage:
+        return Contract(**optuna.load_study(study_name=name, storage=storage).user_attrs["hms_search:contract"])
+
+
+WAITING = TrialState.WAITING

@@ -1,0 +1,282 @@
+"""A study in another storage and another MLflow is the same study, however often it was moved and however it broke."""
+
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import optuna
+import psycopg
+import pytest
+from optuna.trial import TrialState
+from relocatable import YAML, config_of, original_names, record_study, recorder, runs_of, studies_of
+from small_models import write_model
+
+from hms_search.errors import HmsSearchError, StudyError, TrackingError
+from hms_search.search.contract import contract_of, open_study
+from hms_search.search.places import Places
+from hms_search.search.relocation import Relocated, related_studies, relocate
+from hms_search.search.report import all_reports, find_report
+from hms_search.search.session import only_session
+from hms_search.search.storage import existing_storage
+from hms_search.servers import child_server
+from hms_search.tracking import MlflowTracker, RunReader
+from hms_search.tracking.copied_run import Copied
+from hms_search.tracking.environment import PRIVATE
+from hms_search.tracking.registry import ModelRegistry
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """A working directory with a recorded study, which the tests only read."""
+    places = Places(root=tmp_path_factory.mktemp("recorded") / "mlruns")
+    record_study(places)
+    return places
+
+
+@pytest.fixture(scope="module")
+def server(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    """PostgreSQL for studies, and an MLflow server on a database of its own there, which keeps files to itself."""
+    folder = tmp_path_factory.mktemp("server")
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE moved_studies")
+        connection.execute("CREATE DATABASE moved_runs")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, "-m", "mlflow", "server", "--port", port, "--workers", "1"]
+    store = postgres_url.replace("/postgres", "/moved_runs").replace("postgresql://", "postgresql+psycopg://")
+    places = ["--backend-store-uri", store, "--artifacts-destination", str(folder / "far")]
+    address = f"http://127.0.0.1:{port}"
+    with child_server("MLflow", [*command, *places], address=address, health="/health", environment=PRIVATE):
+        storage = postgres_url.replace("/postgres", "/moved_studies")
+        yield Places(root=folder / "mlruns", storage_url=storage, tracking=address)
+
+
+def moved(
+    source: Places, target: Places, *, name: str = "small", after: Callable[[], None] = lambda: None
+) -> Relocated:
+    return relocate(name, source, target, notify=lambda _: None, progress=lambda *_: after())
+
+
+def everything(places: Places) -> tuple[object, object]:
+    """All that is stored of studies and runs, under the first names that runs had."""
+    names = original_names(places)
+    return studies_of(places, names), runs_of(places, names)
+
+
+def test_a_study_comes_back_from_a_server_as_it_went(server: Places, tmp_path: Path) -> None:
+    here, back = Places(root=tmp_path / "here"), Places(root=tmp_path / "back")
+    record_study(here)
+    before = everything(here)
+    there = moved(here, server, name="small.round2")
+    assert there.studies == ("small", "small.round2")
+    assert everything(server) == before
+    assert set(original_names(server).values()).isdisjoint(original_names(server))
+    assert moved(server, back).runs.copied == there.runs.copied
+    assert everything(back) == before
+    for again in (moved(here, server), moved(server, back), moved(back, here)):
+        assert (again.written, again.runs.copied) == (0, Copied())
+    assert (studies_of(here), runs_of(here)) == everything(server) == everything(back) == before
+
+
+def test_no_old_name_of_a_run_is_left_in_the_copy(recorded: Places, tmp_path: Path) -> None:
+    target = Places(root=tmp_path / "mlruns")
+    ids = moved(recorded, target).runs.ids
+    told = str(studies_of(target)) + str(runs_of(target))
+    assert not [old for old, new in ids.items() if old in told and old != new]
+    named = set(re.findall(r"[0-9a-f]{32}", str(studies_of(target))))
+    assert named <= set(ids.values())
+    reader = RunReader(target.tracking_uri)
+    for old, new in ids.items():
+        assert reader.record(old).id == new
+    with pytest.raises(TrackingError, match="not found"):
+        reader.record("0" * 32)
+
+
+def test_a_broken_copy_is_gone_on_with_and_nothing_is_there_twice(recorded: Places, tmp_path: Path) -> None:
+    before = everything(recorded)
+    target = Places(root=tmp_path / "mlruns")
+    steps = 0
+    for stop_at in (1, 5, 10, 14, 22):
+
+        def stop(stop_at: int = stop_at) -> None:
+            nonlocal steps
+            steps += 1
+            if steps >= stop_at:
+                raise KeyboardInterrupt
+
+        steps = 0
+        with pytest.raises(KeyboardInterrupt):
+            moved(recorded, target, after=stop)
+        with existing_storage(target.storage) as storage:
+            assert "small" not in [report.name for report in all_reports(storage)]
+            with pytest.raises(StudyError, match="only partly copied"):
+                find_report(storage, "small")
+        with pytest.raises(StudyError, match="only partly copied"):
+            recorder(config_of(), target)
+    moved(recorded, target)
+    assert everything(target) == before
+
+
+def test_a_study_goes_on_there_and_comes_back_with_what_was_added(tmp_path: Path) -> None:
+    here, there = Places(root=tmp_path / "here"), Places(root=tmp_path / "there")
+    record_study(here)
+    moved(here, there)
+    with existing_storage(there.storage) as storage:
+        study = optuna.load_study(study_name="small.round2", storage=storage)
+        (paused,) = [trial for trial in study.trials if "paused_seconds" in trial.user_attrs]
+    run_id = paused.user_attrs["mlflow_run_id"]
+    tracker = MlflowTracker(there.tracking_uri, there.artifacts, study="small.round2")
+    run = tracker.resume_run(run_id)
+    run.log({"kl_all/fold0": 0.125}, step=9)
+    run.finish("complete", metrics={"kl_all": 0.25}, files={"late.parquet": b"late"})
+    with existing_storage(there.storage, writes=True) as storage:
+        study = optuna.load_study(study_name="small.round2", storage=storage)
+        study.tell(paused.number, 0.25)
+        study.set_user_attr("hms_search:noise", {"seeds": [1]})
+    assert studies_of(there) != studies_of(here)
+    with pytest.raises(StudyError, match=r"gone on since they were the same .* copy it from there to here instead"):
+        moved(here, there)
+    moved(there, here)
+    assert (studies_of(here), runs_of(here)) == everything(there)
+    with existing_storage(here.storage) as storage:
+        trial = optuna.load_study(study_name="small.round2", storage=storage).trials[paused.number]
+    assert (trial.state, trial.user_attrs["mlflow_run_id"]) == (TrialState.COMPLETE, paused_name(here, paused.number))
+    with existing_storage(here.storage, writes=True) as storage:  # and now on here: the copy there may follow
+        optuna.load_study(study_name="small.round2", storage=storage).enqueue_trial({})
+    moved(here, there)
+    assert (studies_of(here), runs_of(here)) == everything(there)
+
+
+def paused_name(places: Places, number: int) -> str:
+    """The id of a trial's run in a store's second round."""
+    client = mlflow.MlflowClient(places.tracking_uri)
+    experiment = client.get_experiment_by_name("small.round2")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.trial = '{number}'")
+    return str(run.info.run_id)
+
+
+def test_another_study_of_that_name_is_left_alone(recorded: Places, tmp_path: Path) -> None:
+    other = Places(root=tmp_path / "other")
+    record_study(other, config_of(YAML.replace("high: 0.5", "high: 0.4")))
+    before = everything(other)
+    with pytest.raises(StudyError, match="has a study 'small' already, with another space"):
+        moved(recorded, other)
+    twin = Places(root=tmp_path / "twin")
+    record_study(twin)
+    with pytest.raises(StudyError, match="has a study 'small' already, with other trials"):
+        moved(recorded, twin)
+    foreign = Places(root=tmp_path / "foreign")
+    foreign.root.mkdir()
+    optuna.create_study(study_name="small", storage=foreign.storage)
+    with pytest.raises(StudyError, match="that hms-search did not make"):
+        moved(recorded, foreign)
+    only_runs = Places(root=tmp_path / "new", tracking=other.tracking_uri)
+    with pytest.raises(TrackingError, match="'small' with the runs of another study"):
+        moved(recorded, only_runs)
+    assert everything(other) == before
+    with pytest.raises(StudyError, match=r"is in sqlite:///.* already; name another storage"):
+        moved(recorded, recorded)
+    with pytest.raises(StudyError, match=r"no study 'smal': it has small, small.round2"):
+        moved(recorded, other, name="smal")
+
+
+def test_a_study_that_runs_or_waits_for_mlflow_is_not_copied(tmp_path: Path) -> None:
+    here, there = Places(root=tmp_path / "here"), Places(root=tmp_path / "there")
+    record_study(here)
+    for held in ("small", "small.promotion", "small.round2.again"):
+        with only_session(here.lock(held), held), pytest.raises(StudyError, match="being run or promoted"):
+            moved(here, there)
+    session = recorder(config_of(), here)
+    session.tracker.start_run("late", parent_id=None, params={}, tags={}, texts={}, kind="trial")
+    (journal,) = [path for path in here.journals("small").iterdir() if path.is_dir()]
+    (journal / "journal.jsonl").write_text("{\n")
+    with pytest.raises(TrackingError, match=r"1 runs of 'small' wait in .*: .*is damaged.*hms-search sync, then"):
+        moved(here, there)
+    assert not there.root.exists()
+
+
+def test_a_run_that_mlflow_learns_of_late_is_linked_under_its_new_name(tmp_path: Path) -> None:
+    here, there = Places(root=tmp_path / "here"), Places(root=tmp_path / "there")
+    config = config_of(YAML.replace("rounds: {count: 2, trials: 6, narrow: {freeze: 1}}\n", ""))
+    session = recorder(config, here)
+    session.trial("complete")
+    session.tracker._connected, session.tracker._connect = (
+        None,
+        lambda: MlflowTracker("http://127.0.0.1:9", tmp_path, study="x"),
+    )
+    local = session.trial("complete")
+    assert local.user_attrs["mlflow_run_id"].startswith("local-")
+    ids = moved(here, there).runs.ids
+    with existing_storage(there.storage) as storage:
+        trial = optuna.load_study(study_name="small", storage=storage).trials[local.number]
+    assert trial.user_attrs["mlflow_run_id"] == ids[local.user_attrs["mlflow_run_id"]]
+    assert RunReader(there.tracking_uri).record(trial.user_attrs["mlflow_run_id"]).status == "FINISHED"
+
+
+def test_registered_models_go_along_with_their_names(tmp_path: Path, server: Places) -> None:
+    here = Places(root=tmp_path / "here")
+    there = Places(root=tmp_path / "there", tracking=server.tracking_uri)
+    config = config_of(YAML.replace("name: small\nspace", "name: crowned\nspace"))
+    session = recorder(config, here)
+    session.trial("complete")
+    run_id = session.study.trials[0].user_attrs["mlflow_run_id"]
+    registry = ModelRegistry(here.tracking_uri, here.artifacts)
+    model = write_model(tmp_path / "model")
+    number = registry.register(run_id, model, name="mine", tags={"trial": "0"})
+    registry.set_alias("mine", "champion", number)
+    done = moved(here, there, name="crowned")
+    assert done.runs.versions == 1
+    far = ModelRegistry(there.tracking_uri, there.artifacts)
+    found = far.find("mine@champion")
+    assert (found.run_id, found.tags["trial"]) == (done.runs.ids[run_id], "0")
+    assert far.find(run_id) == found
+    assert {path.name: path.read_bytes() for path in far.fetch(found).iterdir() if path.is_file()} == {
+        path.name: path.read_bytes() for path in model.iterdir() if path.is_file()
+    }
+    assert moved(here, there, name="crowned").runs.versions == 0
+    back = Places(root=tmp_path / "back")
+    moved(there, back, name="crowned")
+    returned = ModelRegistry(back.tracking_uri, back.artifacts).find("mine@champion")
+    assert returned.made_by(run_id)
+    assert returned.made_by(found.run_id)
+
+
+def test_only_the_study_moves_where_no_mlflow_is_named(recorded: Places, tmp_path: Path) -> None:
+    said = []
+    target = Places(storage_url=f"journal:///{tmp_path}/studies.journal", root=tmp_path / "mlruns", tracking="none")
+    done = relocate("small", recorded, target, notify=lambda event: said.append(event), progress=lambda *_: None)
+    assert (done.written, done.runs.copied.runs) == (15, 0)
+    assert studies_of(target) == studies_of(recorded)
+    assert "no runs are copied: --to-tracking-uri none leaves them where they are" in str(said)
+
+
+def test_the_studies_that_trials_were_carried_from_go_along(tmp_path: Path) -> None:
+    here = Places(root=tmp_path / "here")
+    record_study(here)
+    config = config_of(YAML.replace("name: small\nspace", "name: wider\nspace"))
+    with existing_storage(here.storage, writes=True) as storage:
+        study = open_study(config, contract_of(config, data="d", folds="f"), storage)
+        trial = optuna.load_study(study_name="small.round2", storage=storage).trials[0]
+        study.add_trial(trial)
+        assert related_studies(storage, "wider") == ("wider", "small")
+        assert related_studies(storage, "small") == ("small", "small.round2")
+
+
+def test_no_password_is_told(recorded: Places, tmp_path: Path, postgres_url: str) -> None:
+    secret = postgres_url.replace("hms@", "hms:s3cret@")
+    for target in (
+        Places(storage_url=secret.replace("/postgres", "/nowhere"), root=tmp_path),
+        Places(storage_url=f"sqlite:///{tmp_path}/a.db", root=tmp_path, tracking="http://hms:s3cret@127.0.0.1:9"),
+        Places(
+            storage_url=f"sqlite:///{tmp_path}/b.db", root=tmp_path, tracking=secret.replace("/postgres", "/nowhere")
+        ),
+    ):
+        with pytest.raises(HmsSearchError) as caught:
+            moved(recorded, target)
+        assert "s3cret" not in str(caught.value)
+        assert "\n" not in str(caught.value)
