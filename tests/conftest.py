@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from postgres_server import postgres_binaries, postgres_server
 
-from hms_search.host_memory import keep_freed_memory
+from hms_search.host_memory import collect_rarely, keep_freed_memory
 
 keep_freed_memory()  # as the platform's own processes do
+collect_rarely()
 os.environ["OMP_NUM_THREADS"] = "1"  # two test processes with two threads each on two cores wait for each other
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

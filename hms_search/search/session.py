@@ -30,7 +30,7 @@ from hms_search.search.rounds import PlayedRound
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import SYNTHETIC, StudyConfig
 from hms_search.search.study_data import ReportProgress, study_samples
-from hms_search.search.workers import WorkerSettings, start_workers
+from hms_search.search.workers import WorkerSettings, start_workers, warm_up
 from hms_search.tracking import open_journaled
 from hms_search.training.metrics import Stratum, in_stratum
 
@@ -45,6 +45,7 @@ def run_study(
     Raises StudyError where another session is running it or where its space, data or folds have changed, DiskError
     where there is no room on the disk.
     """
+    warm_up()
     notify = ending_without_room(notify)
     with session_on_disk(places.root), only_session(places.lock(config.name), config.name), ExitStack() as stack:
         store = study_samples(config, places, progress=progress, notify=notify)

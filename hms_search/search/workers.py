@@ -1,13 +1,19 @@
-"""Workers: spawned processes that run trials and report over a pipe. They never open the study's storage."""
+"""Workers: processes that run trials and report over a pipe. They never open the study's storage.
 
+They are forked from a process that has imported all they need and does nothing else: importing takes seconds, and a
+process with CUDA or with threads, as the coordinator may be, is not to be forked.
+"""
+
+import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +28,9 @@ from hms_search.search.aims import Wanted
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
 from hms_search.tracking import open_journaled
 from hms_search.training.tasks import TASKS
+
+_FORK_SERVER = multiprocessing.get_context("forkserver")
+_FORK_SERVER.set_forkserver_preload(["hms_search.search.fork_server"])
 
 Message = TrialStarted | EpochEnded | TrialEnded
 
@@ -140,11 +149,12 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._settings), name=f"hms-search-{self.slot}")
-        with _visible_gpu(self._gpu):
-            self._process.start()
+        self._connection, theirs = _FORK_SERVER.Pipe()
+        environment = _environment(self._gpu)
+        self._process = _FORK_SERVER.Process(
+            target=_serve, args=(theirs, self._settings, environment), name=f"hms-search-{self.slot}"
+        )
+        self._process.start()
         theirs.close()
 
 
@@ -162,29 +172,30 @@ def ready_workers(workers: list[Worker], timeout_s: float) -> list[Worker]:
     return [by_connection[connection] for connection in wait(list(by_connection), timeout_s)]  # type: ignore[index]
 
 
-@contextmanager
-def _visible_gpu(gpu: int | None) -> Iterator[None]:
-    """Show a child started inside only one GPU; it must be set before CUDA is first touched."""
-    if gpu is None:
-        yield
-        return
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    shown = before.split(",") if before else [str(index) for index in range(torch.cuda.device_count())]
-    os.environ["CUDA_VISIBLE_DEVICES"] = shown[gpu]
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CUDA_VISIBLE_DEVICES"]
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
+def warm_up() -> None:
+    """Start the process that workers are forked from, which takes seconds to import what they need; do not wait."""
+    ensure_running()
 
 
-def _serve(connection: Connection, settings: WorkerSettings) -> None:
+def _environment(gpu: int | None) -> dict[str, str]:
+    """Return the environment of a worker, which sees one GPU only where one is named."""
+    environment = dict(os.environ)
+    if gpu is not None:
+        before = environment.get("CUDA_VISIBLE_DEVICES")
+        shown = before.split(",") if before else [str(index) for index in range(torch.cuda.device_count())]
+        environment["CUDA_VISIBLE_DEVICES"] = shown[gpu]
+    return environment
+
+
+def _serve(connection: Connection, settings: WorkerSettings, environment: Mapping[str, str]) -> None:
     """Run trials until told to stop or until the coordinator is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's: it ends trials after their epoch
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # so is a scheduler's word to all processes of a job
+    os.environ.clear()  # that of the process it was forked from
+    os.environ.update(environment)  # before CUDA is first touched
     torch.set_num_threads(settings.threads)
     keep_freed_memory()
+    gc.freeze()  # what is imported stays
     try:
         context = _open(settings)
         while (job := connection.recv()) is not None:

@@ -129,8 +129,8 @@ def test_a_killed_session_is_taken_up_where_it_stopped(hms_search: CommandLine) 
 
 
 def kill_a_worker(process: "subprocess.Popen[str]") -> None:
-    children = psutil.Process(process.pid).children()
-    next(child for child in children if "spawn_main" in " ".join(child.cmdline())).kill()
+    fork_server_and_others = psutil.Process(process.pid).children()
+    next(worker for child in fork_server_and_others for worker in child.children()).kill()
 
 
 def test_the_trial_of_a_killed_worker_is_run_again_from_its_checkpoint(hms_search: CommandLine) -> None:
