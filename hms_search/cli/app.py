@@ -104,7 +104,7 @@ def show(
     storage: StorageOption = None,
 ) -> None:
     """Show a study: its trials, the best beside the baseline, folds, stratum and interval, and its use of the disk."""
-    from hms_search.cli.gc import print_disk_use
+    from hms_search.cli.disk import print_disk_use
     from hms_search.cli.tables import print_report
     from hms_search.search.disk_use import disk_use
     from hms_search.search.places import Places

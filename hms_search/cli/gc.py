@@ -1,6 +1,6 @@
 """``hms-search gc``: what takes disk space, what of it may go, and, if asked, away with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 
 from rich.console import Console
@@ -28,12 +28,6 @@ def gc_command(study: str | None, places: Places, *, stores: bool, apply: bool) 
     console.print(f"{count} {verb}, {freed / 1e6:,.1f} MB")
     if count and not apply:
         console.print("nothing was removed; the same command with --apply does it")
-
-
-def print_disk_use(found: Mapping[str, int]) -> None:
-    """Print what a study takes of the disk, in one line."""
-    parts = ", ".join(f"{n_bytes / 1e6:,.1f} MB {what}" for what, n_bytes in found.items())
-    Console(highlight=False, soft_wrap=True).print(f"on disk: {parts}")
 
 
 def _all(study: str | None, places: Places, stores: bool) -> Iterator[Held]:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hms_search.cli.progress import duration
-from hms_search.search.narrowing import Change
+from hms_search.search.lineage import Change
 from hms_search.search.repeated import Again
 from hms_search.search.repeated_words import COLUMNS, again_in_words, again_rows, verdicts
 from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow

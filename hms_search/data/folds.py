@@ -16,14 +16,14 @@ from pydantic import Field, model_validator
 from sklearn.model_selection import StratifiedGroupKFold
 
 from hms_search.component import Component, fingerprint_of
+from hms_search.data.fold_words import Level
+from hms_search.data.fold_words import Order as Order
 from hms_search.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 NOWHERE = -1
 """The fold of samples that are neither trained on nor validated."""
-Order = Literal["sequential", "interleaved"]
-"""One fold after the other; or the first epoch of every fold, then the second of every fold, and so on."""
 
 
 class GroupedFolds(Component):
@@ -73,10 +73,6 @@ class FileFolds(Component):
 
 
 Folds = Annotated[GroupedFolds | RandomFolds | FileFolds, Field(discriminator="name")]
-
-
-Level = Literal["file", "patient"]
-"""What stays on one side of a fold: files, or all that is of a patient."""
 
 
 def level_of(folds: Folds) -> Level:

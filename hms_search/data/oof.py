@@ -21,6 +21,8 @@ from hms_search.data.oof_columns import ID_COLUMNS, SAMPLE_COLUMNS, standard_col
 from hms_search.errors import DataError
 
 OOF_SUFFIXES = (".parquet", ".csv")
+OOF_FILE = "oof.parquet"
+"""A completed trial's out-of-fold predictions among the files of its run."""
 
 _TYPES = {
     **dict.fromkeys(("sample_id", "patient_id", "fold"), "int64"),

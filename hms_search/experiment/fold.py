@@ -11,7 +11,7 @@ from jaxtyping import Int
 from hms_search.augment.augmenter import Augmenter
 from hms_search.data.batches import Batches, InOrder
 from hms_search.data.fitting import fit_pipeline
-from hms_search.data.folds import Order
+from hms_search.data.fold_words import Order
 from hms_search.data.samples import Samples
 from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.experiment.config import ExperimentConfig

@@ -11,7 +11,7 @@ from hms_search.component import fingerprint_of
 from hms_search.curves import learning_curve
 from hms_search.data.atomic import replacing_folder
 from hms_search.data.folds import FoldPlan
-from hms_search.data.oof import OutOfFold, read_oof
+from hms_search.data.oof import OOF_FILE, OutOfFold, read_oof
 from hms_search.data.progress import Progress
 from hms_search.document import dump_yaml
 from hms_search.errors import TrainingError
@@ -22,7 +22,7 @@ from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedStudy, RecordedTrial
 from hms_search.search.session import study_tags
 from hms_search.search.study_data import ReportProgress
-from hms_search.search.trial_record import OOF_FILE, epoch_metrics, machine, predictions
+from hms_search.search.trial_record import epoch_metrics, machine, predictions
 from hms_search.tracking import Run, Tracker
 from hms_search.training.results import Epoch
 

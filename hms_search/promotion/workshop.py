@@ -14,10 +14,11 @@ from hms_search.promotion.runs import ended_if_broken
 from hms_search.promotion.samples import StudySamples
 from hms_search.promotion.train import Recipe, train
 from hms_search.search.contract import Contract
+from hms_search.search.data_config import SYNTHETIC
 from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedTrial
 from hms_search.search.session import study_tags
-from hms_search.search.study import SYNTHETIC, StudyConfig
+from hms_search.search.study import StudyConfig
 from hms_search.search.study_data import ReportProgress
 from hms_search.search.trial_record import epoch_metrics
 from hms_search.tracking import Run, Tracker

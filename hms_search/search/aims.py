@@ -14,11 +14,12 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 
 from hms_search.component import Component
-from hms_search.search.evidence import Direction
-from hms_search.search.footprint import COSTS, Cost
+from hms_search.search.outcomes import Direction
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import Task
 
+Cost = Literal["parameters", "latency_ms", "memory_mb"]
+COSTS: tuple[Cost, ...] = ("parameters", "latency_ms", "memory_mb")
 BREAKS_KEY = "breaks"
 """The user attribute of a trial that exceeds a constraint: which one, and by how much."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hms_search.search.evidence import CARRIED_KEY
+from hms_search.search.outcomes import CARRIED_KEY
 from hms_search.search.space import Categorical, Parameter, SearchSpace
 
 PARAMS_KEY = "params"

@@ -8,16 +8,16 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hms_search.component import fingerprint_of
-from hms_search.data.folds import Order
+from hms_search.data.fold_words import Order
 from hms_search.errors import StudyError
 from hms_search.search.experimental import knowingly
 from hms_search.search.foreign import COPIED_KEY, why_foreign
 from hms_search.search.space_difference import difference
-from hms_search.search.study import CONFIG_KEY, StudyConfig, stored_config
+from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import CONFIG_KEY, stored_config, study_names
+from hms_search.search.study_attributes import CONTRACT_KEY as CONTRACT_KEY
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import Task
-
-CONTRACT_KEY = "hms_search:contract"
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def open_study(
 
 def has_study(storage: optuna.storages.BaseStorage, name: str) -> bool:
     """Say whether a storage has a study of that name."""
-    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    return name in {summary.study_name for summary in summaries}
+    return name in study_names(storage)
 
 
 def value_name(task: Task, objective: Stratum) -> str:

@@ -6,9 +6,9 @@ from urllib.parse import quote
 import optuna
 
 from hms_search.data.disk import bytes_in
+from hms_search.search.data_config import DataConfig
 from hms_search.search.places import Places
-from hms_search.search.study import StudyConfig, stored_config
-from hms_search.search.unused_data import store_of
+from hms_search.search.study_attributes import stored_config
 
 
 def disk_use(storage: optuna.storages.BaseStorage, name: str, places: Places) -> Mapping[str, int]:
@@ -16,8 +16,8 @@ def disk_use(storage: optuna.storages.BaseStorage, name: str, places: Places) ->
 
     The prepared recordings are shared by all studies on them. Runs and files that a server keeps are not counted.
     """
-    study = optuna.load_study(study_name=name, storage=storage)
-    prepared = store_of(StudyConfig.model_validate(stored_config(study)), places)
+    config = stored_config(optuna.load_study(study_name=name, storage=storage))
+    prepared = places.prepared(config.get("task", "hms"), DataConfig.model_validate(config["data"]))
     return {
         "checkpoints": bytes_in(places.trials(name)),
         "files of runs": bytes_in(places.artifacts / quote(name, safe="")),

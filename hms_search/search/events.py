@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hms_search.search.narrowing import Change
+from hms_search.search.lineage import Change
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import EpochEnded, TrialEnded, Verdict
 

@@ -3,18 +3,19 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import f as f_distribution
 
-Direction = Literal["minimize", "maximize"]
-OUTCOME_KEY = "outcome"
+from hms_search.search.outcomes import CARRIED_KEY, Direction
+from hms_search.search.outcomes import OUTCOME_KEY as OUTCOME_KEY
+from hms_search.search.outcomes import carried_from as carried_from
+from hms_search.search.outcomes import is_evidence as is_evidence
+
 FOLDS_KEY = "folds"
-CARRIED_KEY = "carried_from"
-"""The user attribute that names a carried trial's origin, ``study#number``; it was not run in the study it is in."""
 
 _FEWEST_FOR_NOISE = 4
 _TOLD_APART = 1.645 * math.sqrt(2)
@@ -85,19 +86,6 @@ def evidence_of(trials: Sequence[FrozenTrial], direction: Direction = "minimize"
     ranked = tuple(sorted(scored, key=lambda trial: (trial.loss, trial.name)))
     values = fold_values(finished)
     return Evidence(ranked, noise_of(finished, direction), p_equal(values) if _enough(values) else None)
-
-
-def carried_from(trial: FrozenTrial) -> tuple[str, int] | None:
-    """Return the study and number of a trial that was run in an earlier round; None for one of the study it is in."""
-    if CARRIED_KEY not in trial.user_attrs:
-        return None
-    study, number = str(trial.user_attrs[CARRIED_KEY]).rsplit("#", 1)
-    return study, int(number)
-
-
-def is_evidence(trial: FrozenTrial) -> bool:
-    """Say whether a trial tells something of its parameters: it was not interrupted and is not going on."""
-    return trial.state.is_finished() and trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
 
 
 def loss_of(trial: FrozenTrial, direction: Direction) -> float:

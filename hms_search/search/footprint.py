@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,11 +14,10 @@ from hms_search.data.samples import Samples
 from hms_search.errors import TrainingError
 from hms_search.experiment import ExperimentConfig
 from hms_search.models.device import device_of
+from hms_search.search.aims import Cost
 from hms_search.search.step_timing import TimedExperiment, plain
 from hms_search.training.passes import predict, train_epoch
 
-Cost = Literal["parameters", "latency_ms", "memory_mb"]
-COSTS: tuple[Cost, ...] = ("parameters", "latency_ms", "memory_mb")
 _BATCH = 16
 _PASSES = 9
 

@@ -7,10 +7,12 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hms_search.search.carrying import fits
-from hms_search.search.evidence import CARRIED_KEY, Direction, Evidence, evidence_of, is_evidence
+from hms_search.search.evidence import Evidence, evidence_of
+from hms_search.search.outcomes import CARRIED_KEY, Direction, is_evidence
 from hms_search.search.repeated import Again
 from hms_search.search.report import find_report
-from hms_search.search.study import StudyConfig, stored_config
+from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import stored_config
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from optuna.trial import FrozenTrial
 from hms_search.errors import StudyError
 from hms_search.search.asking import WEIGHTS_KEY
 from hms_search.search.carrying import carried
-from hms_search.search.contract import CONTRACT_KEY, Contract
-from hms_search.search.evidence import CARRIED_KEY
+from hms_search.search.contract import Contract
 from hms_search.search.history import study_history
+from hms_search.search.outcomes import CARRIED_KEY
 from hms_search.search.space_difference import difference, moved
 from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import CONTRACT_KEY
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ the best trial's value, as the report did with betas and weight decay.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -17,13 +16,13 @@ from scipy.stats import mannwhitneyu
 from hms_search.component import Component
 from hms_search.document import Document
 from hms_search.search.carrying import fits
-from hms_search.search.evidence import Direction, Evidence, Scored, evidence_of
+from hms_search.search.evidence import Evidence, Scored, evidence_of
 from hms_search.search.field_limits import limits_of
 from hms_search.search.importance import Importance, importances
+from hms_search.search.lineage import Change, Kind
+from hms_search.search.outcomes import Direction
 from hms_search.search.regions import Number, region_of
 from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
-
-Kind = Literal["narrowed", "widened", "dropped", "frozen", "kept"]
 
 _FEWEST_OF_A_CHOICE = 3
 _FEWEST_GOOD = 3
@@ -64,20 +63,6 @@ class Narrow(Component):
     def needed(self, n_parameters: int) -> int:
         """Return how many trials of a space with so many parameters it takes to narrow it."""
         return max(self.min_trials, _TRIALS_PER_PARAMETER * n_parameters)
-
-
-@dataclass(frozen=True)
-class Change:
-    """What became of one parameter, in words and numbers that fit into JSON; where it was kept, the reason why."""
-
-    path: str
-    kind: Kind
-    before: str
-    after: str
-    reason: str
-    trials: int
-    quantile: float | None = None
-    p_value: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hms_search.component import fingerprint_of
-from hms_search.search.study import DataConfig
+from hms_search.data.labels import TaskName
+from hms_search.search.data_config import SYNTHETIC, DataConfig
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ class Places:
     def synthetic_seizures(self, data: DataConfig) -> Path:
         """Return the folder of a synthetic set of seizures."""
         return self.root / "data" / f"synthetic-seizures-{data.synthetic.patients}p-seed{data.synthetic.seed}"
+
+    def prepared(self, task: TaskName, data: DataConfig) -> Path | None:
+        """Return the folder of a study's prepared recordings; None where it reads its files as they are."""
+        if task != "hms" or data.root is None:
+            return None
+        return self.store(self.synthetic(data) if data.root == SYNTHETIC else Path(data.root))
 
     def store(self, root: Path) -> Path:
         """Return the folder of the Store of a data folder."""

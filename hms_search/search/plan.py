@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
-import optuna
 import torch
 
 from hms_search.data.baked import baked_part
@@ -29,6 +28,7 @@ from hms_search.search.space_difference import Difference, difference
 from hms_search.search.step_timing import BatchSeconds, time_batches
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import study_names
 from hms_search.search.study_data import ReportProgress
 
 TIMING_BUDGET_S = 120.0
@@ -119,8 +119,7 @@ def stored_history(name: str, places: Places) -> StudyHistory | None:
     if places.storage_url is None and not (places.root / "optuna.db").is_file():
         return None
     with existing_storage(places.storage) as storage:
-        names = {one.study_name for one in optuna.get_all_study_summaries(storage, include_best_trial=False)}
-        return study_history(storage, name) if name in names else None
+        return study_history(storage, name) if name in study_names(storage) else None
 
 
 def extremes(space: SearchSpace) -> Iterator[tuple[str, ExperimentConfig]]:

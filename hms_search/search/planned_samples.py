@@ -15,8 +15,9 @@ from hms_search.data.sample_count import counted_samples, recorded_bytes
 from hms_search.data.samples import Samples
 from hms_search.data.store import Store, baked_file
 from hms_search.data.synthetic import write_synthetic
+from hms_search.search.data_config import SYNTHETIC
 from hms_search.search.places import Places
-from hms_search.search.study import SYNTHETIC, StudyConfig
+from hms_search.search.study import StudyConfig
 from hms_search.search.study_data import ReportProgress, data_root, prepared_data, study_samples
 
 _TIMED_PATIENTS = 8

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 
 from hms_search.errors import StudyError, TrackingError, without_password
 from hms_search.search.events import Event, Notice
-from hms_search.search.evidence import carried_from
+from hms_search.search.outcomes import carried_from
 from hms_search.search.patient_storage import patient_storage
 from hms_search.search.places import Places
 from hms_search.search.relocated_runs import RelocatedRuns, relocate_runs
@@ -88,9 +88,7 @@ def related_studies(storage: BaseStorage, name: str) -> tuple[str, ...]:
 
     Raises StudyError where the storage has no study of that name.
     """
-    known = {
-        one.study_name: one.user_attrs for one in optuna.get_all_study_summaries(storage, include_best_trial=False)
-    }
+    known = {one.study_name: one.user_attrs for one in storage.get_all_studies()}
     if name not in known:
         there = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise StudyError(f"the storage has no study {name!r}: {there}")

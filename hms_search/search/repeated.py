@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 
 import optuna
 
-from hms_search.search.repeated_gain import Gain
 from hms_search.search.storage import existing_storage
 
 NOISE_KEY = "hms_search:noise"
@@ -18,6 +17,33 @@ RECHECK_KEY = "hms_search:recheck"
 """The study attributes with what :class:`Again` the two found last."""
 
 Verdict = Literal["survives", "within noise", "not known"]
+Over = Literal["seeds and patients", "patients", "seeds"]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better a trial is than the baseline; above zero is better, whatever the measure.
+
+    Attributes
+    ----------
+    recorded
+        The gain in the study itself, by which the trial was chosen.
+    mean, low, high
+        The mean gain of the repetitions, and its 95 % interval.
+    over
+        What the interval is over: what else could have been drawn.
+    """
+
+    recorded: float
+    mean: float
+    low: float
+    high: float
+    over: Over
+
+    @property
+    def optimism(self) -> float:
+        """How much better the trial looked where it was chosen than when it was run again."""
+        return self.recorded - self.mean
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ over both. A gain in F1, which is no mean over recordings, has one over seeds al
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,38 +12,12 @@ from scipy import stats
 
 from hms_search.compare import losses_of
 from hms_search.data.oof import OutOfFold
+from hms_search.search.repeated import Gain, Over
 from hms_search.training.metrics import Stratum, in_stratum
 
-Over = Literal["seeds and patients", "patients", "seeds"]
 _TAIL = 0.025
 _LEAST_FREEDOM = 0.2
 """As of the interval of :mod:`hms_search.compare`."""
-
-
-@dataclass(frozen=True)
-class Gain:
-    """How much better a trial is than the baseline; above zero is better, whatever the measure.
-
-    Attributes
-    ----------
-    recorded
-        The gain in the study itself, by which the trial was chosen.
-    mean, low, high
-        The mean gain of the repetitions, and its 95 % interval.
-    over
-        What the interval is over: what else could have been drawn.
-    """
-
-    recorded: float
-    mean: float
-    low: float
-    high: float
-    over: Over
-
-    @property
-    def optimism(self) -> float:
-        """How much better the trial looked where it was chosen than when it was run again."""
-        return self.recorded - self.mean
 
 
 def gain_over_patients(

@@ -9,17 +9,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hms_search.data.folds import Level
+from hms_search.data.fold_words import Level
 from hms_search.errors import StudyError
-from hms_search.search.aims import BREAKS_KEY, Wanted, as_losses, pareto_front, wanted_of
-from hms_search.search.evidence import OUTCOME_KEY, carried_from
-from hms_search.search.footprint import COSTS
+from hms_search.search.aims import BREAKS_KEY, COSTS, Wanted, as_losses, pareto_front, wanted_of
 from hms_search.search.foreign import why_foreign
-from hms_search.search.narrowing import Change
+from hms_search.search.lineage import Change, lineage_of
+from hms_search.search.outcomes import OUTCOME_KEY, carried_from
 from hms_search.search.repeated import NOISE_KEY, RECHECK_KEY, Again, again_of
-from hms_search.search.round_studies import lineage_of
-from hms_search.search.study import CONFIG_KEY
-from hms_search.training.config import TrainingConfig
+from hms_search.search.study_attributes import CONFIG_KEY, study_names
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import TASKS, Task
 
@@ -199,24 +196,31 @@ def report_of(study: optuna.Study) -> StudyReport:
 
 
 def _optimistic(space: Mapping[str, Any]) -> bool:
-    training = TrainingConfig.model_validate(space["base"]["training"])
-    return training.optimistic or "training.select" in space["parameters"]
+    """Say of a stored space what :attr:`hms_search.training.config.TrainingConfig.optimistic` says of a training."""
+    training = space["base"]["training"]
+    soft = [training.get(name) for name in ("noisy_student", "pseudo_labels")]
+    leaks = any(one is not None and one["optimistic"] for one in soft)
+    return leaks or training["select"] == "best" or "training.select" in space["parameters"]
 
 
 def all_reports(storage: optuna.storages.BaseStorage) -> list[StudyReport]:
     """Return the reports of every study in a storage that hms-search made."""
-    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    made_here = [summary.study_name for summary in summaries if CONFIG_KEY in summary.user_attrs]
+    made_here = [study.study_name for study in storage.get_all_studies() if CONFIG_KEY in study.user_attrs]
     return [report_of(optuna.load_study(study_name=name, storage=storage)) for name in made_here]
 
 
 def find_report(storage: optuna.storages.BaseStorage, name: str) -> StudyReport:
     """Return the report of the study of that name; raises StudyError listing the ones there are."""
-    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)]
+    return report_of(find_study(storage, name))
+
+
+def find_study(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:
+    """Return the study of that name; raises StudyError listing the ones there are."""
+    names = study_names(storage)
     if name not in names:
         known = f"there are: {', '.join(sorted(names))}" if names else "there are none yet; hms-search run makes one"
         raise StudyError(f"no study {name!r}; {known}")
-    return report_of(optuna.load_study(study_name=name, storage=storage))
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def _row(trial: FrozenTrial) -> TrialRow:

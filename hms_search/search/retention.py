@@ -18,9 +18,9 @@ from hms_search.data.atomic import TEMPORARY
 from hms_search.data.disk import bytes_in
 from hms_search.errors import StudyError
 from hms_search.search.asking import origin_of
-from hms_search.search.evidence import OUTCOME_KEY, carried_from
+from hms_search.search.lineage import FIRST_KEY
+from hms_search.search.outcomes import OUTCOME_KEY, carried_from
 from hms_search.search.places import Places
-from hms_search.search.round_studies import FIRST_KEY
 from hms_search.search.stopping import PAUSED_KEY
 
 _FOLDER = re.compile(r"trial(\d+)")
@@ -48,7 +48,7 @@ def checkpoints(storage: optuna.storages.BaseStorage, places: Places, study: str
     The study's lock is held while one is given: what may go is removed before the next is asked for. Where a session
     holds the lock, all of the study's are kept. Raises StudyError where there is no study of that name.
     """
-    known = {one.study_name: one for one in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+    known = {one.study_name: one for one in storage.get_all_studies()}
     if study is not None and study not in known:
         raise StudyError(f"no study {study!r} in this storage; hms-search ls lists those that are")
     kept_in = places.trials("x").parent

@@ -6,18 +6,15 @@ promoted by its name. It keeps why its bounds are where they are.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import optuna
 
 from hms_search.search.contract import has_study
-from hms_search.search.narrowing import Change
+from hms_search.search.lineage import FIRST_KEY as FIRST_KEY
+from hms_search.search.lineage import LINEAGE_KEY, Change
 from hms_search.search.rounds import PlayedRound, Round, next_round
-from hms_search.search.study import StudyConfig, stored_config
-
-FIRST_KEY = "hms_search:first_round"
-"""The study attribute with the name of the first round's study, which has the baseline."""
-LINEAGE_KEY = "hms_search:lineage"
+from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import stored_config
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,3 @@ def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: opt
 def played_round(config: StudyConfig, study: optuna.Study) -> PlayedRound:
     """Return the record of a round that has ended."""
     return PlayedRound(config.name, config.space, tuple(study.get_trials(deepcopy=False)))
-
-
-def lineage_of(study: optuna.Study) -> tuple[Change, ...]:
-    """Return why a round's bounds are where they are; nothing for a first round."""
-    stored: list[dict[str, Any]] = study.user_attrs.get(LINEAGE_KEY, [])
-    return tuple(Change(**change) for change in stored)

@@ -13,8 +13,9 @@ from pydantic import Field
 
 from hms_search.component import Component
 from hms_search.search.carrying import carried
-from hms_search.search.evidence import CARRIED_KEY, Direction
-from hms_search.search.narrowing import Change, Narrow, narrow
+from hms_search.search.lineage import Change
+from hms_search.search.narrowing import Narrow, narrow
+from hms_search.search.outcomes import CARRIED_KEY, Direction
 from hms_search.search.space import SearchSpace
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hms_search.component import Component
-from hms_search.data.folds import Order
+from hms_search.data.fold_words import Order
 from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Pruner
 from hms_search.search.samplers import CurveGp, Sampler

@@ -8,8 +8,9 @@ from typing import Any, Literal, Protocol
 from optuna.trial import FrozenTrial
 
 from hms_search.search.carrying import CARRIED_STATES, fits
+from hms_search.search.data_config import SYNTHETIC
 from hms_search.search.space import Categorical, Parameter, SearchSpace
-from hms_search.search.study import SYNTHETIC, StudyConfig
+from hms_search.search.study import StudyConfig
 
 _SHARED = ("task", "folds", "objective", "aims", "constraints", "seed")
 """What must be the same for trials to compare, besides the space and the samples."""

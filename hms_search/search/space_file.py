@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from hms_search.document import dump_yaml
-from hms_search.search.narrowing import Change, Narrowed
+from hms_search.search.lineage import Change
+from hms_search.search.narrowing import Narrowed
 from hms_search.search.space import SearchSpace
 
 _WIDTH = 110

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from hms_search.search.evidence import CARRIED_KEY, loss_of
+from hms_search.search.evidence import loss_of
 from hms_search.search.history import StudyHistory
+from hms_search.search.outcomes import CARRIED_KEY
 from hms_search.search.study import Patience, StudyConfig
 
 PAUSED_KEY = "paused_seconds"

@@ -4,18 +4,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import optuna
 from pydantic import Field, model_validator
 
 from hms_search.component import Component
 from hms_search.data.folds import Folds, GroupedFolds
 from hms_search.data.labels import TaskName
-from hms_search.data.sampling import Sampling, SpectrogramSampling
 from hms_search.document import Document, read_yaml
-from hms_search.errors import ConfigError, StudyError
+from hms_search.errors import ConfigError
 from hms_search.search.aims import Aim, Constraint, Wanted, aim_faults
 from hms_search.search.baking import check_baked
-from hms_search.search.foreign import why_foreign
+from hms_search.search.data_config import SYNTHETIC as SYNTHETIC
+from hms_search.search.data_config import DataConfig
 from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Median, NoPruner, Pruner, Racing
 from hms_search.search.rounds import Rounds
@@ -23,32 +22,10 @@ from hms_search.search.samplers import CurveGp, Sampler, Tpe
 from hms_search.search.schedules import Adaptive, Schedule, Sequential, schedule_faults
 from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
+from hms_search.search.study_attributes import CONFIG_KEY as CONFIG_KEY
+from hms_search.search.study_attributes import stored_config as stored_config
 from hms_search.training.steps import Steps
 from hms_search.training.tasks import TASKS, Task
-
-SYNTHETIC = "synthetic"
-CONFIG_KEY = "hms_search:config"
-
-
-class SyntheticData(Component):
-    """The seeded synthetic data set that ``root: synthetic`` stands for. Synthetic: for demonstration and tests."""
-
-    patients: int = Field(default=48, ge=4)
-    seed: int = Field(default=0, ge=0)
-
-
-class DataConfig(Component):
-    """Where the recordings are and which windows of them are samples.
-
-    ``root`` is a folder in the layout of the study's task (Kaggle's, or with ``labels.csv``), or ``synthetic``;
-    ``--data`` on the command line goes before it. With ``baked``, the EEG's representation is computed once and read by
-    all trials (:mod:`hms_search.data.baked`).
-    """
-
-    root: str | None = None
-    sampling: Sampling = SpectrogramSampling()
-    synthetic: SyntheticData = SyntheticData()
-    baked: bool = False
 
 
 class PromotionConfig(Component):
@@ -247,10 +224,3 @@ def _fitting_search(content: Mapping[str, Any]) -> Iterator[tuple[str, Component
         yield "pruner", NoPruner()
     elif order == "adaptive":
         yield "pruner", Median()
-
-
-def stored_config(study: optuna.Study) -> dict[str, Any]:
-    """Return the study's configuration as it was created; raises StudyError for a study made elsewhere."""
-    if CONFIG_KEY not in study.user_attrs:
-        raise StudyError(why_foreign(study.study_name, study.user_attrs))
-    return dict(study.user_attrs[CONFIG_KEY])

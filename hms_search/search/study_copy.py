@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial
 from hms_search.component import fingerprint_of
 from hms_search.data.progress import Progress
 from hms_search.errors import StudyError
-from hms_search.search.contract import CONTRACT_KEY, has_study
+from hms_search.search.contract import has_study
 from hms_search.search.foreign import COPIED_KEY
-from hms_search.search.study import CONFIG_KEY
+from hms_search.search.study_attributes import CONFIG_KEY, CONTRACT_KEY
 from hms_search.tracking.run_ids import renamed, unnamed
 
 _OF_TRIAL = re.compile(r"dashboard:(\d+):(.+)")

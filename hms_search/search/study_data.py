@@ -12,10 +12,11 @@ from hms_search.data.synthetic import write_synthetic
 from hms_search.eeg.shapes import Kind
 from hms_search.errors import DataError
 from hms_search.models.device import device_of
+from hms_search.search.data_config import SYNTHETIC, DataConfig
 from hms_search.search.events import Event, Notice
 from hms_search.search.places import Places
 from hms_search.search.seizure_data import read_seizures, synthetic_seizures
-from hms_search.search.study import SYNTHETIC, DataConfig, StudyConfig
+from hms_search.search.study import StudyConfig
 
 _SHOWN_REJECTIONS = 5
 

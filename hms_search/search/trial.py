@@ -12,7 +12,8 @@ import numpy as np
 
 from hms_search.curves import learning_curve
 from hms_search.data.disk import telling_of_disk
-from hms_search.data.folds import FoldPlan, Level
+from hms_search.data.fold_words import Level
+from hms_search.data.folds import FoldPlan
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml

@@ -3,16 +3,13 @@
 import torch
 
 from hms_search.data.folds import FoldPlan
-from hms_search.data.oof import oof_bytes, out_of_fold
+from hms_search.data.oof import OOF_FILE, oof_bytes, out_of_fold
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.experiment import ExperimentResult
 from hms_search.models.device import device_of
 from hms_search.training.results import Epoch
 from hms_search.training.tasks import HMS, Task
-
-OOF_FILE = "oof.parquet"
-"""A completed trial's out-of-fold predictions among the files of its run."""
 
 
 def machine(device: str) -> dict[str, str]:

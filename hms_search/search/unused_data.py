@@ -11,7 +11,8 @@ from hms_search.data.store import Store, baked_file
 from hms_search.errors import DataError
 from hms_search.search.places import Places
 from hms_search.search.retention import IN_USE, Held, locked
-from hms_search.search.study import CONFIG_KEY, SYNTHETIC, StudyConfig
+from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import CONFIG_KEY
 
 
 def unused_data(storage: optuna.storages.BaseStorage, places: Places) -> Iterator[Held]:
@@ -20,13 +21,12 @@ def unused_data(storage: optuna.storages.BaseStorage, places: Places) -> Iterato
     What no study of the storage was run on may go; it can be made again from the recordings. All locks of the working
     directory are held meanwhile; while anything runs, all is kept.
     """
-    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    stored = [one.user_attrs[CONFIG_KEY] for one in summaries if CONFIG_KEY in one.user_attrs]
+    stored = [one.user_attrs[CONFIG_KEY] for one in storage.get_all_studies() if CONFIG_KEY in one.user_attrs]
     studies = [StudyConfig.model_validate(config) for config in stored]
     stores = places.root / "stores"
     with locked(*sorted(places.lock("any").parent.glob("*.lock"))) as free:
         for folder in sorted(stores.iterdir()) if stores.is_dir() else ():
-            users = [study for study in studies if store_of(study, places) == folder]
+            users = [study for study in studies if places.prepared(study.task, study.data) == folder]
             if not free:
                 yield Held.at(folder, may_go=False, reason=IN_USE)
             elif not users:
@@ -34,14 +34,6 @@ def unused_data(storage: optuna.storages.BaseStorage, places: Places) -> Iterato
             else:
                 yield Held.at(folder, may_go=False, reason=f"study {', '.join(study.name for study in users)}")
                 yield from _unused_images(folder, users)
-
-
-def store_of(study: StudyConfig, places: Places) -> Path | None:
-    """Return where the prepared recordings of a study lie; None where it reads its files as they are."""
-    if study.task != "hms" or study.data.root is None:
-        return None
-    root = places.synthetic(study.data) if study.data.root == SYNTHETIC else Path(study.data.root)
-    return places.store(root)
 
 
 def _unused_images(folder: Path, users: list[StudyConfig]) -> Iterator[Held]:

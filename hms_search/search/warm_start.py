@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from hms_search.errors import ConfigError, DataError, StudyError
 from hms_search.search.carrying import fits
 from hms_search.search.space import Categorical, Int, Parameter, Scalar, SearchSpace
+from hms_search.search.study_attributes import study_names
 
 MOST_OF_A_STUDY = 5
 """Configurations that are taken from a study: the report went on from its best few, too."""
@@ -47,7 +48,7 @@ def known_configurations(
 
 
 def _of_study(name: str, space: SearchSpace, storage: optuna.storages.BaseStorage) -> Iterator[Known]:
-    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)]
+    names = study_names(storage)
     if name not in names:
         known = f"there are: {', '.join(sorted(names))}" if names else "there are none"
         raise StudyError(f"warm_start: no study {name!r}; {known}; a file ends in .csv")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hms_search.data.folds import Order
+from hms_search.data.fold_words import Order
 
 
 class Place(NamedTuple):

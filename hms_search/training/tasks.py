@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hms_search.data.folds import Level
+from hms_search.data.fold_words import Level
 from hms_search.data.labels import CLASSES, SEIZURE_TYPES, TaskName
 from hms_search.training.f1 import f1_scores, pooled_f1
 from hms_search.training.metrics import STRATA, Stratum, pooled_scores, scores

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 from command_line import CommandLine, wait_for
 
-from hms_search.search.evidence import CARRIED_KEY
-from hms_search.search.study import CONFIG_KEY
+from hms_search.search.outcomes import CARRIED_KEY
+from hms_search.search.study_attributes import CONFIG_KEY
 
 RUN = ("run", "small.yaml", "--data", "recordings")
 

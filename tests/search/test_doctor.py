@@ -17,8 +17,7 @@ from hms_search.search.contract import contract_of, open_study
 from hms_search.search.doctor import DEEP, LIVE, findings, live_findings
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory, study_history
-from hms_search.search.repeated import Again, Repeated
-from hms_search.search.repeated_gain import Gain
+from hms_search.search.repeated import Again, Gain, Repeated
 from hms_search.search.study import StudyConfig, read_study
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"

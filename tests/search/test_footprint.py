@@ -8,7 +8,8 @@ from hms_search.data.sampling import EegMiddleSampling
 from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.experiment import ExperimentConfig
-from hms_search.search.footprint import COSTS, footprint
+from hms_search.search.aims import COSTS
+from hms_search.search.footprint import footprint
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from hms_search.search.repeated import Again, Repeated
-from hms_search.search.repeated_gain import Gain
+from hms_search.search.repeated import Again, Gain, Repeated
 from hms_search.search.repeated_words import again_in_words, again_rows, honest_best, verdicts
 from hms_search.training.tasks import HMS
 

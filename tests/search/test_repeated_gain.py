@@ -7,7 +7,8 @@ from scipy.stats import ttest_rel
 
 from hms_search.compare import losses_of
 from hms_search.data.oof import OutOfFold
-from hms_search.search.repeated_gain import Gain, gain_over_patients, gain_over_seeds
+from hms_search.search.repeated import Gain
+from hms_search.search.repeated_gain import gain_over_patients, gain_over_seeds
 
 PER_PATIENT = 3
 

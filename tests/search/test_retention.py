@@ -13,9 +13,9 @@ from optuna.trial import TrialState, create_trial
 from hms_search.data.disk import bytes_in, remove
 from hms_search.errors import StudyError
 from hms_search.promotion.leftovers import leftovers
+from hms_search.search.lineage import FIRST_KEY
 from hms_search.search.places import Places
 from hms_search.search.retention import checkpoints, trial_folders
-from hms_search.search.round_studies import FIRST_KEY
 
 ENDED = ({"outcome": "complete"}, {"outcome": "pruned"}, {"outcome": "failed"})
 

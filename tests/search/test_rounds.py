@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.document import parse_yaml
 from hms_search.search.carrying import PARAMS_KEY, carried, fits
-from hms_search.search.evidence import CARRIED_KEY
 from hms_search.search.narrowing import Narrow
+from hms_search.search.outcomes import CARRIED_KEY
 from hms_search.search.rounds import PlayedRound, Round, next_round, round_name
 from hms_search.search.space import SearchSpace
 from hms_search.search.storage import close_storage, open_storage

@@ -5,8 +5,9 @@ import optuna
 import pytest
 
 from hms_search.errors import ConfigError, StudyError
-from hms_search.search.contract import CONTRACT_KEY, Contract, contract_of, open_study
+from hms_search.search.contract import Contract, contract_of, open_study
 from hms_search.search.study import read_study
+from hms_search.search.study_attributes import CONTRACT_KEY
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "studies" / "quickstart.yaml"

@@ -11,7 +11,8 @@ from hms_search.data.prepare import prepare
 from hms_search.data.store import Store, baked_file
 from hms_search.data.synthetic import write_synthetic
 from hms_search.search.places import Places
-from hms_search.search.study import CONFIG_KEY, StudyConfig, read_study
+from hms_search.search.study import StudyConfig, read_study
+from hms_search.search.study_attributes import CONFIG_KEY
 from hms_search.search.unused_data import unused_data
 
 STUDIES = Path(__file__).parents[2] / "studies"

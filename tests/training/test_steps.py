@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hms_search.data.folds import Order
+from hms_search.data.fold_words import Order
 from hms_search.training.steps import Steps
 
 ORDERS: tuple[Order, ...] = ("sequential", "interleaved")

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from hms_search.compare import Difference, losses_of, paired_differences
-from hms_search.data.oof import OutOfFold, read_oof
+from hms_search.data.oof import OOF_FILE, OutOfFold, read_oof
 from hms_search.errors import DataError, TrackingError
 from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 from hms_search.search.report_page.page import Block, Section, Table, Words
-from hms_search.search.trial_record import OOF_FILE
 from hms_search.tracking import RunReader
 from hms_search.training.metrics import Stratum, in_stratum
 from hms_search.training.tasks import HMS

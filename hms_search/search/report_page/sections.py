@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import optuna
 
-from hms_search.search.contract import CONTRACT_KEY
+from hms_search.search.data_config import SYNTHETIC
 from hms_search.search.first_aim import first_aim
-from hms_search.search.report import TrialRow, find_report
+from hms_search.search.report import TrialRow, find_study, report_of
 from hms_search.search.report_page.again import again_section
 from hms_search.search.report_page.comparison import (
     NONE,
@@ -30,7 +30,7 @@ from hms_search.search.report_page.plots import (
     slice_plots,
 )
 from hms_search.search.report_page.trials import all_trials_section, cost_section, failed_section, pruned_section
-from hms_search.search.study import CONFIG_KEY, SYNTHETIC
+from hms_search.search.study_attributes import CONFIG_KEY, CONTRACT_KEY
 from hms_search.tracking import RunReader
 from hms_search.training.tasks import HMS
 
@@ -42,8 +42,8 @@ def study_page(storage: optuna.storages.BaseStorage, name: str, reader: RunReade
 
     Raises StudyError where there is no such study, or one that hms-search did not make.
     """
-    report = find_report(storage, name)
-    study = optuna.load_study(study_name=name, storage=storage)
+    study = find_study(storage, name)
+    report = report_of(study)
     facts = StudyFacts(first_aim(study), report, study.user_attrs[CONFIG_KEY], study.get_trials(deepcopy=False), reader)
     comparison = compare_trials(report, reader)
     sections = [
