@@ -57,20 +57,11 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker's process ended without a word; ``job`` is what it was running."""
+    """A worker ended without a word; ``job`` is what it was running."""
 
     job: Job
-    exit_code: int | None
     run_id: str
-
-    @property
-    def reason(self) -> str:
-        """What the exit code says."""
-        if self.exit_code is not None and self.exit_code < 0:
-            name = signal.Signals(-self.exit_code).name
-            hint = "; the machine was probably out of memory" if name == "SIGKILL" else ""
-            return f"the worker process was killed ({name}){hint}"
-        return f"the worker process ended with exit code {self.exit_code}; its traceback stands above"
+    reason: str
 
 
 class Worker:
@@ -82,6 +73,11 @@ class Worker:
         self._run_id = ""
         self._settings, self._gpu = settings, gpu
         self._start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may be handed a trial."""
+        return self.job is None
 
     @property
     def connection(self) -> Connection:
@@ -114,7 +110,7 @@ class Worker:
             self._process.join(timeout=10)
             code = self._process.exitcode
             self.restart()
-            return WorkerDied(job, code, run_id) if job is not None else None
+            return WorkerDied(job, run_id, _reason(code)) if job is not None else None
         if isinstance(message, TrialStarted):
             self._run_id = message.run_id
         if isinstance(message, TrialEnded):
@@ -128,7 +124,7 @@ class Worker:
         self._process.join()
         self._connection.close()
         self.job = None
-        return WorkerDied(job, self._process.exitcode, run_id) if job is not None else None
+        return WorkerDied(job, run_id, _reason(self._process.exitcode)) if job is not None else None
 
     def close(self) -> None:
         """Let an idle process end; nothing is left to do for a killed one."""
@@ -152,7 +148,7 @@ class Worker:
         self._connection, theirs = _FORK_SERVER.Pipe()
         environment = _environment(self._gpu)
         self._process = _FORK_SERVER.Process(
-            target=_serve, args=(theirs, self._settings, environment), name=f"hms-search-{self.slot}"
+            target=_be_worker, args=(theirs, self._settings, environment), name=f"hms-search-{self.slot}"
         )
         self._process.start()
         theirs.close()
@@ -177,6 +173,29 @@ def warm_up() -> None:
     ensure_running()
 
 
+def serve(connection: Connection, settings: WorkerSettings) -> None:
+    """Run trials until told to stop or until the coordinator is gone."""
+    torch.set_num_threads(settings.threads)
+    keep_freed_memory()
+    try:
+        context = _open(settings)
+        while (job := connection.recv()) is not None:
+            ended = _run(job, context, connection)
+            context.tracker.send_waiting()
+            return_freed_memory()
+            connection.send(ended)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _reason(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = "; the machine was probably out of memory" if name == "SIGKILL" else ""
+        return f"the worker process was killed ({name}){hint}"
+    return f"the worker process ended with exit code {exit_code}; its traceback stands above"
+
+
 def _environment(gpu: int | None) -> dict[str, str]:
     """Return the environment of a worker, which sees one GPU only where one is named."""
     environment = dict(os.environ)
@@ -187,24 +206,14 @@ def _environment(gpu: int | None) -> dict[str, str]:
     return environment
 
 
-def _serve(connection: Connection, settings: WorkerSettings, environment: Mapping[str, str]) -> None:
-    """Run trials until told to stop or until the coordinator is gone."""
+def _be_worker(connection: Connection, settings: WorkerSettings, environment: Mapping[str, str]) -> None:
+    """Be the process of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's: it ends trials after their epoch
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # so is a scheduler's word to all processes of a job
     os.environ.clear()  # that of the process it was forked from
     os.environ.update(environment)  # before CUDA is first touched
-    torch.set_num_threads(settings.threads)
-    keep_freed_memory()
     gc.freeze()  # what is imported stays
-    try:
-        context = _open(settings)
-        while (job := connection.recv()) is not None:
-            ended = _run(job, context, connection)
-            context.tracker.send_waiting()
-            return_freed_memory()
-            connection.send(ended)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+    serve(connection, settings)
 
 
 def _run(job: Job, context: TrialContext, connection: Connection) -> TrialEnded:
