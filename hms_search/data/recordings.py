@@ -1,5 +1,6 @@
 """The stored recordings as memory-mapped float16 arrays."""
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,13 @@ class Recordings:
         window = np.full((length, N_COLUMNS[kind]), np.nan, dtype=DTYPE)
         window[low - start : low - start + len(inside)] = inside
         return window
+
+    def read_now(self) -> "Recordings":
+        """Return the same recordings with all shards mapped: pickled, they are whole, where files would be missing."""
+        whole = copy(self)
+        names = {(kind, name) for kind in KINDS for name in self._shards[kind]}
+        whole._mapped = {name: self._shard(kind, name) for kind, name in names}
+        return whole
 
     def _shard(self, kind: Kind, name: str) -> np.ndarray:
         if name not in self._mapped:

@@ -6,7 +6,7 @@ Nothing is read from parquet recordings any more; opening reads the tables only.
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ class Store:
     _recordings: Recordings
     _numbers: dict[Kind, Int[np.ndarray, " samples"]]
     _starts: dict[Kind, Int[np.ndarray, " samples"]]
+    _counts: Int[np.ndarray, "samples counts"] | None = None
 
     @classmethod
     def open(
@@ -186,6 +187,8 @@ class Store:
 
         Whole files were counted while preparing; windows are counted at the first call and kept beside the Store.
         """
+        if self._counts is not None:
+            return self._counts
         if self._whole:
             whole = np.load(self.path / "counts.npy", mmap_mode="r", allow_pickle=False)
             counts: np.ndarray = whole[self._numbers["spectrogram"]]
@@ -202,6 +205,18 @@ class Store:
         except OSError as error:
             logger.warning("cannot keep the histograms in %s (%s): they will be counted again", cache, error.strerror)
         return counts
+
+    def contents(self) -> dict[str, Any]:
+        """Return what ``Store(**contents)`` needs of files, all of it: pickled, it is the same Store on any machine.
+
+        Nothing is read until then but the histograms.
+        """
+        read = {
+            "_recordings": self._recordings.read_now(),
+            "_images": None if self._images is None else np.asarray(self._images),
+            "_counts": self.histograms() if "spectrogram" in self.kinds else None,
+        }
+        return {field.name: getattr(self, field.name) for field in fields(self)} | read
 
     @property
     def _whole(self) -> bool:
