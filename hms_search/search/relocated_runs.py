@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from hms_search.search.events import Event, Notice
 from hms_search.search.places import Places
@@ -49,13 +50,11 @@ def relocate_runs(
         study.check()
     reserve()
     ids: dict[str, str] = {}
-    for study in studies:
-        ids |= study.create()
+    for record, study in zip(records, studies, strict=True):
+        ids |= study.create(partial(progress, f"naming runs of {record.name}"))
     copied = Copied()
     for record, study in zip(records, studies, strict=True):
-        for one, step in study.fill(ids):
-            copied += one
-            progress(f"copying runs of {record.name}", step)
+        copied += study.fill(ids, partial(progress, f"copying runs of {record.name}"))
     versions = _versions(source, target, ids, notify, progress) if ids else 0
     for text in (*_unknown(records, ids, source), *ensembles_naming(source.tracking_uri, ids)):
         notify(Notice(text))

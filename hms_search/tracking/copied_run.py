@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ BEGUN_WITH = {EARLIER_TAG, "mlflow.user", "mlflow.runName"}
 """The tags of a copy that was only begun."""
 _OWN = {EARLIER_TAG, STAMP_TAG}
 _ENDED = {"FINISHED", "FAILED", "KILLED"}
+_READERS = 4
+"""Metrics that are read at a time: MLflow tells one metric of one run per request."""
 _TEXTS = {".csv", ".json", ".md", ".txt", ".yaml"}
 """Kinds of files that may name runs."""
 
@@ -93,13 +96,13 @@ class CopiedRun:
 
     def points(self, source: MlflowClient) -> list[Point]:
         """Return every value of every metric."""
-        return [point for key in self.run.data.metrics for point in _points(source, self.run.info.run_id, key)]
+        return _points(source, self.run)
 
     def lacks(self, target: MlflowClient, points: Sequence[Point], files: Mapping[str, int]) -> Lacking:
         """Return what the copy lacks of the run, of all its values and files."""
         if self.copy.data.tags.keys() <= BEGUN_WITH and not self.copy.data.metrics:
             return Lacking(points, files, is_told=False)
-        there = {point for key in self.copy.data.metrics for point in _points(target, self.copy.info.run_id, key)}
+        there = set(_points(target, self.copy))
         kept = dict(_files(target, self.copy.info.run_id, None))
         missing = {name: size for name, size in files.items() if kept.get(name) != size}
         return Lacking([point for point in points if point not in there], missing, is_told=self._is_told())
@@ -171,8 +174,13 @@ class CopiedRun:
         return fingerprint_of([*told, dict(files)])
 
 
-def _points(client: MlflowClient, run_id: str, key: str) -> list[Point]:
-    return [(key, one.step, one.timestamp, repr(one.value)) for one in client.get_metric_history(run_id, key)]
+def _points(client: MlflowClient, run: StoredRun) -> list[Point]:
+    def history(key: str) -> list[Point]:
+        found = client.get_metric_history(run.info.run_id, key)
+        return [(key, one.step, one.timestamp, repr(one.value)) for one in found]
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return [point for points in pool.map(history, run.data.metrics) for point in points]
 
 
 def _files(client: MlflowClient, run_id: str, folder: str | None) -> Iterator[tuple[str, int]]:

@@ -6,7 +6,7 @@ A copied run keeps, as a tag, what it was called where it came from. By that it 
 after an interruption, by one that brings what was added since, by one that goes back, and by whatever kept its old id.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -24,6 +24,7 @@ from hms_search.tracking.reading import reading_client
 from hms_search.tracking.run_ids import LOCAL
 
 _PAGE = 1000
+Report = Callable[[Progress], None]
 
 
 class StudyRuns:
@@ -59,7 +60,7 @@ class StudyRuns:
                 "another study; name another --to-tracking-uri, or rename that experiment first"
             )
 
-    def create(self) -> dict[str, str]:
+    def create(self, report: Report) -> dict[str, str]:
         """Return the target's ids of all runs, by every name they have had; runs that it lacks are begun there."""
         with reported(self._source_uri):
             experiment = self._experiment(self._source)
@@ -68,23 +69,25 @@ class StudyRuns:
             return {}
         self._tag_experiment(experiment)
         there, ids = self._there(), dict[str, str]()
-        for run in runs:
+        for place, run in enumerate(runs):
             found = next((there[name] for name in names_of(run) if name in there), None)
             new_id = self._begin(run) if found is None else found.info.run_id
             ids |= dict.fromkeys(names_of(run), new_id)
             if KEY_TAG in run.data.tags:
                 ids[LOCAL + run.data.tags[KEY_TAG]] = new_id
+            report(Progress(place + 1, len(runs)))
         return ids
 
-    def fill(self, ids: Mapping[str, str]) -> Iterator[tuple[Copied, Progress]]:
-        """Bring every run up to date under the ids of :meth:`create`; give what was copied, run after run."""
+    def fill(self, ids: Mapping[str, str], report: Report) -> Copied:
+        """Bring every run up to date under the ids of :meth:`create`; return what was copied."""
         with reported(self._source_uri):
             experiment = self._experiment(self._source)
             runs = _runs(self._source, experiment)
-        there = self._there() if runs else {}
+        there, copied = self._there() if runs else {}, Copied()
         for place, run in enumerate(runs):
-            copy = CopiedRun(run, there[ids[run.info.run_id]], ids)
-            yield self._fill(copy), Progress(place + 1, len(runs))
+            copied += self._fill(CopiedRun(run, there[ids[run.info.run_id]], ids))
+            report(Progress(place + 1, len(runs)))
+        return copied
 
     def _fill(self, copy: CopiedRun) -> Copied:
         with reported(self._source_uri):
