@@ -15,6 +15,7 @@ from hms_search.search.aims import Aim, Constraint, Wanted, aim_faults
 from hms_search.search.baking import check_baked
 from hms_search.search.data_config import SYNTHETIC as SYNTHETIC
 from hms_search.search.data_config import DataConfig
+from hms_search.search.executors import Executor, LocalExecutor
 from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Median, NoPruner, Pruner, Racing
 from hms_search.search.rounds import Rounds
@@ -75,6 +76,8 @@ class StudyConfig(Component):
     ``aims`` are what trials are judged by where that is more than one thing, ``constraints`` what none may exceed
     (:mod:`hms_search.search.aims`).
 
+    ``executor`` says on which machines the ``workers`` run.
+
     With ``rounds``, each is a study in the space that the one before leaves, with ``rounds.trials`` trials and the
     other budgets each.
     """
@@ -103,6 +106,7 @@ class StudyConfig(Component):
     promotion: PromotionConfig = PromotionConfig()
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
+    executor: Executor = LocalExecutor()
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
 
     @model_validator(mode="after")

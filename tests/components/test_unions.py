@@ -16,6 +16,7 @@ from hms_search.eeg.spectrogram import Representation
 from hms_search.ensemble.blends import Blend
 from hms_search.ensemble.fit import Method
 from hms_search.models import Model
+from hms_search.search.executors import Executor
 from hms_search.search.pruners import Pruner
 from hms_search.search.samplers import Sampler
 from hms_search.search.schedules import Schedule
@@ -37,6 +38,7 @@ UNIONS: dict[str, Any] = {
     "sampler": Sampler,
     "pruner": Pruner,
     "schedule": Schedule,
+    "executor": Executor,
     "blend": Blend,
     "method": Method,
 }
