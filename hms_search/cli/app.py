@@ -53,7 +53,11 @@ def run(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at a time, one process each.")] = None,
     migrate: Annotated[
-        str | None, typer.Option(help="A study of another space, whose trials that lie in this one are taken over.")
+        str | None,
+        typer.Option(
+            help="Take over the trials of this study, of another space, that lie in this one. (To move a study: "
+            "hms-search migrate.)"
+        ),
     ] = None,
     storage: StorageOption = None,
     tracking_uri: TrackingOption = None,
