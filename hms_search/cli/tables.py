@@ -68,7 +68,7 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
         console.print(OPTIMISTIC, style="yellow", soft_wrap=not console.is_terminal)
     _print_comparison(report, console)
     if report.wanted.aims:
-        _print_front(report, console)
+        _print_front(report, console, top)
     for found in (report.noise, report.recheck):
         if found is not None:
             print_again(found, report, console)
@@ -106,13 +106,14 @@ def print_again(found: Again, report: StudyReport, console: Console) -> None:
         console.print(line, markup=False, soft_wrap=not console.is_terminal)
 
 
-def _print_front(report: StudyReport, console: Console) -> None:
+def _print_front(report: StudyReport, console: Console, top: int) -> None:
     text = f"{report.wanted.in_words}; on the Pareto front, where no other trial is as good in all and better in one:"
     console.print(text, markup=False, soft_wrap=not console.is_terminal)
-    table = Table()
+    shown, caption = _first(report.front, top)
+    table = Table(caption=caption, caption_justify="left")
     for name in ("trial", *report.wanted.names):
         table.add_column(name, justify="right")
-    for row in report.front:
+    for row in shown:
         table.add_row(_label(row), *(f"{value:,.5g}" for value in row.aims))
     console.print(table)
 
@@ -134,9 +135,7 @@ def _print_comparison(report: StudyReport, console: Console) -> None:
 
 
 def _trials_table(report: StudyReport, top: int) -> Table:
-    rows = report.best_first
-    shown = rows if top == 0 else rows[:top]
-    caption = f"{len(rows) - len(shown)} more; --top 0 shows all" if len(shown) < len(rows) else None
+    shown, caption = _first(report.best_first, top)
     table = Table(caption=caption, caption_justify="left")
     beside = {"HIGH": "kl_high", "LOW": "kl_low"} if len(report.task.strata) > 1 else report.both_levels
     for name in ("trial", report.task.symbol, "folds", *beside, "time", "outcome"):
@@ -151,6 +150,13 @@ def _trials_table(report: StudyReport, top: int) -> Table:
             outcome_text(row.outcome, row.reason, row.breaks),
         )
     return table
+
+
+def _first(rows: Sequence[TrialRow], top: int) -> tuple[Sequence[TrialRow], str | None]:
+    """Return the first rows, all for 0, and what to say where there are more."""
+    shown = rows if top == 0 else rows[:top]
+    said = f"{len(shown)} of {len(rows):,} trials, the best first; --top 0 shows all"
+    return shown, said if len(shown) < len(rows) else None
 
 
 def _parameters_table(report: StudyReport, columns: int) -> Table:

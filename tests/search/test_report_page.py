@@ -19,7 +19,9 @@ from hms_search.compare import paired_differences
 from hms_search.data.oof import OutOfFold, oof_bytes, out_of_fold
 from hms_search.errors import StudyError
 from hms_search.search.contract import contract_of, open_study
+from hms_search.search.report import report_of
 from hms_search.search.report_page import Page, study_page
+from hms_search.search.report_page.excerpt import DRAWN, LISTED, Excerpt, drawn
 from hms_search.search.study import read_study
 from hms_search.tracking import MlflowTracker, RunReader
 from hms_search.training.metrics import kl_terms
@@ -329,3 +331,56 @@ def test_nothing_that_a_study_says_of_itself_becomes_a_script() -> None:
     plain, evil = Scripts(page("one_cycle", "plain")), page(EVIL, EVIL)
     assert (Scripts(evil).n_scripts, Scripts(evil).handlers) == (plain.n_scripts, plain.handlers)
     assert EVIL in Reading(evil).words
+
+
+def many(count: int) -> list[FrozenTrial]:
+    """A large study: the baseline first, every third trial pruned, values that slowly fall."""
+    rng = np.random.default_rng(0)
+    values = 1 - np.arange(count) / (10 * count) + rng.normal(0, 0.02, count)
+    return [
+        trial(n, "pruned", curve=[0.9] * (1 + n % 5))
+        if n % 3 == 1
+        else trial(n, value=float(values[n]), params={"model.dropout": float(rng.uniform(0, 0.5))})
+        for n in range(count)
+    ]
+
+
+def test_the_page_of_a_large_study_is_short_and_says_what_it_leaves_out() -> None:
+    trials = many(900)
+    page = page_of(trials)
+    markdown, html = page.markdown(), page.html()
+    tables = re.findall(r"(?:^\|.*\n)+", markdown, flags=re.MULTILINE)
+    assert max(table.count("\n") for table in tables) == LISTED + 2  # its head and rule
+    assert len(html) - len(page_of(many(DRAWN)).html()) < 100_000
+    for said in (
+        "The first 100 of 900; all are in trials.csv of the study's MLflow run, and shown by: hms-search show quickst",
+        "The last 100 of 300; all are in trials.csv",
+        f"Drawn are {DRAWN} of 600 trials: the best 100, the baseline, each that was the best so far",
+        f"Drawn are {DRAWN} of 900 trials",
+        "fANOVA is of 150 of the 600 completed trials, drawn at random",
+    ):
+        assert said in markdown
+    assert "Drawn are" not in page_of(many(DRAWN)).markdown()
+
+
+def test_the_best_the_baseline_and_each_best_so_far_are_always_drawn() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    config = read_study(QUICKSTART)
+    study = open_study(config, contract_of(config, data="d", folds="f"), storage)
+    study.add_trials(many(900))
+    report = report_of(study)
+    completed = [row for row in report.rows if row.outcome == "complete"]
+    chosen = drawn(report, completed)
+    numbers = [row.number for row in chosen]
+    assert len(chosen) == DRAWN
+    assert numbers == sorted(numbers)
+    assert {row.number for row in report.best_first[:100]} <= set(numbers)
+    best = math.inf
+    for row in completed:
+        assert row.value is not None
+        if row.value < best:
+            best = row.value
+            assert row.number in numbers
+    assert max(np.diff(numbers)) < 30  # all the study is in sight
+    assert [t.number for t in Excerpt(study, numbers[::2]).get_trials(deepcopy=False)] == numbers[::2]
+    assert Excerpt(study, numbers[:1]).trials[0] == study.trials[numbers[0]]

@@ -9,6 +9,8 @@ from optuna.trial import FrozenTrial
 
 from hms_search.errors import TrackingError
 from hms_search.search.report import StudyReport, TrialRow
+from hms_search.search.report_page.excerpt import CHOSEN, Excerpt, drawn
+from hms_search.search.report_page.page import Words
 from hms_search.tracking import RunReader
 from hms_search.training.steps import Steps
 
@@ -22,7 +24,7 @@ ENDED = ("complete", "pruned", "failed")
 class StudyFacts:
     """A study and all that its sections read; ``reader`` is None where there is no tracking store."""
 
-    optuna: optuna.Study
+    study: optuna.Study
     report: StudyReport
     config: Mapping[str, Any]
     trials: Sequence[FrozenTrial]
@@ -47,6 +49,18 @@ class StudyFacts:
     def schedule(self) -> str:
         """The name of the study's schedule; sequential where it is older than schedules."""
         return str(self.config.get("schedule", {}).get("name", "sequential"))
+
+    def excerpt(self, rows: Sequence[TrialRow]) -> tuple[optuna.Study, list[Words]]:
+        """Return the study with those of some trials that are drawn, and what to say where these are not all."""
+        chosen, said = self.drawn(rows)
+        return Excerpt(self.study, [row.number for row in chosen]), said
+
+    def drawn(self, rows: Sequence[TrialRow]) -> tuple[list[TrialRow], list[Words]]:
+        """Return which of some trials are drawn, and what to say where these are not all."""
+        chosen = drawn(self.report, rows)
+        if len(chosen) == len(rows):
+            return chosen, []
+        return chosen, [Words(f"Drawn are {len(chosen)} of {len(rows):,} trials: {CHOSEN}.")]
 
     def epochs_run(self, row: TrialRow) -> int:
         """Return how many epochs a trial validated."""

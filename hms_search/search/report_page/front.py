@@ -3,6 +3,7 @@
 import plotly.graph_objects as go
 
 from hms_search.search.report import StudyReport, TrialRow
+from hms_search.search.report_page.excerpt import drawn, listed
 from hms_search.search.report_page.page import Block, Plots, Section, Table, Words
 from hms_search.search.report_page.plots import BEST, OTHERS, Plot, plain_looks
 
@@ -14,14 +15,16 @@ def front_section(report: StudyReport) -> Section:
     if not front:
         return Section("Pareto front", [*blocks, Words("No trial has completed.")])
     blocks.append(Plots([_plot(report, place) for place in range(1, len(names))]))
-    rows = [[_label(row), *(f"{value:,.5g}" for value in row.aims)] for row in front]
-    caption = f"The {len(front)} trials that no other one beats: as good in all aims, and better in one."
+    chosen, said = listed(front, report.name)
+    rows = [[_label(row), *(f"{value:,.5g}" for value in row.aims)] for row in chosen]
+    caption = f"The {len(front)} trials that no other one beats: as good in all aims, and better in one.{said}"
     return Section("Pareto front", [*blocks, Table(caption, ["trial", *names], rows)])
 
 
 def _plot(report: StudyReport, place: int) -> Plot:
     names, front = report.wanted.names, report.front
-    others = [row for row in report.rows if row.aims and row not in front]
+    on_front = {row.number for row in front}
+    others = [row for row in drawn(report, report.rows) if row.aims and row.number not in on_front]
     figure = go.Figure([_points(others, place, "other trials", OTHERS), _points(front, place, "Pareto front", BEST)])
     figure.update_xaxes(title=names[place])
     figure.update_yaxes(title=names[0])

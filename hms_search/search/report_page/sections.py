@@ -17,18 +17,12 @@ from hms_search.search.report_page.comparison import (
     measured,
     verdict_in_words,
 )
+from hms_search.search.report_page.curve_plots import Curve, curve_plots
 from hms_search.search.report_page.facts import ENDED, StudyFacts
 from hms_search.search.report_page.front import front_section
+from hms_search.search.report_page.importance import importance_plot, importances
 from hms_search.search.report_page.page import Block, Page, Plots, Section, Table, Words
-from hms_search.search.report_page.plots import (
-    Curve,
-    curve_plots,
-    history_plot,
-    importance_plot,
-    importances,
-    parallel_plot,
-    slice_plots,
-)
+from hms_search.search.report_page.plots import history_plot, parallel_plot, slice_plots
 from hms_search.search.report_page.trials import all_trials_section, cost_section, failed_section, pruned_section
 from hms_search.search.study_attributes import CONFIG_KEY, CONTRACT_KEY
 from hms_search.tracking import RunReader
@@ -99,7 +93,7 @@ def _differing_versions(study: StudyFacts) -> str:
 
 
 def _about(study: StudyFacts) -> Section:
-    config, contract = study.config, study.optuna.user_attrs.get(CONTRACT_KEY, {})
+    config, contract = study.config, study.study.user_attrs.get(CONTRACT_KEY, {})
     tags = study.study_tags()
     folds, data = config["folds"], config["data"]
     ended = max((trial.datetime_complete for trial in study.trials if trial.datetime_complete), default=None)
@@ -134,12 +128,14 @@ def _history(study: StudyFacts) -> Section:
     if study.report.best is None:
         return Section("Optimisation history", [Words("No trial has completed.")])
     baseline = study.report.baseline
-    plot = history_plot(study.optuna, study.report.task, baseline=baseline.value if baseline else None)
-    return Section("Optimisation history", [Plots([plot], wide=True)])
+    rows, said = study.drawn(study.with_outcome("complete"))
+    plot = history_plot(rows, study.report.task, baseline=baseline.value if baseline else None)
+    return Section("Optimisation history", [Plots([plot], wide=True), *said])
 
 
 def _parameters(study: StudyFacts) -> Section:
-    completed = len(study.with_outcome("complete"))
+    rows = study.with_outcome("complete")
+    completed = len(rows)
     if completed < 2:
         return Section("Parameters", [Words(f"Too few trials have completed to tell: {completed}.")])
     baseline = study.report.baseline.number if study.report.baseline else None
@@ -147,22 +143,24 @@ def _parameters(study: StudyFacts) -> Section:
     if completed < _FEW_TRIALS:
         text = f"Only {completed} trials have completed: what follows shows where they lay, hardly what matters."
         blocks.append(Words(text))
-    by_method, remarks = importances(study.optuna)
+    by_method, remarks = importances(study.study)
     if by_method:
         blocks.append(Plots([importance_plot(by_method)], wide=True))
         blocks.append(Words("fANOVA asks what explains the value over the whole space, PED-ANOVA what sets the best "
                             "tenth of the trials apart; where they disagree, trust neither."))  # fmt: skip
     blocks += [Words(remark) for remark in remarks]
-    blocks.append(Plots([parallel_plot(study.optuna, study.report.task, baseline=baseline)], wide=True))
-    blocks.append(Plots(slice_plots(study.optuna, study.report.task)))
-    return Section("Parameters", blocks)
+    excerpt, said = study.excerpt(rows)
+    blocks.append(Plots([parallel_plot(excerpt, study.report.task, baseline=baseline)], wide=True))
+    blocks.append(Plots(slice_plots(excerpt, study.report.task)))
+    return Section("Parameters", [*blocks, *said])
 
 
 def _curves(study: StudyFacts) -> Section:
     best, baseline = (row.number if row else None for row in (study.report.best, study.report.baseline))
-    curves = [curve for row in study.report.rows for curve in _curves_of(study, row, row.number in (best, baseline))]
+    rows, said = study.drawn(study.report.rows)
+    curves = [curve for row in rows for curve in _curves_of(study, row, row.number in (best, baseline))]
     plots = curve_plots(curves, study.report.task, best=best, baseline=baseline)
-    return Section("Learning curves", [Plots(plots)] if plots else [Words("No epoch has been validated.")])
+    return Section("Learning curves", [Plots(plots), *said] if plots else [Words("No epoch has been validated.")])
 
 
 def _curves_of(study: StudyFacts, row: TrialRow, with_training: bool) -> list[Curve]:

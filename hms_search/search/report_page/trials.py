@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hms_search.search.report import TrialRow
 from hms_search.search.report_page.comparison import NONE, interval, parameter
+from hms_search.search.report_page.excerpt import listed
 from hms_search.search.report_page.facts import ENDED, StudyFacts
 from hms_search.search.report_page.page import Block, Plots, Section, Table, Words
 from hms_search.search.report_page.plots import timeline_plot
@@ -25,7 +26,8 @@ def pruned_section(study: StudyFacts) -> Section:
         why = f"the pruner ({pruner}) is probably too eager for this space, and the search has found nothing"
         blocks.append(Words(f"Every trial but the baseline was pruned: {why}.", warning=True))
     rows = []
-    for row in pruned:
+    chosen, said = listed(pruned, study.report.name, last=True)
+    for row in chosen:
         values = study.trials[row.number].intermediate_values
         step = max(values, default=None)
         if step is not None:
@@ -35,7 +37,7 @@ def pruned_section(study: StudyFacts) -> Section:
             rows.append([str(row.number), *where, f"{values[step]:.4f}", str(len(values)), f"{share:.0%}"])
     there = f"{study.report.task.symbol} there{study.report.task.unit}"
     columns = ["trial", "stopped in fold", "after epoch", there, "epochs run", "share of a whole trial"]
-    return Section("Pruned trials", [*blocks, Table("Where each pruned trial was stopped.", columns, rows)])
+    return Section("Pruned trials", [*blocks, Table(f"Where each pruned trial was stopped.{said}", columns, rows)])
 
 
 def failed_section(study: StudyFacts) -> Section:
@@ -43,8 +45,10 @@ def failed_section(study: StudyFacts) -> Section:
     failed = study.with_outcome("failed")
     if not failed:
         return Section("Failed trials", [Words("No trial failed.")])
-    rows = [[str(row.number), str(study.epochs_run(row)), row.reason or "not recorded"] for row in failed]
-    return Section("Failed trials", [Table("Why each failed trial failed.", ["trial", "epochs run", "reason"], rows)])
+    chosen, said = listed(failed, study.report.name, last=True)
+    rows = [[str(row.number), str(study.epochs_run(row)), row.reason or "not recorded"] for row in chosen]
+    table = Table(f"Why each failed trial failed.{said}", ["trial", "epochs run", "reason"], rows)
+    return Section("Failed trials", [table])
 
 
 def cost_section(study: StudyFacts) -> Section:
@@ -60,7 +64,8 @@ def cost_section(study: StudyFacts) -> Section:
     columns = ["outcome", "trials", "epochs", "share of epochs", "time in all (min)", "time per trial (s)"]
     blocks: list[Block] = [Table("What the trials cost, by how they ended; time of one worker each.", columns, rows)]
     if any(trial.datetime_complete for trial in study.trials):
-        blocks.append(Plots([timeline_plot(study.optuna)], wide=True))
+        excerpt, said = study.excerpt(study.report.rows)
+        blocks += [Plots([timeline_plot(excerpt)], wide=True), *said]
     return Section("Cost", blocks)
 
 
@@ -81,7 +86,8 @@ def all_trials_section(study: StudyFacts) -> Section:
     task = study.report.task
     strata = {"KL on HIGH": "kl_high", "KL on LOW": "kl_low"}
     beside = strata if len(task.strata) > 1 else study.report.both_levels
-    for row in study.report.best_first:
+    chosen, said = listed(study.report.best_first, study.report.name)
+    for row in chosen:
         metrics = [f"{row.metrics[name]:.4f}" if name in row.metrics else NONE for name in beside.values()]
         rows.append(
             [
@@ -97,4 +103,4 @@ def all_trials_section(study: StudyFacts) -> Section:
         )
     value = f"{task.symbol}{task.unit}"
     columns = ["trial", "outcome", value, "95 % interval", *beside, f"{task.symbol} by fold", "time (s)"]
-    return Section("All trials", [Table("All trials, best first.", [*columns, *paths], rows)])
+    return Section("All trials", [Table(f"All trials, best first.{said}", [*columns, *paths], rows)])
