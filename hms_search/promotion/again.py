@@ -14,11 +14,11 @@ from hms_search.promotion.repeats import Repeats, Repetition, Variant
 from hms_search.promotion.samples import StudySamples, check_same, open_samples
 from hms_search.search.asking import derived_seed
 from hms_search.search.events import Event, Notice
+from hms_search.search.locks import only_session
 from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedStudy, RecordedTrial, recorded_study
 from hms_search.search.repeated import NOISE_KEY, RECHECK_KEY, Again, Gain, Repeated, keep_again
 from hms_search.search.repeated_gain import gain_over_patients, gain_over_seeds
-from hms_search.search.session import only_session
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_data import ReportProgress

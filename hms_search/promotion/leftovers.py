@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hms_search.inference.model_folder import is_model
+from hms_search.search.locks import locked
 from hms_search.search.places import Places
-from hms_search.search.retention import IN_USE, Held, locked
+from hms_search.search.retention import IN_USE, Held
 
 
 def leftovers(places: Places) -> Iterator[Held]:

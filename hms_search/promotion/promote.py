@@ -15,9 +15,9 @@ from hms_search.promotion.workshop import Workshop, design_of
 from hms_search.search.asking import derived_seed
 from hms_search.search.data_config import SYNTHETIC
 from hms_search.search.events import Event, Notice
+from hms_search.search.locks import only_session
 from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedStudy, recorded_study
-from hms_search.search.session import only_session
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_data import ReportProgress

@@ -16,8 +16,8 @@ from hms_search.promotion.workshop import Design, Workshop
 from hms_search.search.asking import missing_weights
 from hms_search.search.contract import contract_of
 from hms_search.search.events import Event, Notice
+from hms_search.search.locks import only_session
 from hms_search.search.places import Places
-from hms_search.search.session import only_session
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_data import ReportProgress, open_store, prepared_data
 from hms_search.tracking import Tracker, open_tracker

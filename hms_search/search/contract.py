@@ -47,9 +47,17 @@ def contract_of(config: StudyConfig, *, data: str, folds: str) -> Contract:
 
 
 def open_study(
-    config: StudyConfig, contract: Contract, storage: optuna.storages.BaseStorage, *, sampler_session: int | None = None
+    config: StudyConfig,
+    contract: Contract,
+    storage: optuna.storages.BaseStorage,
+    *,
+    sampler_session: int | None = None,
+    keeps_config: bool = False,
 ) -> optuna.Study:
     """Return the Optuna study, created or resumed.
+
+    ``sampler_session`` tells the proposals of this session from those of others; without it the number of trials does.
+    With ``keeps_config`` the study keeps its stored configuration, where it else takes on ``config``.
 
     Raises StudyError where a study of that name exists with another space, data, folds, objective, seed or order of
     folds: Optuna itself accepts changed bounds silently, and the trials would no longer be comparable.
@@ -64,6 +72,8 @@ def open_study(
     else:
         study = optuna.load_study(study_name=config.name, storage=storage)
         _keep_contract(config, contract, study)
+        if not keeps_config and stored_config(study) != config.to_dict():  # a larger total, say
+            study.set_user_attr(CONFIG_KEY, config.to_dict())
     session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
     study.sampler = config.sampler.build(config.space, config.seed, session)
     return study

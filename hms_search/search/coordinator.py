@@ -1,14 +1,20 @@
-"""The coordinator: the one process that owns a study. It asks, hands trials to workers, judges each epoch, and tells.
+"""The coordinator: the process that owns a study, one of several where they share it on a database server.
+
+It asks, hands trials to workers, judges each epoch, and tells:
 
     ask --> Job --> worker --> EpochEnded --> verdict --> ... --> TrialEnded --> tell
 
 Under a policy that pauses trials, a worker goes on with one of them or starts another, whatever the policy finds more
 promising; those that still wait at the end count as pruned.
 
+With others it shares the budget, the record and the paused trials; each takes in what the others' trials reached before
+it decides, and takes up the trials of those that died (:mod:`hms_search.search.peers`).
+
 A trial counts towards the study's total when it completed, was pruned or failed by itself. One that was interrupted (by
 Ctrl-C, a time limit or a crash) does not: it is told as failed, and its parameters are queued again.
 """
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,24 +24,27 @@ from types import FrameType
 import optuna
 from optuna.trial import TrialState
 
-from hms_search.errors import CheckpointError, ConfigError
+from hms_search.errors import CheckpointError, ConfigError, StudyError
 from hms_search.search.asking import Asker, is_baseline
 from hms_search.search.doctor import live_findings
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
-from hms_search.search.evidence import is_evidence
 from hms_search.search.halving import Resume, Start
 from hms_search.search.history import StudyHistory
-from hms_search.search.ledger import SAME_KEY, Ledger, Surroundings, counts
+from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.peers import Alone, Peers
 from hms_search.search.policy import policy_of
 from hms_search.search.racing import Race
 from hms_search.search.samplers import exhausted
 from hms_search.search.schedules import Adaptive
-from hms_search.search.stopping import PAUSED_KEY, reason_to_stop
+from hms_search.search.standing import Standing
+from hms_search.search.stopping import reason_to_stop
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Ending, EpochEnded, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import Worker, WorkerDied, ready_workers
 
 _HOPELESS = 3
+_PAUSE_S = 2.0
+"""How long a worker that has nothing to do waits for what other sessions leave."""
 _OFTEN_UP_TO = 100
 
 
@@ -47,9 +56,11 @@ class Coordinator:
     config
         The study. ``trials`` is the study's total over all sessions, ``timeout_s`` this session's.
     study
-        The Optuna study, opened under its contract; nobody else writes to it.
+        The Optuna study, opened under its contract; nobody but the coordinators of its sessions writes to it.
     notify
         Called with each event, and with None at least every half second.
+    peers
+        The sessions that share the study; without them this is the only one.
     """
 
     def __init__(
@@ -59,13 +70,15 @@ class Coordinator:
         around: Surroundings,
         *,
         notify: Callable[[Event], None],
+        peers: Peers | None = None,
     ) -> None:
         self._config, self._study, self._notify = config, study, notify
         self._ledger = Ledger(config, study, around)
         self._shared_patients = around.shared_patients
         self._asker = Asker(config, study, tags=around.tags, notify=notify)
+        self._peers: Peers = peers or Alone()
         self._running: dict[int, optuna.Trial] = {}
-        self._paused: dict[int, optuna.Trial] = {}
+        self._next_look = 0.0
         self._interrupts = 0
         self._deadline = time.monotonic() + config.timeout_s if config.timeout_s is not None else None
         self._total = len(config.steps)
@@ -78,6 +91,8 @@ class Coordinator:
             race=Race(config.steps, around.ground, around.work / "best.npz"),
             keep=config.schedule.keep if isinstance(config.schedule, Adaptive) else None,
         )
+        self._standing = Standing(self._ledger, self._policy, self._peers, notify=notify)
+        self._trials = self._standing.record
         self._said_stopping = False
         self._enough = ""
         self._said: set[str] = set()
@@ -85,65 +100,87 @@ class Coordinator:
     def run(self, workers: list[Worker]) -> bool:
         """Run trials until the budget is spent or the user stops it; :meth:`recover` comes first.
 
-        Return whether the study is over.
+        Return whether the study is over. Raises StudyError where other sessions took this one for dead.
         """
-        self._look()
-        with self._interruptible():
-            while True:
-                self._hand_out(workers)
-                busy = [worker for worker in workers if worker.job is not None]
-                if not busy and (self._stopping() or not self._take_up_strays()):
-                    break
-                if self._interrupts > 1:
-                    self._kill(busy)
-                    break
-                self._say_stopping()
-                for worker in ready_workers(busy, timeout_s=0.5):
-                    self._listen(worker)
-                self._notify(None)
-        if not self._stopping():
-            self._end_paused()
+        try:
+            with self._interruptible():
+                self._run(workers)
+        except optuna.exceptions.UpdateFinishedTrialError as error:
+            raise StudyError(f"a trial of this session was ended by another one ({error}); start it again") from error
         return not self._stopping()
 
+    def _run(self, workers: list[Worker]) -> None:
+        while True:
+            self._hand_out(workers)
+            busy = [worker for worker in workers if worker.job is not None]
+            if not busy and (self._stopping() or not (workers and self._standing.elsewhere)):
+                break
+            if self._interrupts > 1:
+                self._kill(busy)
+                break
+            self._say_stopping()
+            for worker in ready_workers(busy, timeout_s=0.5):
+                self._listen(worker)
+            self._notify(None)
+        if not self._stopping():
+            self._end_paused()
+
     def left(self) -> int:
-        """Return how many trials may be started or gone on with."""
-        return self._ledger.remaining() + len(self._paused)
+        """Return how many trials may be started or gone on with; those that run elsewhere may fail there."""
+        return self._trials.remaining(self._config.trials) + len(self._standing.paused) + len(self._standing.elsewhere)
 
     # --- handing out ---------------------------------------------------------------------------------------------
 
     def _hand_out(self, workers: list[Worker]) -> None:
         for worker in workers:
-            while worker.job is None and (turn := self._turn()) is not None:
-                self._take(turn, worker)
+            while worker.job is None and not self._stopping() and (taken := self._take()) is not None:
+                self._submit(*taken, worker)
+
+    def _take(self) -> tuple[optuna.Trial, Start | Resume] | None:
+        """Return a trial that is now this session's to train, or None where there is none now."""
+        if time.monotonic() < self._next_look:
+            return None
+        with self._peers.exclusively():
+            self._catch_up()
+            turn = self._turn()
+            if turn is None:
+                self._next_look = time.monotonic() + (_PAUSE_S if self._standing.elsewhere else math.inf)
+                return None
+            if isinstance(turn, Resume):
+                trial = optuna.Trial(self._study, self._standing.paused[turn.number]._trial_id)
+            else:
+                trial = self._study.ask()
+            self._ledger.own(trial, self._peers.session)
+        self._running[trial.number] = trial
+        return trial, turn
 
     def _turn(self) -> Start | Resume | None:
-        if self._stopping() or self._enough:
+        if self._enough:
             return None
-        return self._policy.next(tuple(self._running), may_start=self._may_start())
+        going = self._running.keys() | self._standing.elsewhere
+        return self._policy.next(tuple(going), may_start=self._may_start(), away=self._standing.away)
 
     def _may_start(self) -> bool:
-        if self._ledger.remaining() == 0:
+        if self._trials.remaining(self._config.trials) == 0:
             return False
-        trials = self._ledger.trials
-        if exhausted(self._study.sampler, self._study) and not any(t.state == TrialState.WAITING for t in trials):
+        queued = any(trial.state == TrialState.WAITING for trial in self._trials.open)
+        if exhausted(self._study.sampler, self._study) and not queued:
             return False
-        done = [trial for trial in trials if trial.state.is_finished() and counts(trial)]
-        if len(done) >= _HOPELESS and all(trial.state == TrialState.FAIL for trial in done):
-            reason = done[-1].user_attrs.get("reason", "unknown")
-            self._alarm(f"all of the first {len(done)} trials failed, the last because: {reason}. No more are started")
+        reason = self._trials.why_hopeless(_HOPELESS)
+        if reason is not None:
+            count = self._trials.counted
+            self._alarm(f"all of the first {count} trials failed, the last because: {reason}. No more are started")
             return False
         return True
 
-    def _take(self, turn: Start | Resume, worker: Worker) -> None:
+    def _submit(self, trial: optuna.Trial, turn: Start | Resume, worker: Worker) -> None:
         goes_on = isinstance(turn, Resume)
-        trial = self._paused.pop(turn.number) if isinstance(turn, Resume) else self._study.ask()
-        self._running[trial.number] = trial
         try:
             job = self._asker.job(trial, self._ledger.before(trial) if goes_on else None)
         except (ConfigError, CheckpointError) as error:
             self._tell(self._ledger.refused(trial, str(error)))
             return
-        twin = None if goes_on else self._ledger.twin(trial)
+        twin = None if goes_on else self._trials.twin(trial.params)
         if twin is not None:
             del self._running[trial.number]
             self._notify(Finished(self._ledger.answer(trial, twin)))
@@ -173,6 +210,7 @@ class Coordinator:
             return "interrupt" if self._stopping() else "continue"
         trial, epoch = self._running[message.number], message.epoch
         self._ledger.reached(trial, epoch.step, epoch.value)
+        self._standing.reached(message.number)
         judgement = self._policy.epoch_ended(message.number, epoch.step, epoch.value, epoch.losses)
         if epoch.step + 1 == self._total:
             return "continue"
@@ -181,15 +219,16 @@ class Coordinator:
         return judgement
 
     def _tell(self, ended: TrialEnded, *, died: bool = False) -> None:
+        self._peers.check()
         trial = self._running.pop(ended.number)
         if ended.outcome == "paused":
-            self._ledger.pause(trial, ended)
-            self._paused[ended.number] = trial
+            self._ledger.pause(trial, ended, home=self._peers.homes[self._peers.session])
         else:
             self._policy.trial_ended(ended.number, ended.outcome)
             self._ledger.end(trial, ended, spared_at=self._policy.spared_at(ended.number), died=died)
+            self._standing.ended(ended.number)
         self._notify(Finished(ended))
-        self._look()
+        self._next_look = 0.0
 
     def _bury(self, dead: WorkerDied, reason: str, *, died: bool = False) -> None:
         """End the trial of a process that was killed or that ``died``; it is run again unless it may be why."""
@@ -200,10 +239,17 @@ class Coordinator:
         self._tell(TrialEnded(number, ending, dead.run_id, seconds=0.0, reason=reason), died=died)
 
     def _end_paused(self) -> None:
-        for number, trial in sorted(self._paused.items()):
-            self._ledger.end_waiting(trial, self._total)
-            self._policy.trial_ended(number, "pruned")
-        self._paused.clear()
+        """End the trials that wait, as nobody trains any more: they count as pruned."""
+        with self._peers.exclusively():
+            self._catch_up()
+            for number, trial in [] if self._standing.elsewhere else sorted(self._standing.paused.items()):
+                self._ledger.end_waiting(trial, self._total)
+                self._policy.trial_ended(number, "pruned")
+                self._standing.ended(number)
+
+    def _catch_up(self) -> None:
+        self._standing.catch_up(self._running)
+        self._look()
 
     # --- stopping and recovering -----------------------------------------------------------------------------------
 
@@ -236,32 +282,15 @@ class Coordinator:
 
     def recover(self) -> None:
         """Take up a study where the last session left it: orphans end and are queued again, the judge catches up."""
-        self._ledger.begin()
-        for trial in self._ledger.trials:
-            if trial.state == TrialState.RUNNING and PAUSED_KEY in trial.user_attrs:
-                self._paused[trial.number] = self._ledger.take_up(trial)
-                self._policy.replay(trial)
-            elif is_evidence(trial) and SAME_KEY not in trial.user_attrs:
-                self._policy.replay(trial)
-        self._take_up_strays()
-
-    def _take_up_strays(self) -> bool:
-        """Queue the trials again that are running in nobody's hands; say whether there are some.
-
-        A session that died leaves such trials, and a database whose connection broke as it began one.
-        """
-        own = self._running.keys() | self._paused.keys()
-        strays = [one for one in self._ledger.trials if one.state == TrialState.RUNNING and one.number not in own]
-        for trial in strays:
-            self._notify(Notice(f"trial {trial.number} was left running by a session that died; it is run again"))
-            self._ledger.run_again(trial)
-        return bool(strays)
+        with self._peers.exclusively():
+            self._ledger.begin()
+            self._catch_up()
 
     # --- watching --------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Say what is going wrong, each finding once, and find out whether the study has done enough."""
-        history = StudyHistory(self._config, tuple(self._ledger.trials), self._shared_patients)
+        history = StudyHistory(self._config, tuple(self._trials.trials), self._shared_patients)
         count = len(history.trials)
         looked_at = count % (1 + count // _OFTEN_UP_TO) == 0  # a look takes 0.05 ms per trial
         for finding in live_findings(history) if looked_at else ():

@@ -98,18 +98,22 @@ class Scheduler:
         self._losses: list[dict[int, float]] = [{} for _ in self.rungs]
         self._gone: set[int] = set()
 
-    def next(self, running: Collection[int], *, may_start: bool = True) -> Resume | Start | None:
+    def next(
+        self, running: Collection[int], *, may_start: bool = True, away: Collection[int] = ()
+    ) -> Resume | Start | None:
         """Return what a free worker does now, while the trials ``running`` are being trained; None: nothing is left.
+
+        The paused trials that are ``away`` are ranked, but cannot be gone on with here.
 
         With ``may_start`` false, because the study's budget of trials is spent, paused trials go on until nothing is
         promoted any more and the floor holds.
         """
         for rung in reversed(range(len(self.rungs) - 1)):
-            number = self._to_go_on(rung, running)
+            number = self._to_go_on(rung, running, away)
             if number is not None:
                 return Resume(number, self.rungs[rung + 1])
         if self._owes_an_end(running, may_start):
-            number = self._best_paused(running)
+            number = self._best_paused({*running, *away})
             if number is not None:
                 return Resume(number, self.rungs[-1])
         return Start(self.rungs[0]) if may_start else None
@@ -159,7 +163,7 @@ class Scheduler:
 
     # --- who goes on -------------------------------------------------------------------------------------------------
 
-    def _to_go_on(self, rung: int, running: Collection[int]) -> int | None:
+    def _to_go_on(self, rung: int, running: Collection[int], away: Collection[int]) -> int | None:
         """Return the best trial of a rung that has not gone on, if one more may; a straight one may always.
 
         As many go on as the share of those that reached the rung. ASHA lets all go on that are among that share at any
@@ -168,9 +172,9 @@ class Scheduler:
         waiting = [number for number in self._ranked(rung) if number not in self._losses[rung + 1]]
         waiting = [number for number in waiting if self._may_go_on(number, running)]
         gone_on = [number for number in self._losses[rung] if number in self._losses[rung + 1] or number in running]
-        if sum(not self.is_straight(number) for number in gone_on) >= self._n_kept(rung):
-            waiting = [number for number in waiting if self.is_straight(number)]
-        return next(iter(waiting), None)
+        n_free = self._n_kept(rung) - sum(not self.is_straight(number) for number in gone_on)
+        chosen = [number for place, number in enumerate(waiting) if place < n_free or self.is_straight(number)]
+        return next((number for number in chosen if number not in away), None)
 
     def _ranked(self, rung: int) -> list[int]:
         losses = self._losses[rung]

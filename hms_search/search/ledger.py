@@ -17,6 +17,8 @@ from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.asking import origin_of
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
+from hms_search.search.overview import SAME_KEY
+from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.report import KEPT_METRICS, SPARED_KEY
 from hms_search.search.stopping import PAUSED_KEY
@@ -25,8 +27,6 @@ from hms_search.search.trial import Before, Ending, TrialEnded, trial_folder
 from hms_search.search.warm_start import known_configurations
 from hms_search.tracking import Tracker
 
-SAME_KEY = "same_as"
-"""The user attribute of a trial that was answered from the record: the number of the one that was trained."""
 _RUN_KEY, _WARM_KEY, _DEATHS_KEY = "mlflow_run_id", "warm_start", "deaths"
 _OWN_KEYS = {"baseline", "retry_of", _DEATHS_KEY, "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KEY}
 
@@ -53,18 +53,9 @@ class Ledger:
     def __init__(self, config: StudyConfig, study: optuna.Study, around: Surroundings) -> None:
         self._config, self.study, self._around = config, study, around
 
-    @property
-    def trials(self) -> list[FrozenTrial]:
-        """All trials as they are stored."""
-        return self.study.get_trials(deepcopy=False)
-
-    def remaining(self) -> int:
-        """Return how many more trials the study's total allows to start."""
-        return max(0, self._config.trials - sum(counts(trial) for trial in self.trials))
-
     def begin(self) -> None:
         """Queue what a new study starts with: its baseline, and what is known to be good."""
-        trials, space = self.trials, self._config.space
+        trials, space = self.study.get_trials(deepcopy=False), self._config.space
         taken_over = [trial for trial in trials if self._config.migrate and carried_from(trial) is not None]
         if any(trial.state != TrialState.WAITING for trial in trials if trial not in taken_over):
             return
@@ -75,15 +66,6 @@ class Ledger:
         for one in known:
             if one.origin not in queued:
                 self.study.enqueue_trial(dict(one.params), user_attrs={_WARM_KEY: one.origin})
-
-    def twin(self, trial: optuna.Trial) -> FrozenTrial | None:
-        """Return the trial of this study that ran the same configuration to its end or until it was stopped."""
-        ended = (TrialState.COMPLETE, TrialState.PRUNED)
-        for other in self.trials:
-            ran_here = other.state in ended and carried_from(other) is None and SAME_KEY not in other.user_attrs
-            if ran_here and other.params == trial.params:
-                return other
-        return None
 
     def answer(self, trial: optuna.Trial, twin: FrozenTrial) -> TrialEnded:
         """End a trial as its twin did, without training it again."""
@@ -111,15 +93,17 @@ class Ledger:
         """Keep the name of a trial's run."""
         trial.set_user_attr(_RUN_KEY, run_id)
 
-    def before(self, trial: optuna.Trial) -> Before:
+    def before(self, trial: optuna.Trial | FrozenTrial) -> Before:
         """Return what a paused trial has done."""
         stored = self._stored(trial)
         return Before(stored.user_attrs[_RUN_KEY], len(stored.intermediate_values), stored.user_attrs[PAUSED_KEY])
 
-    def pause(self, trial: optuna.Trial, ended: TrialEnded) -> None:
-        """Keep that a trial waits."""
+    def pause(self, trial: optuna.Trial, ended: TrialEnded, *, home: str = "") -> None:
+        """Keep that a trial waits, and where its checkpoint is."""
         trial.set_user_attr(PAUSED_KEY, round(ended.seconds, 2))
         self._attach(trial, ended)
+        self.study._storage.set_trial_system_attr(trial._trial_id, HOME_KEY, home)
+        self.own(trial, "")
 
     def end(self, trial: optuna.Trial, ended: TrialEnded, *, spared_at: int | None = None, died: bool = False) -> None:
         """Keep how a trial ended; ``spared_at`` is the step at which it would have been stopped by a stricter policy.
@@ -139,9 +123,9 @@ class Ledger:
         elif ended.outcome == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.study.tell(trial, state=TrialState.FAIL)
             if ended.outcome == "interrupted":
                 self._queue_again(self._stored(trial), died=died)
+            self.study.tell(trial, state=TrialState.FAIL)
 
     def may_try_again(self, trial: optuna.Trial) -> bool:
         """Say whether a trial whose process died is run again: it may be what kills it."""
@@ -164,27 +148,33 @@ class Ledger:
         if run_id:
             self._around.tracker.end_orphan(run_id, reason, failed=failed)
 
-    def end_waiting(self, trial: optuna.Trial, total: int) -> None:
+    def end_waiting(self, trial: FrozenTrial, total: int) -> None:
         """End a trial that still waits, after some of ``total`` steps, when the study is over: it counts as pruned."""
         before = self.before(trial)
         reason = f"paused after {before.steps} of {total} epochs; others were better there"
         self._around.tracker.resume_run(before.run_id).finish("pruned", reason=reason, metrics={}, files={})
         shutil.rmtree(trial_folder(self._around.work, origin_of(trial)), ignore_errors=True)
         for name, value in {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds}.items():
-            trial.set_user_attr(name, value)
-        self.study.tell(trial, state=TrialState.PRUNED)
+            self.study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        self.study.tell(trial.number, state=TrialState.PRUNED)
 
-    def take_up(self, trial: FrozenTrial) -> optuna.Trial:
-        """Return a trial that waited when the last session ended, or that had gone on when it died; it waits again."""
+    def own(self, trial: optuna.Trial | FrozenTrial, session: str) -> None:
+        """Keep which session runs a trial; an empty name is none's."""
+        self.study._storage.set_trial_system_attr(trial._trial_id, SESSION_KEY, session)
+
+    def take_up(self, trial: FrozenTrial) -> None:
+        """Let a trial wait again that had gone on when its session died."""
         self._around.tracker.resume_run(trial.user_attrs[_RUN_KEY]).pause()
-        return optuna.Trial(self.study, trial._trial_id)
+        self.own(trial, "")
 
     def run_again(self, trial: FrozenTrial) -> None:
-        """End a trial whose session died, and queue its parameters."""
+        """End a trial whose session died, and queue its parameters, unless the session still did."""
         self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), "its session died", failed=False)
         self.study._storage.set_trial_user_attr(trial._trial_id, OUTCOME_KEY, "interrupted")
+        later = self.study.get_trials(deepcopy=False)[trial.number + 1 :]
+        if all(other.user_attrs.get("retry_of") != origin_of(trial) for other in later):
+            self._queue_again(trial)
         self.study.tell(trial.number, state=TrialState.FAIL)
-        self._queue_again(trial)
 
     def _constrain(self, trial: optuna.Trial, ended: TrialEnded) -> None:
         """Keep by how much a trial exceeds what it may cost: samplers keep away from there."""
@@ -196,7 +186,7 @@ class Ledger:
         if broken := wanted.broken(ended.metrics):
             trial.set_user_attr(BREAKS_KEY, broken)
 
-    def _stored(self, trial: optuna.Trial) -> FrozenTrial:
+    def _stored(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)
 
     def _queue_again(self, trial: FrozenTrial, *, died: bool = False) -> None:
@@ -206,15 +196,6 @@ class Ledger:
 
     def _attach(self, trial: optuna.Trial, ended: TrialEnded) -> None:
         attach_trial(self.study, trial, note=_note(ended), curve=ended.curve, pictures=self._around.pictures)
-
-
-def counts(trial: FrozenTrial) -> bool:
-    """Say whether a trial counts towards the study's total: it was run in this study, and not interrupted."""
-    if carried_from(trial) is not None:
-        return False
-    if trial.state == TrialState.FAIL:
-        return trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
-    return trial.state != TrialState.WAITING
 
 
 def _attributes(ended: TrialEnded) -> dict[str, Any]:

@@ -6,12 +6,13 @@ was asked of it, and the trials that are running would be lost with the session.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
+Answer = TypeVar("Answer")
 PATIENCE_S = 900.0
 """How long a server may be away; a restart takes seconds, an upgrade minutes."""
 _LONGEST_PAUSE_S = 5.0
@@ -19,8 +20,12 @@ _LONGEST_PAUSE_S = 5.0
 
 def patient_storage(storage: BaseStorage, say: Callable[[str], None]) -> BaseStorage:
     """Return a storage that waits for its server; one in a file has none, and is returned as it is."""
-    has_server = isinstance(storage, RDBStorage) and storage.engine.dialect.name != "sqlite"
-    return PatientStorage(storage, say) if has_server else storage
+    return PatientStorage(storage, say) if has_server(storage) else storage
+
+
+def has_server(storage: BaseStorage) -> bool:
+    """Say whether a storage is a database server, which many machines can reach and which can be away."""
+    return isinstance(storage, RDBStorage) and storage.engine.dialect.name != "sqlite"
 
 
 def _patient(name: str) -> Any:
@@ -70,26 +75,39 @@ class PatientStorage(BaseStorage):
     def _insist(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the storage until its server answers, or has been away for too long."""
         call = getattr(self._backend, name)
-        until, pause_s = time.monotonic() + self._patience_s, 0.1
-        failed = 0
-        while True:
+
+        def once(again: bool) -> Any:
             try:
                 return call(*args, **kwargs)
             except UpdateFinishedTrialError:
-                if failed and name == "set_trial_state_values":  # it had been done before the connection broke
+                if again and name == "set_trial_state_values":  # it had been done before the connection broke
                     return True
                 raise
-            except (StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
-                if not _is_away(error) or time.monotonic() > until:
-                    raise
-                if not failed:
-                    self._say(f"the database server is away: waiting up to {self._patience_s / 60:.0f} min for it")
-            failed += 1
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+        return insist(once, self._say, patience_s=self._patience_s)
 
 
-def _is_away(error: BaseException | None) -> bool:
+def insist(ask: Callable[[bool], Answer], say: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> Answer:
+    """Return what a server answers, asked again and again while it is away; ``ask`` is told whether it is asked again.
+
+    Raises what ``ask`` last did where the server has been away for too long.
+    """
+    until, pause_s = time.monotonic() + patience_s, 0.1
+    again = False
+    while True:
+        try:
+            return ask(again)
+        except (StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+            if not is_away(error) or time.monotonic() > until:
+                raise
+            if not again:
+                say(f"the database server is away: waiting up to {patience_s / 60:.0f} min for it")
+        again = True
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def is_away(error: BaseException | None) -> bool:
     """Say whether an error comes of the connection, not of what was asked."""
     while error is not None:
         if isinstance(error, _BROKEN) or (

@@ -31,8 +31,11 @@ _ENDINGS: Mapping[TrialState, Ending] = {
 class Policy(Protocol):
     """Says what a free worker does next, and after each epoch whether its trial goes on."""
 
-    def next(self, running: Collection[int], *, may_start: bool) -> Start | Resume | None:
-        """Return what a free worker does while others train the trials ``running``; None: nothing now."""
+    def next(self, running: Collection[int], *, may_start: bool, away: Collection[int] = ()) -> Start | Resume | None:
+        """Return what a free worker does while others train the trials ``running``; None: nothing now.
+
+        The paused trials that are ``away`` can only be gone on with by another session.
+        """
 
     def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
         """Take in that a trial now trains until step ``until``; an exempt one, the baseline, is never stopped."""
@@ -46,8 +49,8 @@ class Policy(Protocol):
     def spared_at(self, number: int) -> int | None:
         """Return the step at which a trial would have been stopped, but for the floor or the audit."""
 
-    def replay(self, trial: FrozenTrial) -> None:
-        """Take in the stored curve of a trial that ended or was paused, as after a resumption."""
+    def replay(self, trial: FrozenTrial, since: int = 0) -> None:
+        """Take in the stored curve of a trial, without the first steps that it knows, and its end if it has one."""
 
 
 def policy_of(
@@ -82,6 +85,9 @@ class Judge(Protocol):
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> bool:
         """Take in one epoch of a trial; return whether it should be stopped."""
 
+    def record(self, number: int, step: int, value: float) -> None:
+        """Take in one epoch that was judged before or by another session."""
+
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Take in that a trial will not go on."""
 
@@ -95,10 +101,14 @@ class RaceJudge:
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> bool:
         """Take in one epoch; return whether the trial is behind beyond its share of alpha."""
-        self._values.setdefault(number, {})[step] = value
+        self.record(number, step, value)
         p_value = self._race.p_value(number, step, losses)
         enough = self._race.n_finished >= self._config.n_startup_trials
         return enough and p_value < self._config.alpha_at(step, self._total)
+
+    def record(self, number: int, step: int, value: float) -> None:
+        """Take in one epoch whose losses are not known here."""
+        self._values.setdefault(number, {})[step] = value
 
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Let a trial that was finished into the race, and forget another."""
@@ -121,7 +131,7 @@ class Pruning:
         self._spared: dict[int, int] = {}
         self._ends: Counter[Ending] = Counter()
 
-    def next(self, running: Collection[int], *, may_start: bool) -> Start | None:  # noqa: ARG002
+    def next(self, running: Collection[int], *, may_start: bool, away: Collection[int] = ()) -> Start | None:  # noqa: ARG002
         """Return the start of a new trial, whoever runs."""
         return Start(self._total) if may_start else None
 
@@ -152,10 +162,11 @@ class Pruning:
         """Return the step at which a trial was spared."""
         return self._spared.get(number)
 
-    def replay(self, trial: FrozenTrial) -> None:
+    def replay(self, trial: FrozenTrial, since: int = 0) -> None:
         """Take in the curve of a trial, and that it was spared if it was."""
-        for step, value in sorted(trial.intermediate_values.items()):
-            self._is_judged(trial.number, step, value)
+        for step, value in sorted(trial.intermediate_values.items())[since:]:
+            for judge in self._judges:
+                judge.record(trial.number, step, value)
         if is_baseline(trial):
             self._exempt.add(trial.number)
         if SPARED_KEY in trial.user_attrs:
@@ -187,9 +198,9 @@ class Pausing:
         self._until: dict[int, int] = {}
         self._values: dict[int, dict[int, float]] = {}
 
-    def next(self, running: Collection[int], *, may_start: bool) -> Start | Resume | None:
+    def next(self, running: Collection[int], *, may_start: bool, away: Collection[int] = ()) -> Start | Resume | None:
         """Return the scheduler's word."""
-        return self._scheduler.next(running, may_start=may_start)
+        return self._scheduler.next(running, may_start=may_start, away=away)
 
     def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
         """Keep how far the trial goes this time."""
@@ -213,9 +224,9 @@ class Pausing:
         """Return the step at which a straight trial would have stayed."""
         return next((audit.step for audit in self._scheduler.audits if audit.number == number), None)
 
-    def replay(self, trial: FrozenTrial) -> None:
+    def replay(self, trial: FrozenTrial, since: int = 0) -> None:
         """Take in the curve of a trial."""
-        for step, value in sorted(trial.intermediate_values.items()):
+        for step, value in sorted(trial.intermediate_values.items())[since:]:
             self.epoch_ended(trial.number, step, value)
         if trial.state in _ENDINGS:
             self.trial_ended(trial.number, _ENDINGS[trial.state])

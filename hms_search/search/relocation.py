@@ -17,12 +17,13 @@ from optuna.storages import BaseStorage
 
 from hms_search.errors import StudyError, TrackingError, without_password
 from hms_search.search.events import Event, Notice
+from hms_search.search.locks import only_session
 from hms_search.search.outcomes import carried_from
 from hms_search.search.patient_storage import patient_storage
+from hms_search.search.peers import living_sessions
 from hms_search.search.places import Places
 from hms_search.search.relocated_runs import RelocatedRuns, relocate_runs
 from hms_search.search.round_studies import FIRST_KEY
-from hms_search.search.session import only_session
 from hms_search.search.storage import close_storage, existing_storage, open_storage, same_address
 from hms_search.search.study_copy import StudyRecord, check_place, read_record, reserve_copy, write_copy
 from hms_search.search.study_data import ReportProgress
@@ -64,6 +65,7 @@ def relocate(
         records = [record for one in names if (record := read_record(opened, one)) is not None]
         made = open_storage(target.storage)
         stack.callback(close_storage, made)
+        _check_idle(names, opened, made)
         storage = patient_storage(made, lambda text: notify(Notice(text, warning=True)))
         for record in records:
             check_place(record, read_record(storage, record.name))
@@ -100,6 +102,13 @@ def related_studies(storage: BaseStorage, name: str) -> tuple[str, ...]:
         origins = {origin[0] for trial in trials if (origin := carried_from(trial)) is not None}
         found += sorted((origins | {known[one].get(FIRST_KEY, one)}) & known.keys() - {*found})
     return tuple(found)
+
+
+def _check_idle(names: Sequence[str], *storages: BaseStorage) -> None:
+    """Raise StudyError where a session runs one of the studies, on whatever machine."""
+    for name in names:
+        if any(living_sessions(storage, name) for storage in storages):
+            raise StudyError(f"study {name!r} is being run, perhaps on another machine; stop its sessions first")
 
 
 def _reserve(records: Sequence[StudyRecord], storage: BaseStorage) -> None:

@@ -6,12 +6,10 @@ while any trial that ran the same experiment again is queued, runs or waits.
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.data.atomic import TEMPORARY
@@ -19,6 +17,7 @@ from hms_search.data.disk import bytes_in
 from hms_search.errors import StudyError
 from hms_search.search.asking import origin_of
 from hms_search.search.lineage import FIRST_KEY
+from hms_search.search.locks import locked
 from hms_search.search.outcomes import OUTCOME_KEY, carried_from
 from hms_search.search.places import Places
 from hms_search.search.stopping import PAUSED_KEY
@@ -78,23 +77,6 @@ def trial_folders(trials: Sequence[FrozenTrial], work: Path) -> Iterator[Held]:
         yield Held.at(folder, may_go=may_go, reason=reason)
         for partial in () if may_go else sorted(folder.rglob(f".*{TEMPORARY}")):
             yield Held.at(partial, may_go=True, reason="half a file, left by a process that died")
-
-
-@contextmanager
-def locked(*locks: Path) -> Iterator[bool]:
-    """Hold locks where nobody else does, and say whether that is so; where it is not, hold none."""
-    with ExitStack() as stack:
-        try:
-            for path in dict.fromkeys(locks):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                lock = FileLock(path)
-                lock.acquire(timeout=0)
-                stack.callback(lock.release)
-            free = True
-        except Timeout:
-            stack.close()
-            free = False
-        yield free
 
 
 def _verdict(number: int, trials: Sequence[FrozenTrial]) -> tuple[bool, str]:

@@ -1,26 +1,25 @@
 """A session of a study: data, folds, storage, tracking and workers brought together, run, and closed."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
-from filelock import FileLock, Timeout
 
 from hms_search.data.folds import FoldPlan, plan_folds
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml
-from hms_search.errors import StudyError
 from hms_search.provenance import code_tags
 from hms_search.search.contract import Contract, contract_of, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.front_picture import front_picture
 from hms_search.search.ledger import Surroundings
+from hms_search.search.locks import locked, one_after_the_other, only_session
 from hms_search.search.migration import migrate
-from hms_search.search.patient_storage import patient_storage
+from hms_search.search.patient_storage import has_server, patient_storage
+from hms_search.search.peers import Peers, joined, living_sessions
 from hms_search.search.places import Places
 from hms_search.search.racing import Ground
 from hms_search.search.report import StudyReport, report_of
@@ -38,24 +37,39 @@ _USE_GROUPED = "use folds: {name: grouped}"
 
 
 def run_study(
-    config: StudyConfig, places: Places, *, notify: Callable[[Event], None], progress: ReportProgress
+    config: StudyConfig,
+    places: Places,
+    *,
+    notify: Callable[[Event], None],
+    progress: ReportProgress,
+    helps: bool = False,
 ) -> StudyReport:
     """Run a study, or the rounds of one, to its budget, resuming what is there; return the report of the last round.
 
-    Raises StudyError where another session is running it or where its space, data or folds have changed, DiskError
-    where there is no room on the disk.
+    On a database server any number of sessions run a study together. One that ``helps`` leaves the study's stored
+    configuration as it is.
+
+    Raises StudyError where another session is running it alone or where its space, data or folds have changed,
+    DiskError where there is no room on the disk.
     """
     warm_up()
     notify = ending_without_room(notify)
-    with session_on_disk(places.root), only_session(places.lock(config.name), config.name), ExitStack() as stack:
-        store = study_samples(config, places, progress=progress, notify=notify)
-        plan = plan_folds(config.folds, store, order=config.schedule.order)
+
+    def say(text: str) -> None:
+        notify(Notice(text, warning=True))
+
+    with session_on_disk(places.root), ExitStack() as stack:
         opened = open_storage(places.storage)
         stack.callback(close_storage, opened)
-        storage = patient_storage(opened, lambda text: notify(Notice(text, warning=True)))
+        stack.enter_context(only_session(places.lock(config.name), config.name, shared=has_server(opened)))
+        with one_after_the_other(places.lock(".data")):
+            store = study_samples(config, places, progress=progress, notify=notify)
+        plan = plan_folds(config.folds, store, order=config.schedule.order)
+        storage = patient_storage(opened, say)
         for text in _remarks(config, store, plan):
-            notify(Notice(text, warning=True))
-        session = _Session(places, store, plan, storage, notify)
+            say(text)
+        peers = stack.enter_context(joined(opened, config.name, places.trials(config.name), say))
+        session = _Session(places, store, plan, storage, peers, notify, helps)
         played: list[PlayedRound] = []
         while True:
             current = round_study(config, played, storage)
@@ -76,26 +90,31 @@ class _Session:
     store: Store | SeizureTypes
     plan: FoldPlan
     storage: optuna.storages.BaseStorage
+    peers: Peers
     notify: Callable[[Event], None]
+    helps: bool
 
     def run(self, current: RoundStudy) -> tuple[optuna.Study, bool]:
         """Run one round; return its Optuna study, and whether it is over."""
         config, places = current.config, self.places
         contract = contract_of(config, data=self.store.fingerprint, folds=self.plan.fingerprint)
-        study = open_study(config, contract, self.storage)
-        current.begin(study)
-        if config.migrate is not None:
-            self._migrate(config, contract, study)
         journals = places.journals(config.name)
         tracker = open_journaled(places.tracking_uri, places.artifacts, journals, study=config.name)
         tags = study_tags(config, contract) | ({"round": str(current.number)} if config.rounds is not None else {})
-        parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
+        with self.peers.exclusively():
+            study = open_study(
+                config, contract, self.storage, sampler_session=self.peers.number, keeps_config=self.helps
+            )
+            current.begin(study)
+            if config.migrate is not None:
+                self._migrate(config, contract, study)
+            parent_id = tracker.start_study(tags=tags, texts={"study.yaml": dump_yaml(config.to_dict())})
         tracker.send_waiting()
         ground = ground_of(self.store, self.plan, config.objective)
         around = Surroundings(
             tracker, parent_id, tags, places.pictures, places.trials(config.name), ground, self.plan.shared_patients
         )
-        coordinator = Coordinator(config, study, around, notify=self.notify)
+        coordinator = Coordinator(config, study, around, notify=self.notify, peers=self.peers)
         coordinator.recover()
         with ExitStack() as stack:
             workers = []
@@ -176,30 +195,12 @@ def _remarks(config: StudyConfig, store: Store | SeizureTypes, plan: FoldPlan) -
 
 
 def in_session(places: Places, study: str, storage: optuna.storages.BaseStorage) -> bool:
-    """Say whether a session of this working directory runs a study; that of the first round runs all of them."""
+    """Say whether a session runs a study, here or, on a database server, anywhere; that of the first round runs all."""
     first = optuna.load_study(study_name=study, storage=storage).user_attrs.get(FIRST_KEY, study)
     path = places.lock(first)
+    if living_sessions(storage, first):
+        return True
     if not path.is_file():
         return False
-    try:
-        FileLock(path).acquire(timeout=0).lock.release()
-    except Timeout:
-        return True
-    return False
-
-
-@contextmanager
-def only_session(path: Path, study: str) -> Iterator[None]:
-    """Hold a study's lock; raises StudyError where another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise StudyError(
-            f"study {study!r} is being run or promoted by another process here; wait for it, or stop it first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    with locked(path) as free:
+        return not free

@@ -9,8 +9,9 @@ from hms_search.data.baked import baked_part
 from hms_search.data.index import BAKED
 from hms_search.data.store import Store, baked_file
 from hms_search.errors import DataError
+from hms_search.search.locks import locked
 from hms_search.search.places import Places
-from hms_search.search.retention import IN_USE, Held, locked
+from hms_search.search.retention import IN_USE, Held
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import CONFIG_KEY
 

@@ -16,11 +16,12 @@ from small_models import write_model
 
 from hms_search.errors import HmsSearchError, StudyError, TrackingError
 from hms_search.search.contract import contract_of, open_study
+from hms_search.search.locks import only_session
+from hms_search.search.peers import joined
 from hms_search.search.places import Places
 from hms_search.search.relocation import Relocated, related_studies, relocate
 from hms_search.search.report import all_reports, find_report
-from hms_search.search.session import only_session
-from hms_search.search.storage import existing_storage
+from hms_search.search.storage import close_storage, existing_storage, open_storage
 from hms_search.servers import child_server
 from hms_search.tracking import MlflowTracker, RunReader
 from hms_search.tracking.copied_run import Copied
@@ -79,7 +80,7 @@ def test_a_study_comes_back_from_a_server_as_it_went(server: Places, tmp_path: P
     assert everything(back) == before
     for again in (moved(here, server), moved(server, back), moved(back, here)):
         assert (again.written, again.runs.copied) == (0, Copied())
-    assert (studies_of(here), runs_of(here)) == everything(server) == everything(back) == before
+    assert (studies_of(here), runs_of(here)) == everything(back) == before
 
 
 def test_no_old_name_of_a_run_is_left_in_the_copy(recorded: Places, tmp_path: Path) -> None:
@@ -162,12 +163,12 @@ def paused_name(places: Places, number: int) -> str:
 
 def test_another_study_of_that_name_is_left_alone(recorded: Places, tmp_path: Path) -> None:
     other = Places(root=tmp_path / "other")
-    record_study(other, config_of(YAML.replace("high: 0.5", "high: 0.4")))
+    recorder(config_of(YAML.replace("high: 0.5", "high: 0.4")), other).trial("complete")
     before = everything(other)
     with pytest.raises(StudyError, match="has a study 'small' already, with another space"):
         moved(recorded, other)
     twin = Places(root=tmp_path / "twin")
-    record_study(twin)
+    recorder(config_of(), twin).trial("complete")
     with pytest.raises(StudyError, match="has a study 'small' already, with other trials"):
         moved(recorded, twin)
     foreign = Places(root=tmp_path / "foreign")
@@ -200,6 +201,14 @@ def test_a_study_that_runs_or_waits_for_mlflow_is_not_copied(tmp_path: Path) -> 
     assert not there.root.exists()
 
 
+def test_a_study_that_another_machine_runs_is_not_copied(recorded: Places, server: Places, tmp_path: Path) -> None:
+    opened = open_storage(server.storage)
+    said = pytest.raises(StudyError, match=r"'small.round2' is being run, perhaps on another machine")
+    with joined(opened, "small.round2", tmp_path / "elsewhere", lambda _: None), said:
+        moved(recorded, server)
+    close_storage(opened)
+
+
 def test_a_run_that_mlflow_learns_of_late_is_linked_under_its_new_name(tmp_path: Path) -> None:
     here, there = Places(root=tmp_path / "here"), Places(root=tmp_path / "there")
     config = config_of(YAML.replace("rounds: {count: 2, trials: 6, narrow: {freeze: 1}}\n", ""))
@@ -229,16 +238,25 @@ def test_registered_models_go_along_with_their_names(tmp_path: Path, server: Pla
     model = write_model(tmp_path / "model")
     number = registry.register(run_id, model, name="mine", tags={"trial": "0"})
     registry.set_alias("mine", "champion", number)
+    registry.register(run_id, model, name="other", tags={})
     done = moved(here, there, name="crowned")
-    assert done.runs.versions == 1
+    assert done.runs.versions == 2
     far = ModelRegistry(there.tracking_uri, there.artifacts)
     found = far.find("mine@champion")
     assert (found.run_id, found.tags["trial"]) == (done.runs.ids[run_id], "0")
-    assert far.find(run_id) == found
+    assert found in (far.find("mine/1"), far.find(run_id))
     assert {path.name: path.read_bytes() for path in far.fetch(found).iterdir() if path.is_file()} == {
         path.name: path.read_bytes() for path in model.iterdir() if path.is_file()
     }
     assert moved(here, there, name="crowned").runs.versions == 0
+    client = mlflow.MlflowClient(there.tracking_uri)
+    client.delete_model_version("mine", str(found.version))  # as if it had been killed before it made the version
+    assert moved(here, there, name="crowned").runs.versions == 1
+    found = far.find("mine@champion")
+    experiment = client.get_experiment_by_name("crowned")
+    assert experiment is not None
+    logged = client.search_logged_models([experiment.experiment_id])
+    assert [(one.name, one.source_run_id) for one in logged] == [("mine", found.run_id), ("other", found.run_id)]
     back = Places(root=tmp_path / "back")
     moved(there, back, name="crowned")
     returned = ModelRegistry(back.tracking_uri, back.artifacts).find("mine@champion")

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import FrozenTrial
 
 from hms_search.errors import ConfigError, DataError, StudyError
-from hms_search.search.ledger import SAME_KEY, Ledger, Surroundings
+from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.overview import SAME_KEY, Overview
 from hms_search.search.racing import Ground
 from hms_search.search.space import SearchSpace
 from hms_search.search.study import StudyConfig, read_study
@@ -53,6 +55,12 @@ def earlier(storage: optuna.storages.InMemoryStorage, space: SearchSpace, dropou
         study.enqueue_trial(params)
         trial = study.ask({path: parameter.distribution for path, parameter in space.parameters.items()})
         study.tell(trial, 1.0 - dropout)
+
+
+def twin_of(book: Ledger, trial: optuna.Trial) -> FrozenTrial | None:
+    record = Overview(book.study)
+    record.read()
+    return record.twin(trial.params)
 
 
 def ledger(config: StudyConfig, storage: optuna.storages.InMemoryStorage, tmp_path: Path) -> Ledger:
@@ -140,7 +148,7 @@ def test_a_study_begins_with_its_baseline_and_then_what_is_known(
     assert dropouts == [0.0, 0.4, 0.1]
     assert [trial.user_attrs.get("warm_start") for trial in asked] == [None, "earlier#1", "earlier#0"]
     queued.begin()
-    assert len(queued.trials) == 3
+    assert len(queued.study.trials) == 3
 
 
 def test_a_configuration_that_was_trained_is_answered_from_the_record(
@@ -154,17 +162,17 @@ def test_a_configuration_that_was_trained_is_answered_from_the_record(
     first, second = book.study.ask(), book.study.ask()
     config.space.suggest(first)
     config.space.suggest(second)
-    assert book.twin(first) is None
+    assert twin_of(book, first) is None
     first.report(0.9, 0)
     first.report(0.7, 1)
     for name, value in {"folds": [0.7, 0.7], "kl_high": 0.6, "mlflow_run_id": "r1", "seconds": 8.0}.items():
         first.set_user_attr(name, value)
     book.study.tell(first, 0.7)
-    twin = book.twin(second)
+    twin = twin_of(book, second)
     assert twin is not None
     ended = book.answer(second, twin)
     assert (ended.outcome, ended.value, ended.run_id) == ("complete", 0.7, "r1")
-    kept = book.trials[1]
+    kept = book.study.trials[1]
     assert kept.value == 0.7
     assert kept.intermediate_values == {0: 0.9, 1: 0.7}
     assert kept.user_attrs[SAME_KEY] == 0
@@ -183,11 +191,11 @@ def test_a_configuration_that_was_pruned_is_pruned_again_and_an_interrupted_one_
     for trial in trials:
         config.space.suggest(trial)
     book.study.tell(trials[0], state=optuna.trial.TrialState.FAIL)
-    assert book.twin(trials[1]) is None
+    assert twin_of(book, trials[1]) is None
     trials[1].report(0.9, 0)
     book.study.tell(trials[1], state=optuna.trial.TrialState.PRUNED)
-    twin = book.twin(trials[2])
+    twin = twin_of(book, trials[2])
     assert twin is not None
     ended = book.answer(trials[2], twin)
     assert (ended.outcome, ended.value) == ("pruned", None)
-    assert book.trials[2].state == optuna.trial.TrialState.PRUNED
+    assert book.study.trials[2].state == optuna.trial.TrialState.PRUNED

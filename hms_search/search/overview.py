@@ -1,0 +1,79 @@
+"""A study's trials as they were last read, and what of them the coordinator asks again and again.
+
+A trial is looked at until it has ended and once more then, so that a turn costs the same in a study of any size.
+"""
+
+from collections.abc import Hashable, Mapping
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY
+
+SAME_KEY = "same_as"
+"""The user attribute of a trial that was answered from the record: the number of the one that was trained."""
+
+
+class Overview:
+    """The trials of a study; ``counted`` of those that ended count towards its total, ``failed`` of these failed."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self.trials: list[FrozenTrial] = []
+        self.counted = self.failed = 0
+        self._ended: set[int] = set()
+        self._n_settled = 0
+        self._twins: dict[Hashable, FrozenTrial] = {}
+
+    def read(self) -> list[FrozenTrial]:
+        """Read the trials anew; return those that are new or had not ended when they were last read."""
+        self.trials = self._study.get_trials(deepcopy=False)
+        news = [trial for trial in self.trials[self._n_settled :] if trial.number not in self._ended]
+        for trial in news:
+            if trial.state.is_finished():
+                self._take_in(trial)
+        while self._n_settled < len(self.trials) and self._n_settled in self._ended:
+            self._n_settled += 1
+        return news
+
+    @property
+    def open(self) -> list[FrozenTrial]:
+        """The trials that are queued, running or paused."""
+        return [trial for trial in self.trials[self._n_settled :] if not trial.state.is_finished()]
+
+    def remaining(self, total: int) -> int:
+        """Return how many more trials may be started."""
+        return max(0, total - self.counted - sum(trial.state == TrialState.RUNNING for trial in self.open))
+
+    def why_hopeless(self, enough: int) -> str | None:
+        """Return why the last trial failed, where at least ``enough`` have ended and all failed."""
+        if self.counted < enough or self.failed < self.counted:
+            return None
+        failed = (trial for trial in reversed(self.trials) if trial.state == TrialState.FAIL and counts(trial))
+        return str(next(failed).user_attrs.get("reason", "unknown"))
+
+    def twin(self, params: Mapping[str, object]) -> FrozenTrial | None:
+        """Return the first trial of this study that ran a configuration to its end or until it was stopped."""
+        return self._twins.get(_key(params))
+
+    def _take_in(self, trial: FrozenTrial) -> None:
+        self._ended.add(trial.number)
+        if not counts(trial):
+            return
+        self.counted += 1
+        self.failed += trial.state == TrialState.FAIL
+        if trial.state != TrialState.FAIL and SAME_KEY not in trial.user_attrs:
+            self._twins.setdefault(_key(trial.params), trial)
+
+
+def counts(trial: FrozenTrial) -> bool:
+    """Say whether a trial counts towards the study's total: it was run in this study, and not interrupted."""
+    if CARRIED_KEY in trial.user_attrs:
+        return False
+    if trial.state == TrialState.FAIL:
+        return trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
+    return trial.state != TrialState.WAITING
+
+
+def _key(params: Mapping[str, object]) -> Hashable:
+    return frozenset(params.items())

@@ -1,0 +1,294 @@
+"""The sessions of one study: on a database server any number of them share it, elsewhere one has it alone.
+
+Each session holds a lease, a row with a counter that it raises at every beat, and at every beat looks at the others'.
+One whose counter stood still for a number of the looker's own beats is taken for dead, and whoever sees it takes up its
+trials. No two clocks are compared, so that none needs to be right; while the server is away nobody's beats count. On
+one machine a dead process is seen at once.
+
+What must not be done by two at a time, as to take the last trial of a budget, is done exclusively: a row of the study
+is held locked, for 60 s at most, so that a suspended session does not hold up the others.
+"""
+
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import sqlalchemy
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table
+
+from hms_search.errors import StudyError
+from hms_search.search.patient_storage import has_server, insist, is_away
+
+BEAT_S = 5.0
+MISSED = 10
+"""How many of its own beats a session waits for another's: a process that is only slow beats within them."""
+SESSION_KEY = "hms_search:session"
+"""The system attribute of a running trial: the session that runs it; empty where it waits for one."""
+
+HOME_KEY = "hms_search:home"
+
+_TABLES = MetaData()
+_STUDIES = Table("hms_search_studies", _TABLES, Column("study", String(512), primary_key=True))
+_SESSIONS = Table(
+    "hms_search_sessions",
+    _TABLES,
+    Column("session", String(32), primary_key=True),
+    Column("study", String(512), nullable=False, index=True),
+    Column("home", String(32), nullable=False),
+    Column("machine", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+)
+
+
+class Peers(Protocol):
+    """A session among those of its study.
+
+    ``session`` is its name; ``number`` tells what it draws at random from what the others do, None where it is alone.
+    """
+
+    session: str
+    number: int | None
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """The working directories of the sessions that live, this one's among them."""
+
+    def exclusively(self) -> AbstractContextManager[None]:
+        """Let no other session of the study do what is done within."""
+
+    def check(self) -> None:
+        """Raise StudyError where the others take this session for dead."""
+
+
+class Alone:
+    """The only session of its study, as the lock of its working directory makes sure."""
+
+    def __init__(self) -> None:
+        self.session = uuid4().hex
+        self.number: int | None = None
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """Its own, which has no name."""
+        return {self.session: ""}
+
+    def exclusively(self) -> AbstractContextManager[None]:
+        """Do nothing: there is no other."""
+        return nullcontext()
+
+    def check(self) -> None:
+        """Do nothing: nobody takes it for dead."""
+
+
+class Shared:
+    """A session that shares its study with others; see :func:`joined`."""
+
+    def __init__(self, engine: sqlalchemy.Engine, study: str, home: str, say: Callable[[str], None]) -> None:
+        self.session = uuid4().hex
+        self.number: int | None = int(self.session[:7], 16)
+        self._engine, self._study, self._home, self._say = engine, study, home, say
+        self._beats: dict[str, int] = {}
+        self._missed: Counter[str] = Counter()
+        self._homes = {self.session: home}
+        self._expelled = False
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """The working directories of the sessions that live, by session, as of the last beat."""
+        return self._homes
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Hold the study's row; a server that restarts lets go of it."""
+        self.check()
+        connection = insist(lambda _: self._lock(), self._say)
+        try:
+            self._look(connection)
+            yield
+        finally:
+            try:
+                with connection:
+                    connection.commit()
+            except sqlalchemy.exc.DBAPIError as error:
+                if not is_away(error):
+                    raise
+
+    def check(self) -> None:
+        """Raise StudyError where the others took this session for dead, after a suspension of the machine, say."""
+        if self._expelled:
+            raise StudyError(
+                f"the other sessions of study {self._study!r} took this one for dead: it had not answered for "
+                f"{BEAT_S * MISSED:.0f} s; its trials are run by them. Start it again to help"
+            )
+
+    def begin(self) -> None:
+        """Take the lease."""
+        row = {"session": self.session, "study": self._study, "home": self._home, "machine": _machine(), "beat": 0}
+        row |= {"pid": os.getpid(), "started": _started(os.getpid())}
+
+        def take(again: bool) -> None:
+            with self._engine.begin() as connection:
+                if again:
+                    connection.execute(_SESSIONS.delete().where(_SESSIONS.c.session == self.session))
+                connection.execute(_SESSIONS.insert(), row)
+
+        insist(take, self._say)
+
+    def beat(self) -> None:
+        """Raise the counter and look at the others'."""
+        mine = _SESSIONS.c.session == self.session
+        with self._engine.begin() as connection:
+            found = connection.execute(_SESSIONS.update().where(mine).values(beat=_SESSIONS.c.beat + 1))
+            self._expelled = found.rowcount == 0
+            self._look(connection, counts=True)
+
+    def end(self) -> None:
+        """Give the lease back; where the server is away the others find out."""
+        with suppress(sqlalchemy.exc.DBAPIError), self._engine.begin() as connection:
+            connection.execute(_SESSIONS.delete().where(_SESSIONS.c.session == self.session))
+
+    def _lock(self) -> sqlalchemy.Connection:
+        connection = self._engine.connect()
+        try:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '60s'")
+            connection.execute(_STUDIES.select().where(_STUDIES.c.study == self._study).with_for_update())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _look(self, connection: sqlalchemy.Connection, *, counts: bool = False) -> None:
+        """See who lives; ``counts`` says that this is a beat, in which each of the others should have beaten too."""
+        rows = connection.execute(_SESSIONS.select().where(_SESSIONS.c.study == self._study)).all()
+        dead = {row.session for row in rows if self._is_dead(row, counts)} - {self.session}
+        if dead:
+            connection.execute(_SESSIONS.delete().where(_SESSIONS.c.session.in_(dead)))
+        self._homes = {row.session: row.home for row in rows if row.session not in dead} | {self.session: self._home}
+
+    def _is_dead(self, row: sqlalchemy.Row[tuple[object, ...]], counts: bool) -> bool:
+        if row.machine == _machine() and not _runs(row.pid, row.started):
+            return True
+        if self._beats.get(row.session) != row.beat:
+            self._beats[row.session] = row.beat
+            self._missed[row.session] = 0
+        elif counts:
+            self._missed[row.session] += 1
+        return self._missed[row.session] >= MISSED
+
+
+@contextmanager
+def joined(storage: BaseStorage, study: str, folder: Path, say: Callable[[str], None]) -> Iterator[Peers]:
+    """Join the sessions of a study; where its storage is no database server there is only this one.
+
+    Parameters
+    ----------
+    storage
+        As it was opened, not one that waits.
+    folder
+        Where this session's unfinished trials lie: sessions that see the same one can go on with each other's.
+    say
+        Told that the server is away.
+    """
+    if not has_server(storage):
+        yield Alone()
+        return
+    assert isinstance(storage, RDBStorage)
+    engine = storage.engine
+    _make_tables(engine, study)
+    peers = Shared(engine, study, name_of_home(folder), say)
+    peers.begin()
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_S):
+            with suppress(sqlalchemy.exc.DBAPIError):  # it is away: nobody can beat
+                peers.beat()
+
+    thread = threading.Thread(target=beat, name="hms-search-beat", daemon=True)
+    thread.start()
+    try:
+        yield peers
+    finally:
+        over.set()
+        thread.join()
+        peers.end()
+
+
+def living_sessions(storage: BaseStorage, study: str) -> int:
+    """Return how many sessions hold a lease of a study on a database server; some may have died a short while ago."""
+    if not has_server(storage):
+        return 0
+    assert isinstance(storage, RDBStorage)
+    with storage.engine.connect() as connection:
+        if not sqlalchemy.inspect(connection).has_table(_SESSIONS.name):
+            return 0
+        rows = connection.execute(_SESSIONS.select().where(_SESSIONS.c.study == study)).all()
+    return sum(row.machine != _machine() or _runs(row.pid, row.started) for row in rows)
+
+
+def owner_of(trial: FrozenTrial) -> str:
+    """Return the session that runs a trial, or ran it last; empty where none did."""
+    return str(trial.system_attrs.get(SESSION_KEY, ""))
+
+
+def home_of(trial: FrozenTrial) -> str:
+    """Return the working directory where a paused trial has its checkpoint."""
+    return str(trial.system_attrs.get(HOME_KEY, ""))
+
+
+def name_of_home(folder: Path) -> str:
+    """Return the name of a folder that is the same on all machines that share it, given at the first time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / ".home"
+    with suppress(FileExistsError):
+        fresh = folder / f".home-{uuid4().hex}"
+        fresh.write_text(uuid4().hex)
+        try:
+            os.link(fresh, file)  # whole at once, and only for the first
+        finally:
+            fresh.unlink()
+    return file.read_text()
+
+
+def _make_tables(engine: sqlalchemy.Engine, study: str) -> None:
+    """Make what is missing; another session may be doing the same."""
+    with suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+        _TABLES.create_all(engine)
+    _TABLES.create_all(engine)
+    with suppress(sqlalchemy.exc.IntegrityError), engine.begin() as connection:
+        if not connection.execute(_STUDIES.select().where(_STUDIES.c.study == study)).first():
+            connection.execute(_STUDIES.insert(), {"study": study})
+
+
+def _machine() -> str:
+    """Return a name of this boot of this machine and, in a container, of its processes."""
+    boot, processes = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not boot.is_file():
+        return socket.gethostname()
+    return f"{boot.read_text().strip()} {processes.readlink()}"
+
+
+def _runs(pid: int, started: int) -> bool:
+    """Say whether a process of this machine is still the one that began at ``started``; a pid may be given again."""
+    return _started(pid) == started
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process began, in ticks since the machine did, which no clock moves; None: there is none."""
+    if not Path("/proc/self/stat").is_file():
+        return 0  # not Linux: its beats alone tell
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])  # field 22 of proc(5)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
