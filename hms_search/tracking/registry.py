@@ -85,10 +85,15 @@ class ModelRegistry:
     def receive(self, version: RegisteredVersion, model: Path, run_id: str) -> int:
         """Register a version of another registry, its MLflow model in a folder, as made by a run; return its number.
 
-        The folder's ``MLmodel`` is written anew, with the ids that it has here.
+        The folder's ``MLmodel`` is written anew, with the ids that it has here. What an earlier attempt
+        left of it goes.
         """
         with reported(self._uri):
             run = run_named(self._client, run_id)
+            of_run = f"source_run_id = '{run.info.run_id}'"
+            for left in self._client.search_logged_models([run.info.experiment_id], filter_string=of_run):
+                if left.name == version.name:  # a run may have versions of several names, one of each
+                    self._client.delete_logged_model(left.model_id)
             logged = self._logged(run, version.name, version.tags)
             rename_mlflow_model(model, run_id=run.info.run_id, model_id=logged.model_id)
             return self._made(logged, model, run, version.name, version.tags)

@@ -110,6 +110,9 @@ def test_a_study_moves_to_servers_and_back_while_its_search_goes_on(hms_search: 
     on = trials(there)
     done = len(on[1].intermediate_values)
     assert list(on[2].intermediate_values.values())[:done] == list(on[1].intermediate_values.values())
+    pictures = [name for trial in on for name in trial.system_attrs if name.startswith("artifacts:")]
+    assert len(pictures) == 4
+    assert all((here.root / "dashboard" / name.removeprefix("artifacts:")).is_file() for name in pictures)
     printed += hms_search(*PROMOTE, *where)
     assert "version 1 of 'hms'" in printed
     assert "gone on since they were the same" in hms_search(*to_servers, code=2)

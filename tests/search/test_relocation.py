@@ -244,7 +244,7 @@ def test_registered_models_go_along_with_their_names(tmp_path: Path, server: Pla
     far = ModelRegistry(there.tracking_uri, there.artifacts)
     found = far.find("mine@champion")
     assert (found.run_id, found.tags["trial"]) == (done.runs.ids[run_id], "0")
-    assert found in (far.find("mine/1"), far.find(run_id))
+    assert found.made_by(run_id)
     assert {path.name: path.read_bytes() for path in far.fetch(found).iterdir() if path.is_file()} == {
         path.name: path.read_bytes() for path in model.iterdir() if path.is_file()
     }
