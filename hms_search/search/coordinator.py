@@ -17,7 +17,7 @@ Ctrl-C, a time limit or a crash) does not: it is told as failed, and its paramet
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -36,11 +36,12 @@ from hms_search.search.policy import policy_of
 from hms_search.search.racing import Race
 from hms_search.search.samplers import exhausted
 from hms_search.search.schedules import Adaptive
+from hms_search.search.slots import Slot, ready_slots
 from hms_search.search.standing import Standing
 from hms_search.search.stopping import reason_to_stop
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Ending, EpochEnded, TrialEnded, TrialStarted, Verdict
-from hms_search.search.workers import Worker, WorkerDied, ready_workers
+from hms_search.search.workers import WorkerDied
 
 _HOPELESS = 3
 _PAUSE_S = 2.0
@@ -97,7 +98,7 @@ class Coordinator:
         self._enough = ""
         self._said: set[str] = set()
 
-    def run(self, workers: list[Worker]) -> bool:
+    def run(self, workers: Sequence[Slot]) -> bool:
         """Run trials until the budget is spent or the user stops it; :meth:`recover` comes first.
 
         Return whether the study is over. Raises StudyError where other sessions took this one for dead.
@@ -109,21 +110,27 @@ class Coordinator:
             raise StudyError(f"a trial of this session was ended by another one ({error}); start it again") from error
         return not self._stopping()
 
-    def _run(self, workers: list[Worker]) -> None:
+    def _run(self, workers: Sequence[Slot]) -> None:
         while True:
             self._hand_out(workers)
             busy = [worker for worker in workers if worker.job is not None]
-            if not busy and (self._stopping() or not (workers and self._standing.elsewhere)):
+            if not busy and (self._stopping() or not self._more_may_come(workers)):
                 break
             if self._interrupts > 1:
                 self._kill(busy)
                 break
             self._say_stopping()
-            for worker in ready_workers(busy, timeout_s=0.5):
+            for worker in ready_slots([worker for worker in workers if not worker.idle], timeout_s=0.5):
                 self._listen(worker)
             self._notify(None)
         if not self._stopping():
             self._end_paused()
+
+    def _more_may_come(self, workers: Sequence[Slot]) -> bool:
+        """Say whether a trial may fail elsewhere, or workers that all wait for a machine have trials to come."""
+        if not workers or self._standing.elsewhere:
+            return bool(workers)
+        return not any(worker.idle for worker in workers) and not self._enough and self.left() > 0
 
     def left(self) -> int:
         """Return how many trials may be started or gone on with; those that run elsewhere may fail there."""
@@ -131,9 +138,9 @@ class Coordinator:
 
     # --- handing out ---------------------------------------------------------------------------------------------
 
-    def _hand_out(self, workers: list[Worker]) -> None:
+    def _hand_out(self, workers: Sequence[Slot]) -> None:
         for worker in workers:
-            while worker.job is None and not self._stopping() and (taken := self._take()) is not None:
+            while worker.idle and not self._stopping() and (taken := self._take()) is not None:
                 self._submit(*taken, worker)
 
     def _take(self) -> tuple[optuna.Trial, Start | Resume] | None:
@@ -173,7 +180,7 @@ class Coordinator:
             return False
         return True
 
-    def _submit(self, trial: optuna.Trial, turn: Start | Resume, worker: Worker) -> None:
+    def _submit(self, trial: optuna.Trial, turn: Start | Resume, worker: Slot) -> None:
         goes_on = isinstance(turn, Resume)
         try:
             job = self._asker.job(trial, self._ledger.before(trial) if goes_on else None)
@@ -192,7 +199,7 @@ class Coordinator:
 
     # --- listening -----------------------------------------------------------------------------------------------
 
-    def _listen(self, worker: Worker) -> None:
+    def _listen(self, worker: Slot) -> None:
         message = worker.receive()
         if isinstance(message, TrialStarted):
             self._ledger.started(self._running[message.number], message.run_id)
@@ -274,7 +281,7 @@ class Coordinator:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _kill(self, busy: list[Worker]) -> None:
+    def _kill(self, busy: list[Slot]) -> None:
         for worker in busy:
             died = worker.kill()
             if died is not None:

@@ -14,6 +14,7 @@ from hms_search.provenance import code_tags
 from hms_search.search.contract import Contract, contract_of, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
+from hms_search.search.executors import LocalExecutor
 from hms_search.search.front_picture import front_picture
 from hms_search.search.ledger import Surroundings
 from hms_search.search.locks import locked, one_after_the_other, only_session
@@ -26,10 +27,11 @@ from hms_search.search.report import StudyReport, report_of
 from hms_search.search.room import ending_without_room, session_on_disk
 from hms_search.search.round_studies import FIRST_KEY, RoundStudy, number_of_rounds, played_round, round_study
 from hms_search.search.rounds import PlayedRound
+from hms_search.search.slots import working_slots
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import SYNTHETIC, StudyConfig
 from hms_search.search.study_data import ReportProgress, study_samples
-from hms_search.search.workers import WorkerSettings, start_workers, warm_up
+from hms_search.search.workers import WorkerSettings, warm_up
 from hms_search.tracking import open_journaled
 from hms_search.training.metrics import Stratum, in_stratum
 
@@ -52,7 +54,8 @@ def run_study(
     Raises StudyError where another session is running it alone or where its space, data or folds have changed,
     DiskError where there is no room on the disk.
     """
-    warm_up()
+    if isinstance(config.executor, LocalExecutor):
+        warm_up()
     notify = ending_without_room(notify)
 
     def say(text: str) -> None:
@@ -116,19 +119,18 @@ class _Session:
         )
         coordinator = Coordinator(config, study, around, notify=self.notify, peers=self.peers)
         coordinator.recover()
-        with ExitStack() as stack:
-            workers = []
-            if n_workers := min(config.workers, coordinator.left()):
-                workers = start_workers(n_workers, _worker_settings(config, places, self.store, self.plan, parent_id))
-            for worker in workers:
-                stack.callback(worker.close)
-            is_over = coordinator.run(workers)
+        settings = _worker_settings(config, places, self.store, self.plan, parent_id)
+        with working_slots(config.executor, min(config.workers, coordinator.left()), settings) as slots:
+            is_over = coordinator.run(slots)
         report = report_of(study)
         if report.front:
             tracker.add(parent_id, metrics={}, files={"pareto_front.png": front_picture(report)})
         tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
         waiting = tracker.send_waiting(insist=True)
-        if waiting.runs:
+        if not waiting.runs:  # a worker may have died before it could say which run is its trial's
+            ended = [str(trial.number) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+            tracker.end_orphans({"kind": ["trial"], "trial": set(ended)}, "its process died")
+        else:
             what = f"{waiting.runs} runs wait in {journals} for MLflow: {waiting.reason}"
             self.notify(Notice(f"{what}; when it answers again: hms-search sync", warning=True))
         return study, is_over

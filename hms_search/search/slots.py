@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from hms_search.errors import ConfigError
@@ -52,6 +52,9 @@ class Slot(Protocol):
 @contextmanager
 def working_slots(executor: Executor, count: int, settings: WorkerSettings) -> Iterator[Sequence[Slot]]:
     """Give ``count`` slots of an executor, and close them at the end; raises ConfigError where it is not installed."""
+    if not count:
+        yield ()
+        return
     with ExitStack() as stack:
         slots: Sequence[Slot]
         if isinstance(executor, LocalExecutor):
@@ -67,3 +70,9 @@ def working_slots(executor: Executor, count: int, settings: WorkerSettings) -> I
         for slot in slots:
             stack.callback(slot.close)
         yield slots
+
+
+def ready_slots(slots: Sequence[Slot], timeout_s: float) -> list[Slot]:
+    """Return the slots that have something to say, waiting at most ``timeout_s`` for the first."""
+    by_connection = {slot.connection: slot for slot in slots}
+    return [by_connection[connection] for connection in wait(list(by_connection), timeout_s)]  # type: ignore[index]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Literal
@@ -160,12 +160,6 @@ def start_workers(n_workers: int, settings: WorkerSettings) -> list[Worker]:
     n_gpus = torch.cuda.device_count() if settings.device in {"auto", "cuda"} else 0
     gpus = [slot % n_gpus if n_gpus > 1 else None for slot in range(n_workers)]
     return [Worker(slot, replace(settings, threads=threads), gpu=gpu) for slot, gpu in enumerate(gpus)]
-
-
-def ready_workers(workers: list[Worker], timeout_s: float) -> list[Worker]:
-    """Return the workers that have something to say, waiting at most ``timeout_s`` for the first."""
-    by_connection = {worker.connection: worker for worker in workers}
-    return [by_connection[connection] for connection in wait(list(by_connection), timeout_s)]  # type: ignore[index]
 
 
 def warm_up() -> None:
