@@ -52,6 +52,8 @@ def run(
         list[str] | None, typer.Option("--set", help="path=value in the study; may be repeated.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at a time, one process each.")] = None,
+    executor: Annotated[Literal["local", "ray"] | None, typer.Option(help="Where they are trained.")] = None,
+    address: Annotated[str | None, typer.Option(help="The Ray cluster's: HOST:PORT, or auto; none: one here.")] = None,
     migrate: Annotated[
         str | None,
         typer.Option(
@@ -67,8 +69,29 @@ def run(
     from hms_search.search.places import Places
 
     given = {"data.root": data, "trials": trials, "timeout_s": timeout, "workers": workers, "migrate": migrate}
+    given |= {"executor.name": executor, "executor.address": address}
     chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
     run_command(study, (*(settings or ()), *chosen), Places(storage_url=storage, tracking=tracking_uri))
+
+
+@app.command()
+def worker(
+    study: Annotated[str, typer.Argument(help="The study's name.")],
+    data: Annotated[
+        str | None, typer.Option(help="Folder of the recordings here; as in the study where not given.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at a time, one process each.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds; stops after the epoch that is running.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    storage: StorageOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Help a study that is on a database server, from any machine that can reach it; any number of them may."""
+    from hms_search.cli.worker import OfThisMachine, worker_command
+    from hms_search.search.places import Places
+
+    machine = OfThisMachine(data=data, workers=workers, timeout_s=timeout, device=device)
+    worker_command(study, machine, Places(storage_url=storage, tracking=tracking_uri))
 
 
 @app.command()

@@ -26,14 +26,21 @@ _TYPICAL_OF = 4
 
 
 def run_command(path: Path, settings: tuple[str, ...], places: Places) -> None:
-    """Run a study and print its report; the exit code is 1 where no trial of it has completed."""
-    config = read_study(path, settings)
+    """Run the study of a file and print its report."""
+    run_and_report(read_study(path, settings), places, again=f"hms-search run {path} with the same options")
+
+
+def run_and_report(config: StudyConfig, places: Places, *, again: str, helps: bool = False) -> None:
+    """Run a study and print its report; the exit code is 1 where no trial of it has completed.
+
+    ``again`` is the command that goes on with it; for ``helps`` see :func:`hms_search.search.session.run_study`.
+    """
     console = Console(highlight=False)
     view = StudyView(config, console)
     with StepProgress(console) as progress, view.shown():
-        report = run_study(config, places, notify=view.on_event, progress=progress)
+        report = run_study(config, places, notify=view.on_event, progress=progress, helps=helps)
     print_report(report, console=console)
-    _say_next(report, console, path)
+    _say_next(report, console, again)
     if report.best is None:
         raise typer.Exit(1)
 
@@ -177,7 +184,7 @@ class StudyView:
         return f"ETA {duration(left / self._config.workers * sum(recent) / len(recent))}"
 
 
-def _say_next(report: StudyReport, console: Console, path: Path) -> None:
-    if report.outcomes.get("queued") or report.outcomes.get("interrupted"):
-        console.print(f"to go on: hms-search run {path} with the same options", markup=False)
+def _say_next(report: StudyReport, console: Console, again: str) -> None:
+    if report.outcomes.get("queued"):
+        console.print(f"to go on: {again}", markup=False)
     console.print("to look at it: hms-search up", markup=False)

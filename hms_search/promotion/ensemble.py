@@ -175,7 +175,7 @@ def _logged(
 ) -> str:
     """Log weights, scores and blended predictions as a run of their own, and return its id."""
     tracker = open_tracker(places.tracking_uri, places.artifacts, study=EXPERIMENT)
-    tracker.end_orphans(("identity", origin["identity"]), "its session died; the ensemble was blended again")
+    tracker.end_orphans({"identity": [origin["identity"]]}, "its session died; the ensemble was blended again")
     found = blend_scores_of(fit, seed=request.seed)
     run = tracker.start_run(
         request.name,

@@ -88,7 +88,7 @@ class Repeats:
         return Repetition(kept["value"], kept["reason"], oof)
 
     def _train(self, trial: RecordedTrial, variant: Variant, identity: str, target: Path) -> None:
-        self.tracker.end_orphans(("identity", identity), "its session died; the repetition was taken up again")
+        self.tracker.end_orphans({"identity": [identity]}, "its session died; the repetition was taken up again")
         run = self.tracker.start_run(
             f"{trial.label} again, seed {variant.seed}",
             parent_id=self.parent_id,

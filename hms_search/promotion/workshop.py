@@ -83,7 +83,7 @@ class Workshop:
                 _finish(left_open, model, [])
             return model
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.tracker.end_orphans(("identity", recipe.identity), "its session died; the promotion was taken up again")
+        self.tracker.end_orphans({"identity": [recipe.identity]}, "its session died; the promotion was taken up again")
         tags = self._tags(design, recipe)
         run = self.tracker.start_run(
             recipe.name,

@@ -1,6 +1,6 @@
 """What a search asks of a tracking store; the trainer knows nothing of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -72,8 +72,8 @@ class Tracker(Protocol):
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """End a run whose process died: as ``failed``, else as ``interrupted``."""
 
-    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
-        """End the open runs with this tag, whose process died, as ``interrupted``."""
+    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
+        """End the open runs that have each tag with one of its values, whose process died, as ``interrupted``."""
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]

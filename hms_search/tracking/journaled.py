@@ -9,7 +9,7 @@ their key, and metrics by their time, so it is kept once.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from hms_search.errors import DataError, TrackingError
 from hms_search.tracking.contract import Kind, Outcome, Waiting
 from hms_search.tracking.journal import Entry, RunJournal, Sent
-from hms_search.tracking.mlflow_run import Logged, MlflowRun
+from hms_search.tracking.mlflow_run import Logged, MlflowRun, UnknownRunError
 from hms_search.tracking.mlflow_runs import MlflowTracker, RunStart
 from hms_search.tracking.run_ids import LOCAL
 
@@ -94,9 +94,9 @@ class JournaledTracker:
         """End a run whose process died: as ``failed``, else as ``interrupted``."""
         self._run(run_id).finish("failed" if failed else "interrupted", reason=reason, metrics={}, files={})
 
-    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
-        """End the open runs with this tag, whose process died, as ``interrupted``."""
-        self.direct.end_orphans(tag, reason)
+    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
+        """End the open runs that have each tag with one of its values, whose process died, as ``interrupted``."""
+        self.direct.end_orphans(tags, reason)
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
@@ -117,7 +117,7 @@ class JournaledTracker:
                 run_id = _send(journal, self.direct)
         except Timeout:  # another process is sending it
             return ""
-        except DataError as error:  # of this journal alone
+        except (DataError, UnknownRunError) as error:  # of this journal alone
             self._reason = str(error)
             return ""
         except TrackingError as error:
@@ -138,8 +138,7 @@ class JournaledTracker:
         for journal in self._journals():
             if run_id in (journal.sent.run_id, LOCAL + journal.folder.name):
                 return JournaledRun(self, journal)
-        known = self.direct.known(run_id).id if run_id.startswith(LOCAL) else run_id  # sent meanwhile by somebody else
-        return JournaledRun(self, RunJournal(self.folder / uuid4().hex), Sent(known))
+        return JournaledRun(self, RunJournal(self.folder / uuid4().hex), Sent(run_id))
 
     def _journals(self) -> Iterator[RunJournal]:
         folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
@@ -221,7 +220,7 @@ def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry], *, agai
         tracker.finish_study(run_id, **content)
     else:
         raise TrackingError(f"a journal's entry is of a kind that this version does not know: {first.kind!r}")
-    return run_id
+    return run.id
 
 
 def _floats(metrics: Mapping[str, float]) -> dict[str, float]:

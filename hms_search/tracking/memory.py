@@ -1,6 +1,6 @@
 """Trackers without a store: one remembers what it was told, one forgets it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -96,10 +96,10 @@ class MemoryTracker:
         run = self.runs[run_id]
         run.outcome, run.reason = "failed" if failed else "interrupted", reason
 
-    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
-        """Keep that the processes of the open runs with this tag died."""
+    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
+        """Keep that the processes of the open runs with these tags died."""
         for run in self.runs.values():
-            if not run.outcome and run.tags.get(tag[0]) == tag[1]:
+            if not run.outcome and all(run.tags.get(name) in values for name, values in tags.items()):
                 self.end_orphan(run.id, reason, failed=False)
 
     def send_waiting(self, *, insist: bool = False) -> Waiting:  # noqa: ARG002
@@ -168,7 +168,7 @@ class NullTracker:
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """Forget."""
 
-    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
+    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
         """Forget."""
 
     def send_waiting(self, *, insist: bool = False) -> Waiting:  # noqa: ARG002

@@ -33,6 +33,10 @@ _BATCH = 1000
 """Metrics that MLflow takes at once."""
 
 
+class UnknownRunError(TrackingError):
+    """MLflow has not been told of a run; the machine where it ran has it in its journal."""
+
+
 @dataclass(frozen=True)
 class Logged:
     """The metrics of one epoch, and when they were logged."""
@@ -94,13 +98,13 @@ class MlflowRun:
 def known_id(client: MlflowClient, run_id: str) -> str:
     """Return MLflow's id of a run that may have been named before it had one.
 
-    Raises TrackingError where MLflow still does not know it.
+    Raises UnknownRunError where MLflow still does not know it.
     """
     if not run_id.startswith(LOCAL):
         return run_id
     found = run_of_key(client, run_id.removeprefix(LOCAL), _experiments(client))
     if not found:
-        raise TrackingError(f"MLflow does not know the run {run_id} yet; hms-search sync sends it")
+        raise UnknownRunError(f"MLflow does not know the run {run_id} yet; hms-search sync sends it from where it ran")
     return found
 
 

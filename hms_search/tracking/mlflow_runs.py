@@ -7,7 +7,7 @@ One call per value costs 65 ms per trial on a local file and 173 ms on a server,
 import csv
 import getpass
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -155,13 +155,13 @@ class MlflowTracker:
             info = run_named(self._client, run_id).info
         return MlflowRun(info.run_id, self._client, self._uri) if info.status == "RUNNING" else None
 
-    def end_orphans(self, tag: tuple[str, str], reason: str) -> None:
-        """End the open runs of the study with this tag."""
-        condition = f"tags.`{tag[0]}` = '{tag[1]}' and attributes.status = 'RUNNING'"
+    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
+        """End the open runs of the study that have each tag with one of its values."""
         with reported(self._uri):
             self._create_experiment()
-            for run in self._client.search_runs([self._experiment_id], condition):
-                self.end_orphan(run.info.run_id, reason, failed=False)
+            for run in self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'"):
+                if all(run.data.tags.get(name) in values for name, values in tags.items()):
+                    self.end_orphan(run.info.run_id, reason, failed=False)
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]

@@ -1,0 +1,123 @@
+"""Several sessions run one study on a database server; whatever is killed, no trial is lost or counted twice."""
+
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import mlflow
+import optuna
+import pytest
+from command_line import CommandLine, wait_for
+from killed_at_random import Sessions, n_ended
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+
+from hms_search.data.folds import plan_folds
+from hms_search.data.store import Store
+from hms_search.experiment import run_experiment
+from hms_search.search.asking import origin_of, trial_seed
+from hms_search.search.places import Places
+from hms_search.search.storage import existing_storage
+from hms_search.search.study import StudyConfig, read_study
+from hms_search.search.study_data import study_samples
+from hms_search.servers import free_port
+from hms_search.tracking.server import mlflow_server
+
+TRIALS = int(os.environ.get("HMS_SEARCH_STORM_TRIALS", "24"))
+KILLS = int(os.environ.get("HMS_SEARCH_STORM_KILLS", "8"))
+SESSIONS = int(os.environ.get("HMS_SEARCH_STORM_SESSIONS", "2"))
+SETTINGS = (
+    "space.base.training.epochs=3", "sampler={name: random}", "retries=50", "workers=2", f"trials={TRIALS}",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_no_trial_is_lost_or_counted_twice_whatever_is_killed(
+    hms_search: CommandLine, recordings: Path, postgres_url: str
+) -> None:
+    folder, port = hms_search.folder, free_port("127.0.0.1", 0, "MLflow")
+    config = read_study(folder / "small.yaml", (*SETTINGS, f"data.root={recordings}"))
+    with mlflow_server(f"sqlite:///{folder}/server.db", folder / "server", host="127.0.0.1", port=port):
+        arguments = ("--storage", postgres_url, "--tracking-uri", f"http://127.0.0.1:{port}")
+        sessions = Sessions(folder, "small", arguments)
+        settings = [part for one in SETTINGS for part in ("--set", one)]
+        sessions.start("run", str(folder / "small.yaml"), "--data", str(recordings), *settings, *arguments)
+        try:
+            wait_for(lambda: started(postgres_url), timeout_s=120)
+            sessions.help_until_over(SESSIONS - 1)
+            rng = random.Random(5)
+            pace = Pace(postgres_url)
+            while sum(sessions.killed.values()) < KILLS and pace.n_ended() < TRIALS - 2:
+                time.sleep(rng.uniform(0.5, 2.0))
+                if pace.n_ended() >= (TRIALS - 4) * sum(sessions.killed.values()) / KILLS:
+                    sessions.kill_one(rng)
+            sessions.wait(timeout_s=600)
+        finally:
+            sessions.stop()
+        trials = stored(postgres_url)
+        runs = mlflow_runs(f"http://127.0.0.1:{port}")
+    assert sum(sessions.killed.values()) == KILLS
+    assert min(sessions.killed.values()) > 0, sessions.killed
+    ended = [trial for trial in trials if trial.user_attrs.get("outcome") != "interrupted"]
+    assert Counter(trial.state for trial in ended) == {TrialState.COMPLETE: TRIALS}
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.FAIL}
+    origins = Counter(origin_of(trial) for trial in ended)
+    assert max(origins.values()) == 1, "an experiment was counted twice"
+    assert {origin_of(trial) for trial in trials} == set(origins), "an interrupted experiment was not run again"
+    attempts = Counter(int(run.data.tags["trial"]) for run in runs if "trial" in run.data.tags)
+    assert max(attempts.values()) == 1, "two runs of one attempt"
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+    assert {int(run.data.tags["trial"]) for run in runs if run.data.tags.get("state") == "complete"} == {
+        trial.number for trial in ended
+    }
+    samples = study_samples(config, Places(folder / "undisturbed"), progress=ignore, notify=ignore)
+    assert isinstance(samples, Store)
+    for trial in random.Random(7).sample(ended, min(8, len(ended))):
+        assert trial.value == undisturbed(trial, config, samples)
+
+
+class Pace:
+    """How far the study is; the database is asked once a second at most."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._asked, self._n = url, 0.0, 0
+
+    def n_ended(self) -> int:
+        if time.monotonic() > self._asked + 1:
+            self._asked, self._n = time.monotonic(), n_ended(self._url, "small")
+        return self._n
+
+
+def started(url: str) -> bool:
+    return any(trial.intermediate_values for trial in stored(url))
+
+
+def stored(url: str) -> list[FrozenTrial]:
+    with existing_storage(url) as storage:
+        names = optuna.get_all_study_names(storage)
+        return optuna.load_study(study_name="small", storage=storage).trials if names else []
+
+
+def mlflow_runs(uri: str) -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(uri)
+    (experiment,) = [one for one in client.search_experiments() if one.name == "small"]
+    return list(client.search_runs([experiment.experiment_id], max_results=5000))
+
+
+def ignore(*_: object) -> None:
+    """Say nothing."""
+
+
+def undisturbed(trial: FrozenTrial, config: StudyConfig, samples: Store) -> float:
+    """Return the value of a trial's configuration and seed, trained here and now."""
+    found = run_experiment(
+        config.space.suggest(FixedTrial(trial.params)),
+        samples,
+        plan_folds(config.folds, samples),
+        seed=trial_seed(config.seed, origin_of(trial)),
+        device="cpu",
+        objective=config.objective,
+    )
+    return found.value
