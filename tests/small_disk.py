@@ -13,16 +13,21 @@ _MOUNTED = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
 
 def on_small_disk(folder: Path, size: str, script: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a Python script where ``folder`` is an empty disk of so many bytes (``8m``); it is gone at the end."""
-    shell = ["sh", "-c", _MOUNTED, "sh", size, str(folder), sys.executable, "-c", script]
+    command = on_disk_of_its_own(folder, size, sys.executable, "-c", script)
+    known: Mapping[str, str] = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        command, cwd=folder.parent, env=known, capture_output=True, text=True, timeout=280, check=False
+    )
+
+
+def on_disk_of_its_own(folder: Path, size: str, *command: str) -> list[str]:
+    """Return a command that runs another where ``folder`` is an empty disk."""
     if not _may_mount(folder):
         message = "no disk of its own can be mounted here: neither as this user nor in a user namespace"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    known: Mapping[str, str] = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(
-        [*_NAMESPACE, *shell], cwd=folder.parent, env=known, capture_output=True, text=True, timeout=280, check=False
-    )
+    return [*_NAMESPACE, "sh", "-c", _MOUNTED, "sh", size, str(folder), *command]
 
 
 _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]

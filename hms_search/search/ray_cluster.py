@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from psutil import Process
 
-from hms_search.errors import ConfigError, StudyError, TrackingError
+from hms_search.errors import ConfigError, StudyError, TrackingError, without_password
 from hms_search.search.executors import RayExecutor
 from hms_search.tracking.address import sqlite_path
 
@@ -64,8 +65,13 @@ class Cluster:
 def joined(executor: RayExecutor) -> Iterator[Cluster]:
     """Be part of a cluster: that of the address, else one of this machine that is stopped at the end.
 
-    Raises StudyError where it cannot be joined.
+    Raises StudyError where it cannot be joined, or where others on it would be shown a password.
     """
+    if executor.address is not None and any(without_password(word) != word for word in Process().cmdline()):
+        raise StudyError(
+            "a password stands in the command line, which Ray shows to everybody on the cluster; put the address into "
+            "the environment: HMS_SEARCH_STORAGE, HMS_SEARCH_TRACKING_URI"
+        )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "hms-search"}
     with tempfile.TemporaryDirectory(prefix="hms-ray-", ignore_cleanup_errors=True) as folder:

@@ -17,13 +17,15 @@ from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorErro
 from hms_search.data.carried import CarriedSamples, StorePlace
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
-from hms_search.errors import StudyError
+from hms_search.errors import StudyError, TrackingError
 from hms_search.provenance import versions
 from hms_search.search.executors import RayExecutor
 from hms_search.search.ray_cluster import joined, refuse_file_elsewhere
 from hms_search.search.ray_seat import Home, Opened, Seat, session_mark
 from hms_search.search.trial import Job, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import Message, WorkerDied, WorkerSettings
+from hms_search.tracking import NO_TRACKING
+from hms_search.tracking.address import is_server
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ _FORWARDED = ("AWS_", "HF_", "HMS_SEARCH_", "MLFLOW_", "PG")
 def ray_slots(executor: RayExecutor, count: int, settings: WorkerSettings) -> "Iterator[list[RaySlot]]":
     """Give ``count`` workers on a Ray cluster; one of this machine, where no address is named, is stopped at the end.
 
-    Raises StudyError where there is no such cluster, TrackingError where its machines cannot reach MLflow's store.
+    Raises StudyError where there is no such cluster, TrackingError where its nodes cannot reach MLflow's store.
     """
     with joined(executor) as cluster, session_mark(settings.work.parent.parent) as home:
         refuse_file_elsewhere(settings.tracking_uri, cluster.hosts)
@@ -151,6 +153,8 @@ class RaySlot:
         if not opened.has_samples:
             self._await(self._crew.opened(self._actor, self._crew.carried))
             return
+        if not opened.shares_files:
+            self._crew.refuse_files(opened.host)
         self._is_open, self._openings = True, 0
         self._host, self._shares_files = opened.host, opened.shares_files
 
@@ -181,6 +185,15 @@ class _Crew:
     def carried(self) -> "ray.ObjectRef[CarriedSamples]":
         """The samples in Ray's object store, put there when the first node needs them; its actors share a node's."""
         return ray.put(CarriedSamples.of(self.settings.store))
+
+    def refuse_files(self, host: str) -> None:
+        """Raise TrackingError where runs' files would be left on a node."""
+        uri = self.settings.tracking_uri
+        if uri != NO_TRACKING and not is_server(uri):
+            raise TrackingError(
+                f"Ray node {host} does not see {self.home.folder}, where the files of runs are kept; start hms-search "
+                "in a folder that all nodes share, or name an MLflow server: --tracking-uri http://HOST:5000"
+            )
 
     def actor(self) -> Any:
         """Return a new actor, which Ray places when it can."""
