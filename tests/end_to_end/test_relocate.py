@@ -20,7 +20,7 @@ from hms_search.search.storage import existing_storage
 from hms_search.servers import free_port
 from hms_search.tracking.server import mlflow_server
 
-EPOCHS = 4
+EPOCHS = 3
 RUN = ("run", "small.yaml", "--data", "recordings", "--trials", "3", "--set", f"space.base.training.epochs={EPOCHS}")
 PROMOTE = ("promote", "small", "--folds", "2", "--epochs", "1")
 SECRET = "s3cret"
@@ -63,9 +63,9 @@ def read(hms_search: CommandLine, *where: str) -> list[str]:
 
 def search_until_the_second_trial(hms_search: CommandLine) -> None:
     process = hms_search.start(*RUN)
-    wait_for(lambda: steps(hms_search.folder) >= 2 * EPOCHS + 3)
+    wait_for(lambda: steps(hms_search.folder) >= 2 * EPOCHS + 2, timeout_s=200)
     interrupt(process)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
 
 def steps(folder: Path) -> int:
@@ -80,7 +80,7 @@ def steps(folder: Path) -> int:
 def kill_on_the_way(hms_search: CommandLine, there: Places, command: tuple[str, ...]) -> str:
     """Kill a migration as soon as the servers have some of it; return what it printed."""
     process = hms_search.start(*command)
-    wait_for(lambda: len(runs(there)) > 0)
+    wait_for(lambda: len(runs(there)) > 0, timeout_s=120)
     os.killpg(process.pid, signal.SIGKILL)
     return process.communicate()[0]
 
