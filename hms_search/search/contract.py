@@ -62,15 +62,16 @@ def open_study(
     Raises StudyError where a study of that name exists with another space, data, folds, objective, seed or order of
     folds: Optuna itself accepts changed bounds silently, and the trials would no longer be comparable.
     """
-    if not has_study(storage, config.name):
-        directions = config.wanted.directions or (config.learned.direction,)
-        study = optuna.create_study(storage=storage, study_name=config.name, directions=directions)
+    directions = config.wanted.directions or (config.learned.direction,)
+    study = optuna.create_study(
+        storage=storage, study_name=config.name, directions=directions, load_if_exists=has_study(storage, config.name)
+    )
+    if is_empty(study):  # made just now, or by a session that died as it made it
         with knowingly():
             study.set_metric_names([value_name(config.learned, config.objective), *config.wanted.names[1:]])
-        study.set_user_attr(CONTRACT_KEY, asdict(contract))
         study.set_user_attr(CONFIG_KEY, config.to_dict())
+        study.set_user_attr(CONTRACT_KEY, asdict(contract))
     else:
-        study = optuna.load_study(study_name=config.name, storage=storage)
         _keep_contract(config, contract, study)
         if not keeps_config and stored_config(study) != config.to_dict():  # a larger total, say
             study.set_user_attr(CONFIG_KEY, config.to_dict())
@@ -82,6 +83,11 @@ def open_study(
 def has_study(storage: optuna.storages.BaseStorage, name: str) -> bool:
     """Say whether a storage has a study of that name."""
     return name in study_names(storage)
+
+
+def is_empty(study: optuna.Study) -> bool:
+    """Say whether nothing is known of a study but perhaps its configuration: no session has begun to run it."""
+    return not study.user_attrs.keys() - {CONFIG_KEY} and not study.get_trials(deepcopy=False)
 
 
 def value_name(task: Task, objective: Stratum) -> str:

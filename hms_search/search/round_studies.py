@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import optuna
 
-from hms_search.search.contract import has_study
+from hms_search.search.contract import has_study, is_empty
 from hms_search.search.lineage import FIRST_KEY as FIRST_KEY
 from hms_search.search.lineage import LINEAGE_KEY, Change
 from hms_search.search.rounds import PlayedRound, Round, next_round
@@ -61,6 +61,8 @@ def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: opt
     named = config.model_copy(update={**budget, "name": following.study, "space": following.space})
     if has_study(storage, following.study):
         study = optuna.load_study(study_name=following.study, storage=storage)
+        if is_empty(study):
+            return RoundStudy(following.number, config.name, named, following)
         space = StudyConfig.model_validate(stored_config(study)).space
         if space != following.space:
             return RoundStudy(following.number, config.name, named.model_copy(update={"space": space}))
