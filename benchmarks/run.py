@@ -25,6 +25,7 @@ BENCHMARKS = (
     "serving",
     "racing",
     "search",
+    "scale",
 )
 
 

@@ -1,224 +1,157 @@
-"""What a trial costs the platform in a study of 100, 1,000 and 10,000 trials, and how long such a study takes to read.
+"""What a trial costs the platform in a study of 100, 1,000 and 10,000 trials, with up to 64 workers, and to look at.
 
 Overhead: the coordinator asks, hands over, judges four epochs and tells, and the worker's side writes a run with its
-parameters, metrics and end to MLflow; all that a trial costs but training, which is left out: the worker is a thread
-that answers at once. A study is filled up with finished trials, as they are stored, then some more are run; the median
-time of one is taken. The storage is the embedded one, or the one of ``--storage``; MLflow's is the embedded one and has
-the runs of this benchmark only. The sampler draws at random: what a model of 10,000 trials costs is the sampler's.
+parameters, metrics and end to MLflow; all that a trial costs but training: the workers answer at once. Each size is a
+study of its own, filled with finished trials and as many MLflow runs; a few trials of each are run in turn, so that a
+machine that slows down slows all of them. The median time from one trial's end to the next is taken. The sampler draws
+at random: what a model of 10,000 trials costs is the sampler's. The database statements of a trial are counted at the
+driver, by what they are for.
+
+Efficiency: workers that sleep 5 s per trial, 12 trials each; the seconds slept over the seconds that they were there,
+the time to hand out the first trials included.
 
 Views: ``ls``, ``show`` and ``report`` of the largest study, each in a process of its own, its start included.
 
-Expected before measuring: 60 ms per trial at 100, and ten times that at 10,000, since every turn reads all trials; the
-views 5 to 20 s, since each trial becomes a row.
+All of it on the embedded storage, and on a PostgreSQL server that is started for it and has MLflow's databases, too.
+``scaling_page.py`` makes docs/scaling.md of what is printed.
 
-Run: ``python benchmarks/scale.py [--sizes N N N] [--storage URL]``
+Expected: 50 ms per trial at 100, 55 at 10,000; with 64 workers 13 trials end per second, 30 ms of the coordinator each,
+so 0.95; 1.3 s for ls and show, of which 0.5 are to read 170,000 rows, 4 s for report, half of them imports.
+
+Run: ``python benchmarks/scale.py [--kinds NAME ...] [--sizes N N N] [--workers N N N] [--parts NAME ...]``
 """
 
 import argparse
 import json
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
-import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.trial import FrozenTrial, TrialState
+from scale_databases import Databases, embedded, postgresql, served_per_second
+from scale_runs import Filled, Ran, filled
 
-from hms_search.search.contract import Contract, open_study
-from hms_search.search.coordinator import Coordinator
-from hms_search.search.events import Event, Finished
-from hms_search.search.ledger import Surroundings
-from hms_search.search.places import Places
-from hms_search.search.racing import Ground
-from hms_search.search.storage import close_storage, open_storage
-from hms_search.search.study import StudyConfig
-from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted
-from hms_search.search.workers import Worker
-from hms_search.tracking import Tracker, open_journaled
-from hms_search.training.results import Epoch
-
-MORE = 40
-"""Trials that are run at each size."""
-FOLDS, EPOCHS = 2, 2
-TARGET, VIEW_TARGET_S = 1.5, 5.0
-STUDY = {
-    "name": "scale",
-    "space": {
-        "name": "scale",
-        "base": {
-            "pipeline": {"source": "spectrogram", "normalise": {"name": "instance"}, "resize": [32, 48]},
-            "model": {"name": "timm", "backbone": "test_resnet", "weights": "none", "dropout": 0.0},
-            "training": {"epochs": EPOCHS, "batch_size": 8, "optimiser": {"name": "adamw", "lr": 1e-3}},
-        },
-        "parameters": {
-            "model.dropout": {"type": "float", "low": 0.0, "high": 0.5},
-            "training.optimiser.lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
-            "pipeline.normalise": {
-                "type": "categorical",
-                "choices": {"instance": {"name": "instance"}, "datawide": {"name": "datawide"}},
-            },
-        },
-    },
-    "folds": {"name": "grouped", "n_folds": FOLDS},
-    "sampler": {"name": "random"},
-    "pruner": {"name": "median"},
-    "device": "cpu",
-}
-DISTRIBUTIONS = {
-    "model.dropout": FloatDistribution(0.0, 0.5),
-    "training.optimiser.lr": FloatDistribution(1e-4, 1e-2, log=True),
-    "pipeline.normalise": CategoricalDistribution(("instance", "datawide")),
-}
+COUNTED = 40
+"""Trials that are run at each size, ten at a time."""
+TRIAL_S, TRIALS_PER_WORKER = 5.0, 12
+RATIO_TARGET, EFFICIENCY_TARGET, VIEW_TARGET_S = 1.5, 0.95, 5.0
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(description="What a trial costs the platform in large studies.")
+    parser = argparse.ArgumentParser(description="What large studies and many workers cost the platform.")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
-    parser.add_argument("--storage", help="the URL of a database; without it, the embedded one")
+    parser.add_argument("--workers", type=int, nargs="+", default=[2, 4, 8, 16, 32, 64])
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     options = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
-        places = Places(Path(folder) / "mlruns", storage_url=options.storage)
-        kind = "embedded" if options.storage is None else places.storage.split(":")[0]
-        print(f"{kind} storage, {FOLDS} folds x {EPOCHS} epochs, median of {MORE} trials")
-        print(f"{'trials':>8}  {'per trial (ms)':>14}")
-        costs = {}
-        for size in options.sizes:
-            costs[size] = 1000 * overhead(places, size)
-            print(f"{size:>8}  {costs[size]:>14.1f}", flush=True)
-        first, last = costs[options.sizes[0]], costs[options.sizes[-1]]
-        figures = [
-            figure(f"trial_cost_at_{options.sizes[-1]}_over_{options.sizes[0]}_{kind}", last / first, TARGET, "ratio")
-        ]
-        for command in ("ls", "show", "report"):
-            seconds = view(Path(folder), command, options.storage)
-            print(f"{command} of {options.sizes[-1]} trials: {seconds:.1f} s", flush=True)
-            figures.append(figure(f"seconds_of_{command}_at_{options.sizes[-1]}_{kind}", seconds, VIEW_TARGET_S, "s"))
-    print("\n".join(figures))
+    figures = []
+    for kind in options.kinds:
+        load = os.getloadavg()[0]
+        print(f"\n{kind} storage, {os.cpu_count()} cores, {load:.1f} processes running when it began")
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            databases = stack.enter_context(KINDS[kind](folder))
+            figures += [figure for name in options.parts for figure in PARTS[name](databases, kind, options)]
+    print()
+    for figure in figures:  # first those that only inform
+        if "target" not in figure:
+            print(f"{figure['name']} = {figure['value']} {figure['unit']}".rstrip())
+    print("\n".join(json.dumps(figure) for figure in figures if "target" in figure))
 
 
-def overhead(places: Places, size: int) -> float:
-    """Fill the study up to ``size`` trials, run some more, and return the median seconds of one."""
-    config = StudyConfig.model_validate({**STUDY, "trials": size + MORE})
-    storage = open_storage(places.storage)
-    study = open_study(config, Contract("space", "data", "folds", "all", 0), storage)
-    fill(study, size)
-    tracker = open_journaled(places.tracking_uri, places.artifacts, places.journals("scale"), study="scale")
-    parent_id = tracker.start_study(tags={}, texts={})
-    patients = tuple(np.zeros(4, dtype=np.int64) for _ in range(FOLDS))
-    ground = Ground(patients, tuple(np.ones(4, dtype=bool) for _ in range(FOLDS)))
-    around = Surroundings(tracker, parent_id, {}, places.pictures, places.trials("scale"), ground)
-    ended: list[float] = []
-
-    def note(event: Event) -> None:
-        if isinstance(event, Finished):
-            ended.append(time.perf_counter())
-
-    coordinator = Coordinator(config, study, around, notify=note)
-    coordinator.recover()
-    worker = InstantWorker(places, parent_id)
-    coordinator.run([worker])
-    worker.close()
-    close_storage(storage)
-    return statistics.median(np.diff(ended).tolist())
-
-
-def fill(study: optuna.Study, size: int) -> None:
-    """Add finished trials as the platform stores them, until there are ``size``."""
-    rng = np.random.default_rng(0)
-    missing = size - len(study.get_trials(deepcopy=False))
-    study.add_trials([stored_trial(rng, number) for number in range(missing)])
+def overhead(databases: Databases, kind: str, options: argparse.Namespace) -> list[dict[str, object]]:
+    """Run some trials in studies of each size and return the ratios and statements of a trial."""
+    studies = {size: filled(databases(f"scale{size}"), size) for size in options.sizes}
+    found: dict[int, list[Ran]] = {size: [] for size in studies}
+    for _ in range(COUNTED // 10):
+        for size, study in studies.items():
+            found[size].append(study.run(10))
+    print(f"{'trials':>8}  {'per trial (ms)':>14}  {'taken up in (s)':>15}   statements: ask, judge an epoch, tell")
+    costs, statements = {}, {}
+    for size, parts in found.items():
+        costs[size] = 1000 * median(seconds for one in parts for seconds in one.seconds)
+        statements[size] = _per_trial(parts)
+        again = median(one.recovered_s for one in parts)
+        counted = "  ".join(f"{statements[size][name]:5.1f}" for name in ("ask", "judge", "tell"))
+        print(f"{size:>8}  {costs[size]:>14.1f}  {again:>15.2f}   {counted}", flush=True)
+    first, last = options.sizes[0], options.sizes[-1]
+    of_runs = median(one.tracking_statements for one in found[last])
+    return [
+        figure(f"trial_cost_at_{last}_over_{first}_{kind}", costs[last] / costs[first], "ratio", most=RATIO_TARGET),
+        figure(f"coordinator_ms_per_trial_{kind}", 1000 * median(one.busy_s for one in found[last]), "ms"),
+        figure(f"ms_to_ask_{kind}", 1000 * median(ask for one in found[last] for ask in one.ask_s), "ms"),
+        *(figure(f"statements_per_second_{kind}", rate, "") for rate in served_per_second(studies[last].places)),
+        *(figure(f"statements_to_{name}_{kind}", count, "") for name, count in statements[last].items()),
+        figure(f"statements_of_tracking_per_trial_{kind}", of_runs, ""),
+    ]
 
 
-def stored_trial(rng: np.random.Generator, number: int) -> FrozenTrial:
-    values = {step: float(rng.uniform(0.5, 1.5)) for step in range(FOLDS * EPOCHS)}
-    folds = [values[EPOCHS * (fold + 1) - 1] for fold in range(FOLDS)]
-    trial = optuna.trial.create_trial(
-        state=TrialState.COMPLETE,
-        value=float(np.mean(folds)),
-        params={
-            "model.dropout": float(rng.uniform(0, 0.5)),
-            "training.optimiser.lr": float(10 ** rng.uniform(-4, -2)),
-            "pipeline.normalise": str(rng.choice(["instance", "datawide"])),
-        },
-        distributions=DISTRIBUTIONS,
-        intermediate_values=values,
-        user_attrs={"outcome": "complete", "seconds": 60.0, "folds": folds, "mlflow_run_id": f"{number:032x}"},
-    )
-    trial.datetime_start = datetime.now(tz=UTC).replace(tzinfo=None) - timedelta(minutes=1)
-    return trial
+def efficiency(databases: Databases, kind: str, options: argparse.Namespace) -> list[dict[str, object]]:
+    """Run sleeping trials on more and more workers and return the worst efficiency."""
+    print(f"{'workers':>8}  {'trials':>6}  {'efficiency':>10}   sleeping {TRIAL_S:.0f} s each")
+    found = {}
+    for workers in options.workers:
+        study = filled(databases(f"workers{workers}"), 0, pruner="none")
+        ran = study.run(workers * TRIALS_PER_WORKER, workers=workers, trial_s=TRIAL_S)
+        found[workers] = TRIALS_PER_WORKER * TRIAL_S / ran.wall_s
+        print(f"{workers:>8}  {workers * TRIALS_PER_WORKER:>6}  {found[workers]:>10.3f}", flush=True)
+    most = max(found)
+    return [
+        figure(f"efficiency_of_{most}_workers_{kind}", found[most], "ratio", least=EFFICIENCY_TARGET),
+        figure(f"efficiency_worst_{kind}", min(found.values()), "ratio", least=EFFICIENCY_TARGET),
+    ]
 
 
-class InstantWorker(Worker):
-    """A worker whose trials take no time: a thread that tells MLflow of four epochs and the coordinator the same."""
-
-    def __init__(self, places: Places, parent_id: str) -> None:
-        self.slot, self.job, self._run_id = 0, None, ""
-        self._connection, theirs = Pipe()
-        self._thread = threading.Thread(target=answer, args=(theirs, places, parent_id))
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread."""
-        self._connection.send(None)
-        self._thread.join()
-        self._connection.close()
+def views(databases: Databases, kind: str, options: argparse.Namespace) -> list[dict[str, object]]:
+    """Return how long each look at the largest study takes; the best of three."""
+    size = options.sizes[-1]
+    study: Filled = filled(databases(f"scale{size}"), size)
+    given = [] if study.places.storage_url is None else ["--storage", str(study.places.storage_url)]
+    tracked = [] if study.places.tracking is None else ["--tracking-uri", str(study.places.tracking)]
+    found = []
+    for command in (["ls", *given], ["show", "scale", *given], ["report", "scale", *given, *tracked]):
+        seconds = min(_seconds(command, study.places.root.parent) for _ in range(3))
+        print(f"{command[0]} of {size:,} trials: {seconds:.2f} s", flush=True)
+        found.append(figure(f"seconds_of_{command[0]}_at_{size}_{kind}", seconds, "s", most=VIEW_TARGET_S))
+    return found
 
 
-def answer(connection: Connection, places: Places, parent_id: str) -> None:
-    """Run trials until told to stop."""
-    tracker = open_journaled(places.tracking_uri, places.artifacts, places.journals("scale"), study="scale")
-    rng = np.random.default_rng(1)
-    while (job := connection.recv()) is not None:
-        connection.send(ran(job, connection, tracker, parent_id, rng))
-    connection.close()
+KINDS = {"embedded": embedded, "postgresql": postgresql}
+Part = Callable[[Databases, str, argparse.Namespace], list[dict[str, object]]]
+PARTS: dict[str, Part] = {"overhead": overhead, "efficiency": efficiency, "views": views}
 
 
-def ran(job: Job, connection: Connection, tracker: Tracker, parent_id: str, rng: np.random.Generator) -> TrialEnded:
-    """Run a trial without training it."""
-    run = tracker.start_run(
-        f"trial {job.number}", parent_id=parent_id, params=job.params, tags=job.tags, texts={"config.yaml": "a: 1\n"}
-    )
-    connection.send(TrialStarted(job.number, run.id))
-    folds = []
-    for fold in range(FOLDS):
-        for number in range(EPOCHS):
-            value = float(rng.uniform(0.5, 1.5))
-            metrics = {"kl_all": value, "accuracy": 0.5, "loss": value}
-            step = fold * EPOCHS + number
-            epoch = Epoch(fold, number, EPOCHS, value, value, metrics, 60.0, 1e-3, position=fold, step=step)
-            run.log({f"{name}/fold{fold}": one for name, one in metrics.items()}, step=number)
-            connection.send(EpochEnded(job.number, epoch))
-            if connection.recv() != "continue":
-                run.finish("pruned", reason="the search stopped it", metrics={}, files={})
-                return TrialEnded(job.number, "pruned", run.id, 60.0)
-        folds.append(value)
-    mean = float(np.mean(folds))
-    run.finish("complete", metrics={"kl_all": mean}, files={})
-    return TrialEnded(job.number, "complete", run.id, 60.0, (mean,), metrics={"kl_all": mean}, fold_values=tuple(folds))
+def figure(
+    name: str, value: float, unit: str, *, most: float | None = None, least: float | None = None
+) -> dict[str, object]:
+    """Return a measured number and, if it has a target, that and whether it holds."""
+    found: dict[str, object] = {"name": name, "value": round(value, 3), "unit": unit}
+    if most is not None:
+        return {**found, "target": most, "holds": value <= most}
+    if least is not None:
+        return {**found, "target": least, "holds": value >= least}
+    return found
 
 
-def view(folder: Path, command: str, storage: str | None) -> float:
-    """Return how long a command takes."""
-    arguments = [command, *(["scale"] if command != "ls" else []), *(["--storage", storage] if storage else [])]
+def _per_trial(parts: Sequence[Ran]) -> dict[str, float]:
+    """Return the statements to ask for a trial, to judge an epoch, and to tell its end."""
+    count: Counter[str] = sum((one.statements for one in parts), Counter())
+    times: Counter[str] = sum((one.events for one in parts), Counter())
+    return {name: count[name] / times[name] for name in ("ask", "judge", "tell")}
+
+
+def _seconds(command: Sequence[str], folder: Path) -> float:
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "hms_search", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "hms_search", *command], cwd=folder, check=True, capture_output=True)
     return time.perf_counter() - started
-
-
-def figure(name: str, value: float, target: float, unit: str) -> str:
-    """Return a measured number, its target and whether it holds, as JSON."""
-    found = {"name": name, "value": round(value, 3), "target": target, "unit": unit, "holds": value <= target}
-    return json.dumps(found)
 
 
 if __name__ == "__main__":

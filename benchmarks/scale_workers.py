@@ -1,0 +1,109 @@
+"""Workers whose trials do nothing or sleep: the threads of one process of their own, each at the end of a pipe.
+
+Each tells MLflow of its trial as a worker does, and the coordinator of every epoch, whose verdict it awaits. One
+process holds them all, so that a machine of two cores drives 64 of them.
+"""
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Barrier
+
+import numpy as np
+import sqlalchemy
+from scale_study import EPOCHS, FOLDS
+from sqlalchemy.engine import Engine
+
+from hms_search.search.places import Places
+from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted
+from hms_search.search.workers import Worker
+from hms_search.tracking import Tracker, open_journaled
+from hms_search.training.results import Epoch
+
+_SPAWN = multiprocessing.get_context("spawn")
+Tally = Synchronized
+"""A number that processes share."""
+
+
+class PipeWorker(Worker):
+    """A worker that is somewhere at the other end of a pipe."""
+
+    def __init__(self, slot: int, connection: Connection) -> None:
+        self.slot, self.job, self._run_id, self._connection = slot, None, "", connection
+
+
+@contextmanager
+def pipe_workers(count: int, places: Places, parent_id: str, trial_s: float) -> Iterator[tuple[list[Worker], Tally]]:
+    """Give workers whose trials sleep ``trial_s`` in all, ready to begin, and what counts their words to MLflow."""
+    pipes = [_SPAWN.Pipe() for _ in range(count)]
+    ready, statements = _SPAWN.Barrier(2), _SPAWN.Value("q", 0)
+    arguments = ([theirs for _, theirs in pipes], places, parent_id, trial_s, ready, statements)
+    process = _SPAWN.Process(target=serve_all, args=arguments)
+    process.start()
+    ready.wait(timeout=120)
+    yield [PipeWorker(slot, ours) for slot, (ours, _) in enumerate(pipes)], statements
+    for ours, _ in pipes:
+        ours.send(None)
+    process.join(timeout=60)
+
+
+def serve_all(
+    connections: list[Connection], places: Places, parent_id: str, trial_s: float, ready: Barrier, statements: Tally
+) -> None:
+    """Be all workers."""
+
+    def count(*_: object) -> None:
+        statements.value += 1
+
+    sqlalchemy.event.listen(Engine, "before_cursor_execute", count)
+    threads = [
+        threading.Thread(target=serve, args=(connection, tracker_of(places), parent_id, trial_s, slot))
+        for slot, connection in enumerate(connections)
+    ]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    for thread in threads:
+        thread.join()
+
+
+def tracker_of(places: Places) -> Tracker:
+    return open_journaled(places.tracking_uri, places.artifacts, places.journals("scale"), study="scale")
+
+
+def serve(connection: Connection, tracker: Tracker, parent_id: str, trial_s: float, slot: int) -> None:
+    """Run trials until told to stop."""
+    rng = np.random.default_rng(slot)
+    while (job := connection.recv()) is not None:
+        connection.send(ran(job, connection, tracker, parent_id, trial_s, rng))
+
+
+def ran(
+    job: Job, connection: Connection, tracker: Tracker, parent_id: str, trial_s: float, rng: np.random.Generator
+) -> TrialEnded:
+    """Run a trial without training it: its seconds are slept, a share in each epoch."""
+    run = tracker.start_run(
+        f"trial {job.number}", parent_id=parent_id, params=job.params, tags=job.tags, texts={"config.yaml": "a: 1\n"}
+    )
+    connection.send(TrialStarted(job.number, run.id))
+    folds, started = [], time.monotonic()
+    for fold in range(FOLDS):
+        for number in range(EPOCHS):
+            step = fold * EPOCHS + number
+            time.sleep(max(0.0, started + trial_s * (step + 1) / (FOLDS * EPOCHS) - time.monotonic()))
+            value = float(rng.uniform(0.5, 1.5))
+            metrics = {"kl_all": value, "accuracy": 0.5, "loss": value}
+            epoch = Epoch(fold, number, EPOCHS, value, value, metrics, 60.0, 1e-3, position=fold, step=step)
+            run.log({f"{name}/fold{fold}": one for name, one in metrics.items()}, step=number)
+            connection.send(EpochEnded(job.number, epoch))
+            if connection.recv() != "continue":
+                run.finish("pruned", reason="the search stopped it", metrics={}, files={})
+                return TrialEnded(job.number, "pruned", run.id, 60.0)
+        folds.append(value)
+    mean = float(np.mean(folds))
+    run.finish("complete", metrics={"kl_all": mean}, files={})
+    return TrialEnded(job.number, "complete", run.id, 60.0, (mean,), metrics={"kl_all": mean}, fold_values=tuple(folds))
