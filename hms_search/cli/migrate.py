@@ -33,6 +33,7 @@ def _summary(done: Relocated) -> str:
         (copied.files, f"files ({copied.n_bytes / 1e6:,.1f} MB)"),
         (done.runs.versions, "registered models"),
     ]
-    if not any(count for count, _ in what):
+    copied_now = [f"{count:,} {name}" for count, name in what if count]
+    if not copied_now:
         return f"{names}: nothing to copy, all of its {done.trials} trials are there"
-    return f"{names}: copied {', '.join(f'{count:,} {name}' for count, name in what)}"
+    return f"{names}: copied {', '.join(copied_now)}"

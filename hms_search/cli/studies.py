@@ -117,8 +117,10 @@ def migrate(
 ) -> None:
     """Copy a study as it is, its rounds, runs, files and registered models to a server, or back from one.
 
-    It is the same study there: run it on, show it, promote it. Nothing is removed here; repeat it after an
-    interruption. (Another thing is run --migrate OLD: a new study of a changed space takes over the trials that fit.)
+    It is the same study there: run it on, show it, promote it. Nothing is removed here; repeat the command after an
+    interruption, or to bring what was added.
+
+    Another thing is run --migrate OLD: a new study, of a changed space, takes over the trials of OLD that fit.
 
     hms-search migrate STUDY --to-storage postgresql://... --to-tracking-uri http://...
     """
