@@ -1,10 +1,14 @@
 """The storage: claims of several processes, the mode of the SQLite file, and errors a user can mend."""
 
+import multiprocessing
+import os
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import optuna
@@ -12,6 +16,7 @@ import pytest
 
 from hms_search.errors import StudyError
 from hms_search.search.storage import close_storage, open_existing_storage, open_storage
+from hms_search.search.workers import warm_up
 
 
 @contextmanager
@@ -24,20 +29,27 @@ def opened(url: str, **options: bool) -> Iterator[optuna.storages.RDBStorage]:
         close_storage(storage)
 
 
-CLAIM_ALL = """
-import sys
-import optuna
-from hms_search.search.storage import open_storage
+PROCESSES = multiprocessing.get_context("forkserver")
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-study = optuna.load_study(study_name="queue", storage=open_storage(sys.argv[1]))
-print("ready", flush=True)
-sys.stdin.readline()
-while "queued" in (trial := study.ask()).user_attrs:
-    x = trial.suggest_int("x", 0, 10_000)
-    study.tell(trial, float(x))
-    print(x)
-"""
+
+def _claim_all(url: str, start: Barrier, claims: Connection) -> None:
+    """Run queued trials until none is left, and between them some of a study of one's own."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = open_storage(url)
+    queue = optuna.load_study(study_name="queue", storage=storage)
+    own = optuna.create_study(study_name=f"own {os.getpid()}", storage=storage)
+    start.wait(timeout=60)
+    found = []
+    while "queued" in (trial := queue.ask()).user_attrs:
+        found.append(trial.suggest_int("x", 0, 10_000))
+        queue.tell(trial, float(found[-1]))
+        mine = own.ask()
+        for step in range(3):
+            mine.report(0.1 * step, step)
+        mine.set_user_attr("note", "n" * 500)
+        own.tell(mine, mine.suggest_float("y", 0.0, 1.0))
+    claims.send(found)
+    close_storage(storage)
 
 
 def _assert_each_claimed_once(url: str, *, n_processes: int, n_queued: int) -> None:
@@ -46,23 +58,30 @@ def _assert_each_claimed_once(url: str, *, n_processes: int, n_queued: int) -> N
         study = optuna.create_study(study_name="queue", storage=storage)
         for x in range(n_queued):
             study.enqueue_trial({"x": x}, user_attrs={"queued": True})
-    command = [sys.executable, "-c", CLAIM_ALL, url]
-    askers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(n_processes)
-    ]
-    assert [asker.stdout.readline() for asker in askers if asker.stdout] == ["ready\n"] * n_processes
+    warm_up()
+    start, pipes = PROCESSES.Barrier(n_processes), [PROCESSES.Pipe() for _ in range(n_processes)]
+    askers = [PROCESSES.Process(target=_claim_all, args=(url, start, theirs)) for _, theirs in pipes]
     for asker in askers:
-        print("go", file=asker.stdin, flush=True)
-    claims = [int(x) for asker in askers for x in asker.communicate(timeout=120)[0].split()]
-    assert sorted(claims) == list(range(n_queued))
+        asker.start()
+    claims = [ours.recv() if ours.poll(120) else None for ours, _ in pipes]
+    for asker in askers:
+        asker.join(timeout=60)
+    assert [asker.exitcode for asker in askers] == [0] * n_processes
+    assert sorted(x for found in claims if found is not None for x in found) == list(range(n_queued))
+    with opened(url) as storage:
+        own = [one for one in optuna.get_all_study_names(storage) if one.startswith("own")]
+        trials = [trial for name in own for trial in optuna.load_study(study_name=name, storage=storage).trials]
+        assert len(own) == n_processes
+        assert len(trials) == n_queued
+        assert all(trial.value == trial.params["y"] and len(trial.intermediate_values) == 3 for trial in trials)
 
 
-def test_eight_processes_claim_each_trial_of_a_journal_once(tmp_path: Path) -> None:
+def test_processes_claim_each_trial_of_a_journal_once(tmp_path: Path) -> None:
     _assert_each_claimed_once(f"journal:///{tmp_path}/study.journal", n_processes=4, n_queued=20)
 
 
-def test_eight_processes_claim_each_queued_trial_exactly_once(tmp_path: Path) -> None:
-    _assert_each_claimed_once(f"sqlite:///{tmp_path}/optuna.db", n_processes=8, n_queued=80)
+def test_sixteen_processes_share_the_embedded_store_and_lose_nothing(tmp_path: Path) -> None:
+    _assert_each_claimed_once(f"sqlite:///{tmp_path}/optuna.db", n_processes=16, n_queued=80)
 
 
 def test_a_reader_inside_a_transaction_keeps_other_writers_out(tmp_path: Path) -> None:
@@ -93,10 +112,14 @@ def test_a_sqlite_storage_is_in_wal_mode_and_its_folder_is_made(tmp_path: Path) 
 
 
 def test_processes_that_make_the_same_file_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
-    command = "import sys; from hms_search.search.storage import open_storage; open_storage(sys.argv[1])"
     url = f"sqlite:///{tmp_path}/new/optuna.db"
-    openers = [subprocess.Popen([sys.executable, "-c", command, url]) for _ in range(6)]
-    assert [opener.wait(timeout=60) for opener in openers] == [0] * 6
+    warm_up()
+    openers = [PROCESSES.Process(target=open_storage, args=(url,)) for _ in range(6)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join(timeout=60)
+    assert [opener.exitcode for opener in openers] == [0] * 6
     with sqlite3.connect(tmp_path / "new" / "optuna.db") as plain:
         assert plain.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
     plain.close()
