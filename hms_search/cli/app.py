@@ -52,7 +52,7 @@ def run(
         list[str] | None, typer.Option("--set", help="path=value in the study; may be repeated.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at a time, one process each.")] = None,
-    executor: Annotated[Literal["local", "ray"] | None, typer.Option(help="Where they are trained.")] = None,
+    executor: Annotated[Literal["local", "ray", "slurm"] | None, typer.Option(help="Where they are trained.")] = None,
     address: Annotated[str | None, typer.Option(help="The Ray cluster's: HOST:PORT, or auto; none: one here.")] = None,
     migrate: Annotated[
         str | None,
@@ -71,6 +71,8 @@ def run(
     given = {"data.root": data, "trials": trials, "timeout_s": timeout, "workers": workers, "migrate": migrate}
     given |= {"executor.name": executor, "executor.address": address}
     chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
+    if executor == "local":  # without what the study's file says of another
+        chosen.append('executor={"name": "local"}')
     run_command(study, (*(settings or ()), *chosen), Places(storage_url=storage, tracking=tracking_uri))
 
 

@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hms_search.cli.progress import StepProgress, duration
+from hms_search.cli.slurm import submit_command
 from hms_search.cli.tables import changes_table, outcome_text, print_report
 from hms_search.data.folds import level_of
 from hms_search.search.events import Event, Finished, Judged, Notice, RoundBegan, Submitted
+from hms_search.search.executors import SlurmExecutor
 from hms_search.search.places import Places
 from hms_search.search.report import StudyReport
 from hms_search.search.session import run_study
@@ -26,8 +28,12 @@ _TYPICAL_OF = 4
 
 
 def run_command(path: Path, settings: tuple[str, ...], places: Places) -> None:
-    """Run the study of a file and print its report."""
-    run_and_report(read_study(path, settings), places, again=f"hms-search run {path} with the same options")
+    """Run the study of a file, here or as jobs elsewhere, and print its report."""
+    config = read_study(path, settings)
+    if isinstance(config.executor, SlurmExecutor):
+        submit_command(path, settings, config, config.executor, places)
+    else:
+        run_and_report(config, places, again=f"hms-search run {path} with the same options")
 
 
 def run_and_report(config: StudyConfig, places: Places, *, again: str, helps: bool = False) -> None:

@@ -26,8 +26,13 @@ class OfThisMachine:
     device: str | None = None
 
     def put_into(self, content: dict[str, Any]) -> dict[str, Any]:
-        """Return a study's configuration with it."""
-        given = {"workers": self.workers, "timeout_s": self.timeout_s, "device": self.device}
+        """Return a study's configuration with it; this machine's workers are processes of its own."""
+        given = {
+            "executor": {"name": "local"},
+            "workers": self.workers,
+            "timeout_s": self.timeout_s,
+            "device": self.device,
+        }
         data = content["data"] if self.data is None else {**content["data"], "root": self.data}
         return {**content, "data": data, **{name: value for name, value in given.items() if value is not None}}
 

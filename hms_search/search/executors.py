@@ -28,5 +28,28 @@ class RayExecutor(Component):
     memory_gb: float | None = Field(default=None, gt=0)
 
 
-Executor = Annotated[LocalExecutor | RayExecutor, Field(discriminator="name")]
+_SLURM_WORD = r"^[A-Za-z0-9_.,-]+$"
+
+
+class SlurmExecutor(Component):
+    """Slurm jobs, a session of one worker each, which share the study on its database server; extra ``slurm``.
+
+    A job that was preempted, or that reached its ``hours``, puts its trials back ``notice_s`` before its end and is
+    queued again, after ``hours`` up to ``requeues`` times. With ``scheduler: local``, jobs are processes of this
+    machine.
+    """
+
+    name: Literal["slurm"] = "slurm"
+    scheduler: Literal["slurm", "local"] = "slurm"
+    partition: str | None = Field(default=None, pattern=_SLURM_WORD)
+    account: str | None = Field(default=None, pattern=_SLURM_WORD)
+    hours: float = Field(default=24, gt=0)
+    cpus: int = Field(default=1, ge=1)
+    gpus: int = Field(default=0, ge=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+    requeues: int = Field(default=10, ge=0)
+    notice_s: int = Field(default=120, ge=1)
+
+
+Executor = Annotated[LocalExecutor | RayExecutor | SlurmExecutor, Field(discriminator="name")]
 """Where trials are trained."""

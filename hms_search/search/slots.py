@@ -6,7 +6,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from hms_search.errors import ConfigError
-from hms_search.search.executors import Executor, LocalExecutor
+from hms_search.search.executors import Executor, LocalExecutor, SlurmExecutor
 from hms_search.search.trial import Job, Verdict
 from hms_search.search.workers import Message, WorkerDied, WorkerSettings, start_workers
 
@@ -51,7 +51,10 @@ class Slot(Protocol):
 
 @contextmanager
 def working_slots(executor: Executor, count: int, settings: WorkerSettings) -> Iterator[Sequence[Slot]]:
-    """Give ``count`` slots of an executor, and close them at the end; raises ConfigError where it is not installed."""
+    """Give ``count`` slots of an executor, and close them at the end.
+
+    Raises ConfigError where it is not installed, or submits sessions that have slots of their own.
+    """
     if not count:
         yield ()
         return
@@ -59,6 +62,8 @@ def working_slots(executor: Executor, count: int, settings: WorkerSettings) -> I
         slots: Sequence[Slot]
         if isinstance(executor, LocalExecutor):
             slots = start_workers(count, settings)
+        elif isinstance(executor, SlurmExecutor):
+            raise ConfigError("executor slurm submits sessions, found one that has it itself; use local or ray in them")
         else:
             try:
                 from hms_search.search.ray_workers import ray_slots
