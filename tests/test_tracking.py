@@ -153,6 +153,21 @@ def test_the_run_of_a_killed_process_is_ended_by_another_tracker(
     assert ended.info.end_time is not None
 
 
+def test_a_run_that_its_dead_process_still_completes_stays_interrupted(local: Local) -> None:
+    tracker = local.tracker("late")
+    parent_id = tracker.start_study(tags={}, texts={})
+    runs = [
+        tracker.start_run(f"trial {number}", parent_id=parent_id, params={}, tags={"trial": str(number)}, texts={})
+        for number in range(3)
+    ]
+    tracker.end_orphan(runs[0].id, "its session died", failed=False)
+    runs[0].finish("complete", metrics={"kl_all": 0.5}, files={})
+    tracker.end_orphans({"kind": ["trial"], "trial": ["0", "1"]}, "its process died")
+    found = [local.client.get_run(run.id) for run in runs]
+    assert [run.info.status for run in found] == ["KILLED", "KILLED", "RUNNING"]
+    assert [run.data.tags.get("reason") for run in found] == ["its session died", "its process died", None]
+
+
 def test_metrics_that_are_not_finite_are_kept_as_nan_and_break_nothing(local: Local) -> None:
     tracker = local.tracker("nan")
     run = tracker.start_run("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})

@@ -156,12 +156,19 @@ class MlflowTracker:
         return MlflowRun(info.run_id, self._client, self._uri) if info.status == "RUNNING" else None
 
     def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
-        """End the open runs of the study that have each tag with one of its values."""
+        """End the open runs of the study that have each tag with one of its values.
+
+        A request that a process had sent as it was killed may arrive after its run was ended: what is complete has no
+        reason, so a run that has one is ended again.
+        """
         with reported(self._uri):
             self._create_experiment()
             for run in self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'"):
                 if all(run.data.tags.get(name) in values for name, values in tags.items()):
                     self.end_orphan(run.info.run_id, reason, failed=False)
+            late = "tags.state = 'complete' and tags.reason LIKE '%'"
+            for run in self._client.search_runs([self._experiment_id], late):
+                self.end_orphan(run.info.run_id, run.data.tags["reason"], failed=False)
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
