@@ -258,10 +258,37 @@ def test_registered_models_go_along_with_their_names(tmp_path: Path, server: Pla
     logged = client.search_logged_models([experiment.experiment_id])
     assert [(one.name, one.source_run_id) for one in logged] == [("mine", found.run_id), ("other", found.run_id)]
     back = Places(root=tmp_path / "back")
-    moved(there, back, name="crowned")
-    returned = ModelRegistry(back.tracking_uri, back.artifacts).find("mine@champion")
+    rival = recorder(config_of(YAML.replace("name: small\nspace", "name: rival\nspace")), back)
+    rival.trial("complete")
+    taken = ModelRegistry(back.tracking_uri, back.artifacts)
+    taken.set_alias(
+        "mine",
+        "champion",
+        taken.register(rival.study.trials[0].user_attrs["mlflow_run_id"], model, name="mine", tags={}),
+    )
+    said: list[object] = []
+    relocate("crowned", there, back, notify=said.append, progress=lambda *_: None)
+    assert "mine@champion stays version 1 there" in str(said)
+    returned = taken.find("mine/2")
     assert returned.made_by(run_id)
     assert returned.made_by(found.run_id)
+
+
+def test_what_stays_is_said(tmp_path: Path) -> None:
+    here, said = Places(root=tmp_path / "here"), list[object]()
+    session = recorder(config_of(), here)
+    run_id = session.trial("complete").user_attrs["mlflow_run_id"]
+    session.study.enqueue_trial({}, user_attrs={"mlflow_run_id": "f" * 32})
+    blends = MlflowTracker(here.tracking_uri, here.artifacts, study="ensembles")
+    for name, members in (("blend", run_id), ("other", "e" * 32)):
+        blends.start_run(name, parent_id=None, params={}, tags={"member_run_ids": members}, texts={}, kind="ensemble")
+    there = Places(root=tmp_path / "there")
+    relocate("small", here, there, notify=said.append, progress=lambda *_: None)
+    assert "1 trials name runs that mlruns does not have; they keep those names" in str(said)
+    assert "left where it is: the run of ensemble blend" in str(said)
+    assert "ensemble other" not in str(said)
+    with existing_storage(there.storage) as storage:
+        assert optuna.load_study(study_name="small", storage=storage).trials[1].user_attrs["mlflow_run_id"] == "f" * 32
 
 
 def test_only_the_study_moves_where_no_mlflow_is_named(recorded: Places, tmp_path: Path) -> None:
