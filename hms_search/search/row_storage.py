@@ -7,31 +7,50 @@ then trials of the objects, in every process that looks at the study.
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, CompoundSelect, Float, String, cast, literal, null, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Float,
+    Select,
+    String,
+    and_,
+    bindparam,
+    cast,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
+
+from hms_search.search.row_writing import RowWriting
 
 _MOST_NAMED = 1000
 """How many trials one statement names; databases limit the number of its variables."""
 _PARAMETER, _VALUE, _STEP, _USER, _SYSTEM = range(5)
 _NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+_TRIAL = models.TrialModel
+_OF_ID = _TRIAL.trial_id == bindparam("trial_id")
+_NAMED = _TRIAL.trial_id.in_(bindparam("named", expanding=True))
+_OF_STUDY = and_(_TRIAL.study_id == bindparam("study_id"), or_(_TRIAL.trial_id > bindparam("after"), _NAMED))
 
 
-class RowStorage(RDBStorage):
+class RowStorage(RowWriting):
     """Optuna's own storage but for how it reads trials and the attributes of studies; it finds the same."""
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; raises KeyError where there is none."""
-        found = self._trials_where(models.TrialModel.trial_id == trial_id)
+        found = self._trials(_OF_ID, {"trial_id": trial_id})
         if not found:
             raise KeyError(f"there is no trial of id {trial_id}")
         return found[0]
@@ -71,14 +90,11 @@ class RowStorage(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         """Return a study's trials after one of them, and those ``included``, in the order they were asked."""
-        table = models.TrialModel
         named = sorted(number for number in included_trial_ids if number <= trial_id_greater_than)
-        chosen = table.trial_id > trial_id_greater_than
+        asked = {"study_id": study_id, "after": trial_id_greater_than, "named": named}
         if len(named) > _MOST_NAMED:
-            chosen = table.trial_id >= named[0]
-        elif named:
-            chosen = or_(chosen, table.trial_id.in_(named))
-        found = self._trials_where(table.study_id == study_id, chosen)
+            asked |= {"after": named[0] - 1, "named": []}
+        found = self._trials(_OF_STUDY, asked)
         if not found:
             with _create_scoped_session(self.scoped_session) as session:
                 models.StudyModel.find_or_raise_by_id(study_id, session)
@@ -90,12 +106,14 @@ class RowStorage(RDBStorage):
             and (trial._trial_id > trial_id_greater_than or trial._trial_id in wanted)
         ]
 
-    def _trials_where(self, *conditions: ColumnElement[bool]) -> list[FrozenTrial]:
-        table = models.TrialModel
-        columns = (table.trial_id, table.number, table.state, table._datetime_start_utc, table._datetime_complete_utc)
+    def _trials(self, chosen: ColumnElement[bool], asked: Mapping[str, Any]) -> list[FrozenTrial]:
+        rows: Sequence[Any] = []
         with _create_scoped_session(self.scoped_session) as session:
-            trials = session.execute(select(*columns).where(*conditions).order_by(table.trial_id)).all()
-            rows = session.execute(_rows_of_trials(conditions)).all() if trials else []
+            trials: Sequence[Any] = session.execute(_trials_where(chosen), asked).all()
+            if 0 < len(trials) <= _MOST_NAMED:  # SQLite finds few trials among many by their ids alone
+                rows = session.execute(_parts_where(_NAMED), {"named": [trial_id for trial_id, *_ in trials]}).all()
+            elif trials:
+                rows = session.execute(_parts_where(chosen), asked).all()
         parts: defaultdict[int, _Parts] = defaultdict(_Parts.empty)
         for kind, _, trial_id, name, number, content in rows:
             parts[trial_id].take(kind, name, number, content)
@@ -148,8 +166,15 @@ class _Parts(NamedTuple):
             by_place[int(name)] = _NOT_FINITE[content] if number is None else number
 
 
-def _rows_of_trials(conditions: Iterable[ColumnElement[bool]]) -> CompoundSelect[Any]:
-    """Return the statement that reads all that belongs to the chosen trials, in the order it was written."""
+@cache
+def _trials_where(chosen: ColumnElement[bool]) -> Select[Any]:
+    columns = (_TRIAL.trial_id, _TRIAL.number, _TRIAL.state, _TRIAL._datetime_start_utc, _TRIAL._datetime_complete_utc)
+    return select(*columns).where(chosen).order_by(_TRIAL.trial_id)
+
+
+@cache
+def _parts_where(chosen: ColumnElement[bool]) -> CompoundSelect[Any]:
+    """Return what reads all that belongs to trials, in the order it was written."""
     parameter, value, step = models.TrialParamModel, models.TrialValueModel, models.TrialIntermediateValueModel
     user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
     no_number = cast(null(), Float)
@@ -179,7 +204,7 @@ def _rows_of_trials(conditions: Iterable[ColumnElement[bool]]) -> CompoundSelect
         _SYSTEM: (system.trial_system_attribute_id, system.trial_id, system.key, no_number, system.value_json),
     }
     parts = [
-        select(literal(kind), *own).join(models.TrialModel, models.TrialModel.trial_id == own[1]).where(*conditions)
+        select(literal(kind), *own).join(_TRIAL, _TRIAL.trial_id == own[1]).where(chosen)
         for kind, own in columns.items()
     ]
     return union_all(*parts).order_by("param_id")

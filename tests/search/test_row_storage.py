@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
@@ -33,10 +34,12 @@ def both(url: str) -> Iterator[tuple[RowStorage, RDBStorage]]:
     """Our storage and Optuna's on the same database."""
     address = url.replace("postgresql://", "postgresql+psycopg://")
     ours, optunas = RowStorage(address), RDBStorage(address)
-    yield ours, optunas
-    for storage in (ours, optunas):
-        storage.remove_session()
-        storage.engine.dispose()
+    try:
+        yield ours, optunas
+    finally:
+        for storage in (ours, optunas):
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def fill(storage: RDBStorage, name: str) -> optuna.Study:
@@ -130,3 +133,64 @@ def test_a_database_is_opened_for_reading_by_rows(sqlite_url: str) -> None:
     storage = open_storage(sqlite_url)
     assert isinstance(storage, RowStorage)
     storage.engine.dispose()
+
+
+def assert_written_alike(url: str) -> None:
+    with both(url) as (ours, optunas):
+        studies = [optuna.create_study(storage=storage) for storage in (ours, optunas)]
+        for storage, study in zip((ours, optunas), studies, strict=True):
+            study_id = study._study_id
+            trial_id = storage.create_new_trial(study_id)
+            for value in ({"a": [1, None]}, "again", math.pi):
+                storage.set_trial_user_attr(trial_id, "one", value)
+                storage.set_trial_system_attr(trial_id, "two", value)
+                storage.set_study_system_attr(study_id, "dashboard:note", value)
+            storage.set_trial_user_attr(trial_id, "other", True)
+            for step, value in ((0, 0.5), (3, math.inf), (1, -math.inf), (0, 0.25), (3, 1e-300)):
+                storage.set_trial_intermediate_value(trial_id, step, value)
+        found, expected = (optunas.get_all_trials(study._study_id)[0] for study in studies)
+        for part in ("user_attrs", "system_attrs", "intermediate_values"):
+            assert getattr(found, part) == getattr(expected, part)
+        notes, others = (optunas.get_study_system_attrs(study._study_id) for study in studies)
+        assert notes == others
+
+
+def assert_refused(url: str) -> None:
+    with both(url) as (ours, _):
+        study = optuna.create_study(storage=ours)
+        trial_id = ours.create_new_trial(study._study_id)
+        ours.set_trial_intermediate_value(trial_id, 0, math.nan)
+        ours.set_trial_state_values(trial_id, TrialState.PRUNED)
+        before = ours.get_trial(trial_id)
+        for missing, error in ((trial_id, UpdateFinishedTrialError), (trial_id + 1000, KeyError)):
+            for write in (
+                lambda number: ours.set_trial_user_attr(number, "a", 1),
+                lambda number: ours.set_trial_system_attr(number, "a", 1),
+                lambda number: ours.set_trial_intermediate_value(number, 0, 1.0),
+            ):
+                with pytest.raises(error):
+                    write(missing)
+        with pytest.raises(KeyError):
+            ours.set_study_system_attr(study._study_id + 1000, "a", 1)
+        after = ours.get_trial(trial_id)
+        assert math.isnan(after.intermediate_values.pop(0))
+        before.intermediate_values.pop(0)
+        assert after == before
+
+
+def test_what_is_written_at_once_is_what_optuna_writes(sqlite_url: str) -> None:
+    assert_written_alike(sqlite_url)
+
+
+@pytest.mark.postgres
+def test_what_is_written_at_once_to_postgresql_is_what_optuna_writes(postgres_url: str) -> None:
+    assert_written_alike(postgres_url)
+
+
+def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(sqlite_url: str) -> None:
+    assert_refused(sqlite_url)
+
+
+@pytest.mark.postgres
+def test_nothing_is_written_on_postgresql_to_a_trial_that_ended_or_is_not_there(postgres_url: str) -> None:
+    assert_refused(postgres_url)
