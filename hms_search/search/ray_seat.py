@@ -8,13 +8,14 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from getpass import getuser
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 from hms_search.component import fingerprint_of
@@ -89,7 +90,8 @@ class Seat:
             settings = settings_with(store=samples)
             self._settings = settings if shared else _of_its_own(settings, home)
             self._here, there = multiprocessing.Pipe()
-            self._serving = ThreadPoolExecutor(1).submit(self._serve, there)
+            self._failed: Future[None] = Future()
+            Thread(target=self._serve, args=(there,), daemon=True).start()
         return Opened(socket.gethostname(), has_samples=samples is not None, shares_files=shared)
 
     def proceed(self, word: Job | Verdict | None = None) -> Message:
@@ -99,7 +101,7 @@ class Seat:
         try:
             message: Message = self._here.recv()
         except EOFError:
-            self._serving.result(timeout=10)  # raises what ended it
+            self._failed.result(timeout=10)  # raises what ended the thread
             raise
         return message
 
@@ -115,7 +117,11 @@ class Seat:
 
     def _serve(self, connection: Connection) -> None:
         with connection:  # whatever ends the thread, the other end learns of it
-            serve(connection, self._settings)
+            try:
+                serve(connection, self._settings)
+            except BaseException as error:
+                self._failed.set_exception(error)
+                raise
 
 
 @contextmanager
