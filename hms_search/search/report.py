@@ -133,7 +133,7 @@ class StudyReport:
             if len(spared) > 1
             else "1 trial that would have been stopped was"
         )
-        return f"{count} finished all the same (floor, audit): {ahead} ended better than all others"
+        return f"{count} finished all the same (floor, audit or straight): {ahead} ended better than all others"
 
     @property
     def both_levels(self) -> Mapping[str, str]:
