@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from hms_search.component import Component
 from hms_search.search.experimental import knowingly
+from hms_search.search.fold_curves import FoldCurves
 from hms_search.search.halving import PausingHalving
 from hms_search.training.steps import Steps
 
@@ -194,7 +195,7 @@ class FoldJudge:
             optuna.create_study(
                 study_name=f"{study_name}/fold{curve}",
                 direction=direction,
-                storage=optuna.storages.InMemoryStorage(),
+                storage=FoldCurves(),
                 pruner=pruner.build(steps.epochs),
                 sampler=optuna.samplers.RandomSampler(seed=0),
             )
