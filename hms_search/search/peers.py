@@ -205,7 +205,7 @@ def joined(storage: BaseStorage, study: str, folder: Path, say: Callable[[str], 
         return
     assert isinstance(storage, RDBStorage)
     engine = storage.engine
-    _make_tables(engine, study)
+    make_tables(engine, study)
     peers = Shared(engine, study, name_of_home(folder), say)
     peers.begin()
     over = threading.Event()
@@ -261,7 +261,7 @@ def name_of_home(folder: Path) -> str:
     return file.read_text()
 
 
-def _make_tables(engine: sqlalchemy.Engine, study: str) -> None:
+def make_tables(engine: sqlalchemy.Engine, study: str) -> None:
     """Make what is missing; another session may be doing the same."""
     with suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
         _TABLES.create_all(engine)

@@ -1,0 +1,128 @@
+"""The sessions of a study on a real database server: who lives, and what only one does at a time."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from optuna.storages import RDBStorage
+
+from hms_search.errors import StudyError
+from hms_search.search.peers import MISSED, Alone, Shared, joined, living_sessions, make_tables, name_of_home
+from hms_search.search.storage import close_storage, open_storage
+from hms_search.search.workers import warm_up
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def storage(postgres_url: str) -> Iterator[RDBStorage]:
+    found = open_storage(postgres_url)
+    assert isinstance(found, RDBStorage)
+    make_tables(found.engine, "shared")
+    with found.engine.begin() as connection:
+        connection.execute(sqlalchemy.text("DELETE FROM hms_search_sessions"))
+    yield found
+    close_storage(found)
+
+
+def session(storage: RDBStorage, home: str = "here") -> Shared:
+    found = Shared(storage.engine, "shared", home, lambda _: None)
+    found.begin()
+    return found
+
+
+def test_sessions_see_each_other_until_they_leave(storage: RDBStorage) -> None:
+    one, other = session(storage, "here"), session(storage, "there")
+    one.beat()
+    assert one.homes == {one.session: "here", other.session: "there"}
+    assert living_sessions(storage, "shared") == 2
+    other.end()
+    one.beat()
+    assert one.homes == {one.session: "here"}
+
+
+def test_a_session_is_dead_once_it_missed_enough_of_anothers_beats_and_is_told_so(storage: RDBStorage) -> None:
+    one, silent, slow = session(storage), session(storage), session(storage)
+    one.beat()
+    for beat in range(MISSED):
+        assert silent.session in one.homes, beat
+        if beat % (MISSED - 1) == 0:  # every now and then is enough
+            slow.beat()
+        one.beat()
+    assert one.homes.keys() == {one.session, slow.session}
+    silent.beat()
+    with pytest.raises(StudyError, match="took this one for dead"):
+        silent.check()
+    with pytest.raises(StudyError, match="took this one for dead"), silent.exclusively():
+        pass
+    one.check()
+
+
+def test_no_beats_are_missed_by_looking(storage: RDBStorage) -> None:
+    one, silent = session(storage), session(storage)
+    for _ in range(2 * MISSED):
+        with one.exclusively():
+            assert silent.session in one.homes
+
+
+def die_with_a_lease(url: str) -> None:
+    found = open_storage(url)
+    assert isinstance(found, RDBStorage)
+    session(found)
+    os._exit(0)
+
+
+def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(storage: RDBStorage, postgres_url: str) -> None:
+    warm_up()
+    process = multiprocessing.get_context("forkserver").Process(target=die_with_a_lease, args=(postgres_url,))
+    process.start()
+    process.join()
+    one = session(storage)
+    assert living_sessions(storage, "shared") == 1
+    with one.exclusively():
+        assert one.homes.keys() == {one.session}
+
+
+def test_what_is_done_exclusively_waits_for_the_other(storage: RDBStorage) -> None:
+    one, other = session(storage), session(storage)
+    inside, done = threading.Event(), []
+
+    def second() -> None:
+        inside.wait()
+        with other.exclusively():
+            done.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with one.exclusively():
+        inside.set()
+        thread.join(timeout=0.5)
+        done.append("first")
+    thread.join()
+    assert done == ["first", "second"]
+
+
+def test_a_session_that_ends_gives_its_lease_back(storage: RDBStorage, tmp_path: Path) -> None:
+    with joined(storage, "shared", tmp_path, lambda _: None) as peers:
+        assert isinstance(peers, Shared)
+        assert living_sessions(storage, "shared") == 1
+        assert peers.homes == {peers.session: name_of_home(tmp_path)}
+    assert living_sessions(storage, "shared") == 0
+
+
+def test_a_study_in_a_file_has_one_session(tmp_path: Path) -> None:
+    found = open_storage(f"sqlite:///{tmp_path}/optuna.db")
+    with joined(found, "alone", tmp_path, lambda _: None) as peers:
+        assert isinstance(peers, Alone)
+    assert living_sessions(found, "alone") == 0
+    close_storage(found)
+
+
+def test_a_folder_has_one_name_for_all(tmp_path: Path) -> None:
+    names = {name_of_home(tmp_path / "a") for _ in range(3)}
+    assert len(names) == 1
+    assert names != {name_of_home(tmp_path / "b")}
