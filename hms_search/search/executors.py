@@ -22,7 +22,7 @@ class RayExecutor(Component):
     """
 
     name: Literal["ray"] = "ray"
-    address: str | None = Field(default=None, min_length=1)
+    address: str | None = Field(default=None, pattern=r"^(auto|[A-Za-z0-9_.:\[\]-]+:\d+)$")
     cpus: float = Field(default=1, gt=0)
     gpus: float | None = Field(default=None, ge=0)
     memory_gb: float | None = Field(default=None, gt=0)

@@ -81,8 +81,9 @@ def joined(executor: RayExecutor) -> Iterator[Cluster]:
             own = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
             options |= own
         try:
+            _reach(executor.address)
             ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             where = f"at {executor.address}" if executor.address else "of this machine"
             raise StudyError(
                 f"the Ray cluster {where} cannot be joined: {' '.join(str(error).split())}; start one with "
@@ -105,3 +106,10 @@ def refuse_file_elsewhere(tracking_uri: str, hosts: Iterable[str]) -> None:
             f"{', '.join(others)}, which cannot write to it; start an MLflow server and name it: "
             "--tracking-uri http://HOST:5000"
         )
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError where nothing listens; Ray would try for two minutes."""
+    host, _, port = (address or "auto").rpartition(":")
+    if host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()

@@ -18,10 +18,11 @@ from hms_search.experiment import ExperimentConfig
 from hms_search.provenance import versions
 from hms_search.search.aims import Wanted
 from hms_search.search.executors import RayExecutor
-from hms_search.search.ray_cluster import Cluster, refuse_file_elsewhere
+from hms_search.search.ray_cluster import Cluster, joined, refuse_file_elsewhere
 from hms_search.search.ray_seat import Home, Seat, session_mark
 from hms_search.search.trial import Before, EpochEnded, Job, TrialEnded, TrialStarted
 from hms_search.search.workers import WorkerSettings
+from hms_search.servers import free_port
 
 CONFIG = {
     "pipeline": {"source": "spectrogram", "normalise": {"name": "instance"}, "resize": [32, 48]},
@@ -138,6 +139,15 @@ def test_a_worker_gets_a_gpu_where_the_cluster_and_the_device_have_one(
 def test_a_device_that_no_worker_would_have_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs a GPU for each worker"):
         Cluster(frozenset(), {"CPU": 2.0}).share(RayExecutor(), 1, "cuda")
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_at_once() -> None:
+    executor = RayExecutor(address=f"127.0.0.1:{free_port('127.0.0.1', 0, 'Ray')}")
+    with (
+        pytest.raises(StudyError, match=r"at 127\.0\.0\.1:\d+ cannot be joined: .*refused; start one with"),
+        joined(executor),
+    ):
+        pytest.fail("nothing listens there")
 
 
 def test_a_file_of_runs_is_refused_where_others_would_have_to_write_to_it() -> None:
