@@ -1,7 +1,7 @@
-"""Workers whose trials do nothing or sleep: the threads of one process of their own, each at the end of a pipe.
+"""Workers whose trials do nothing or sleep: threads of a few processes of their own, each at the end of a pipe.
 
-Each tells MLflow of its trial as a worker does, and the coordinator of every epoch, whose verdict it awaits. One
-process holds them all, so that a machine of two cores drives 64 of them.
+Each tells MLflow of its trial as a worker does, and the coordinator of every epoch, whose verdict it awaits. Sixteen
+share a process, so that a machine of two cores drives 64 of them.
 """
 
 import multiprocessing
@@ -25,6 +25,7 @@ from hms_search.tracking import Tracker, open_journaled
 from hms_search.training.results import Epoch
 
 _SPAWN = multiprocessing.get_context("spawn")
+_SHARING = 16
 Tally = Synchronized
 """A number that processes share."""
 
@@ -40,15 +41,20 @@ class PipeWorker(Worker):
 def pipe_workers(count: int, places: Places, parent_id: str, trial_s: float) -> Iterator[tuple[list[Worker], Tally]]:
     """Give workers whose trials sleep ``trial_s`` in all, ready to begin, and what counts their words to MLflow."""
     pipes = [_SPAWN.Pipe() for _ in range(count)]
-    ready, statements = _SPAWN.Barrier(2), _SPAWN.Value("q", 0)
-    arguments = ([theirs for _, theirs in pipes], places, parent_id, trial_s, ready, statements)
-    process = _SPAWN.Process(target=serve_all, args=arguments)
-    process.start()
+    shares = [[theirs for _, theirs in pipes[first : first + _SHARING]] for first in range(0, count, _SHARING)]
+    ready, statements = _SPAWN.Barrier(1 + len(shares)), _SPAWN.Value("q", 0)
+    processes = [
+        _SPAWN.Process(target=serve_all, args=(share, places, parent_id, trial_s, ready, statements))
+        for share in shares
+    ]
+    for process in processes:
+        process.start()
     ready.wait(timeout=120)
     yield [PipeWorker(slot, ours) for slot, (ours, _) in enumerate(pipes)], statements
     for ours, _ in pipes:
         ours.send(None)
-    process.join(timeout=60)
+    for process in processes:
+        process.join(timeout=60)
 
 
 def serve_all(
@@ -57,7 +63,8 @@ def serve_all(
     """Be all workers."""
 
     def count(*_: object) -> None:
-        statements.value += 1
+        with statements.get_lock():
+            statements.value += 1
 
     sqlalchemy.event.listen(Engine, "before_cursor_execute", count)
     threads = [

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import fill
 
 from hms_search.provenance import git_commit, versions
 
@@ -78,7 +79,10 @@ def first_to_break(per_trial: float, tracked: float, busy: float, asking: float,
     }
     order = sorted(limits, key=lambda name: limits[name])
     told = [f"{name} ({limits[name]:,.0f} trials per second)" for name in order]
-    return f"First {told[0]}, then {told[1]}, last {told[2]}"
+    said = (
+        f"First {told[0]}, then {told[1]}, last {told[2]}; beyond {USE:.0%} of each, waiting grows fast. Where a share "
+    )
+    return fill(f"{said}above is over 100 % it does not work:", 118)
 
 
 def is_loaded(output: str) -> bool:
@@ -107,7 +111,7 @@ coordinators share a study on PostgreSQL. What grows with the number of workers 
 | to tell its end, t = | {tell:.1f} |
 | to MLflow's database, of a trial of four epochs | {tracking:.1f} |
 | processor time of its coordinator, c = | {busy:.1f} ms |
-| of which, from one trial's end until the next is handed out, q = | {asking:.1f} ms |
+| time from one trial's end until the next is handed out, q = | {asking:.1f} ms |
 | statements per second that the server takes from eight clients | {served:,.0f} |
 
 None of the counts depends on how many trials the study has: the benchmark compares 100 with 10,000.
@@ -130,7 +134,7 @@ coordinator on each of several machines with `hms-search worker STUDY`.
 
 ## What breaks first
 
-{first}; beyond {use:.0%} of each, waiting grows fast. Where a share above is over 100 % it does not work:
+{first}
 
 - **Coordinators**: start more of them. Each also reads what the others' trials reached, which is not counted above.
 - **Asking** is exclusive, since two coordinators must not take the last trial of the budget: at most {serial:.0f}
