@@ -38,6 +38,8 @@ import optuna
 from scale_databases import Databases, embedded, postgresql, served_per_second
 from scale_runs import Filled, Ran, filled
 
+from hms_search.provenance import git_commit
+
 COUNTED = 40
 """Trials that are run at each size, ten at a time."""
 TRIAL_S, TRIALS_PER_WORKER = 5.0, 12
@@ -55,7 +57,9 @@ def main(arguments: Sequence[str]) -> None:
     figures = []
     for kind in options.kinds:
         load = os.getloadavg()[0]
-        print(f"\n{kind} storage, {os.cpu_count()} cores, {load:.1f} processes running when it began")
+        print(
+            f"\n{kind} storage, {os.cpu_count()} cores, commit {git_commit()[:7]}, {load:.1f} processes running before"
+        )
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             databases = stack.enter_context(KINDS[kind](folder))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import fill
 
-from hms_search.provenance import git_commit, versions
+from hms_search.provenance import versions
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
 WORKERS = 1_000
@@ -52,7 +52,7 @@ def page(found: Mapping[str, float], output: str) -> str:
     rows = [row(minutes, per_trial, tracked, busy, asking, served) for minutes in MINUTES]
     one = USE * 60 * 1000 / busy
     return TEMPLATE.format(
-        date=f"{datetime.now(UTC):%Y-%m-%d}", commit=git_commit()[:12], python=versions()["python"],
+        date=f"{datetime.now(UTC):%Y-%m-%d}", python=versions()["python"],
         conditions="; ".join(re.findall(r"^\w+ storage, .*$", output, flags=re.MULTILINE)),
         loaded=LOADED if is_loaded(output) else "", ask=ask, judge=judge, tell=tell, tracking=tracking, busy=busy,
         asking=asking, served=served, epochs=EPOCHS, per_trial=per_trial, tracked=tracked, workers=WORKERS,
@@ -96,8 +96,8 @@ LOADED = """
 
 TEMPLATE = """# How far it scales
 
-Written by `python benchmarks/scaling_page.py`, {date}, commit {commit}, Python {python}, from the output of
-`benchmarks/scale.py` at the end of this page. Conditions: {conditions}.
+Written by `python benchmarks/scaling_page.py`, {date}, Python {python}, from the output of `benchmarks/scale.py` at the
+end of this page. Conditions: {conditions}.
 {loaded}
 A study's workers never open its storage: a **coordinator** asks, judges and tells for all of its workers, and several
 coordinators share a study on PostgreSQL. What grows with the number of workers is the rate at which trials end.
