@@ -6,8 +6,8 @@ import numpy as np
 from command_line import CommandLine
 
 from hms_search.search.contract import contract_of, open_study
-from hms_search.search.places import Places
 from hms_search.search.locks import only_session
+from hms_search.search.places import Places
 from hms_search.search.space import SearchSpace
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig, read_study
