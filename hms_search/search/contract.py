@@ -62,11 +62,13 @@ def open_study(
     Raises StudyError where a study of that name exists with another space, data, folds, objective, seed or order of
     folds: Optuna itself accepts changed bounds silently, and the trials would no longer be comparable.
     """
-    directions = config.wanted.directions or (config.learned.direction,)
+    directions = list(config.wanted.directions or (config.learned.direction,))
     study = optuna.create_study(
         storage=storage, study_name=config.name, directions=directions, load_if_exists=has_study(storage, config.name)
     )
-    if is_empty(study):  # made just now, or by a session that died as it made it
+    if (
+        is_empty(study) and [one.name.lower() for one in study.directions] == directions
+    ):  # made just now, or by a session that died as it made it
         with knowingly():
             study.set_metric_names([value_name(config.learned, config.objective), *config.wanted.names[1:]])
         study.set_user_attr(CONFIG_KEY, config.to_dict())

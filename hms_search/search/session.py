@@ -19,7 +19,7 @@ from hms_search.search.front_picture import front_picture
 from hms_search.search.ledger import Surroundings
 from hms_search.search.locks import locked, one_after_the_other, only_session
 from hms_search.search.migration import migrate
-from hms_search.search.patient_storage import has_server, patient_storage
+from hms_search.search.patient_storage import patient_storage
 from hms_search.search.peers import Peers, joined, living_sessions
 from hms_search.search.places import Places
 from hms_search.search.racing import Ground
@@ -28,7 +28,7 @@ from hms_search.search.room import ending_without_room, session_on_disk
 from hms_search.search.round_studies import FIRST_KEY, RoundStudy, number_of_rounds, played_round, round_study
 from hms_search.search.rounds import PlayedRound
 from hms_search.search.slots import working_slots
-from hms_search.search.storage import close_storage, open_storage
+from hms_search.search.storage import close_storage, is_server, open_storage
 from hms_search.search.study import SYNTHETIC, StudyConfig
 from hms_search.search.study_data import ReportProgress, study_samples
 from hms_search.search.workers import WorkerSettings, warm_up
@@ -62,12 +62,12 @@ def run_study(
         notify(Notice(text, warning=True))
 
     with session_on_disk(places.root), ExitStack() as stack:
-        opened = open_storage(places.storage)
-        stack.callback(close_storage, opened)
-        stack.enter_context(only_session(places.lock(config.name), config.name, shared=has_server(opened)))
+        stack.enter_context(only_session(places.lock(config.name), config.name, shared=is_server(places.storage)))
         with one_after_the_other(places.lock(".data")):
             store = study_samples(config, places, progress=progress, notify=notify)
         plan = plan_folds(config.folds, store, order=config.schedule.order)
+        opened = open_storage(places.storage)
+        stack.callback(close_storage, opened)
         storage = patient_storage(opened, say)
         for text in _remarks(config, store, plan):
             say(text)

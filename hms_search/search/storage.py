@@ -95,6 +95,12 @@ def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Ite
         yield storage
 
 
+def is_server(url: str) -> bool:
+    """Say whether a URL names a database server, which many machines can reach; raises StudyError as above."""
+    parsed = _parse(url)
+    return parsed.get_backend_name() != "sqlite" and parsed.drivername != _JOURNAL
+
+
 def same_address(one: str, other: str) -> bool:
     """Say whether two addresses, as of databases or servers, are the same one."""
     return _canonical(one) == _canonical(other)

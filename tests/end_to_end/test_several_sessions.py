@@ -27,8 +27,10 @@ from hms_search.tracking.server import mlflow_server
 TRIALS = int(os.environ.get("HMS_SEARCH_STORM_TRIALS", "24"))
 KILLS = int(os.environ.get("HMS_SEARCH_STORM_KILLS", "8"))
 SESSIONS = int(os.environ.get("HMS_SEARCH_STORM_SESSIONS", "2"))
+STUDY = "stormy"  # of its own: other tests have studies in the same database
 SETTINGS = (
-    "space.base.training.epochs=3", "sampler={name: random}", "retries=50", "workers=2", f"trials={TRIALS}",
+    f"name={STUDY}", f"trials={TRIALS}", "space.base.training.epochs=3", "sampler={name: random}", "retries=50",
+    "workers=2",
 )  # fmt: skip
 
 
@@ -41,7 +43,7 @@ def test_no_trial_is_lost_or_counted_twice_whatever_is_killed(
     config = read_study(folder / "small.yaml", (*SETTINGS, f"data.root={recordings}"))
     with mlflow_server(f"sqlite:///{folder}/server.db", folder / "server", host="127.0.0.1", port=port):
         arguments = ("--storage", postgres_url, "--tracking-uri", f"http://127.0.0.1:{port}")
-        sessions = Sessions(folder, "small", arguments)
+        sessions = Sessions(folder, STUDY, arguments)
         settings = [part for one in SETTINGS for part in ("--set", one)]
         sessions.start("run", str(folder / "small.yaml"), "--data", str(recordings), *settings, *arguments)
         try:
@@ -86,7 +88,7 @@ class Pace:
 
     def n_ended(self) -> int:
         if time.monotonic() > self._asked + 1:
-            self._asked, self._n = time.monotonic(), n_ended(self._url, "small")
+            self._asked, self._n = time.monotonic(), n_ended(self._url, STUDY)
         return self._n
 
 
@@ -97,12 +99,12 @@ def started(url: str) -> bool:
 def stored(url: str) -> list[FrozenTrial]:
     with existing_storage(url) as storage:
         names = optuna.get_all_study_names(storage)
-        return optuna.load_study(study_name="small", storage=storage).trials if names else []
+        return optuna.load_study(study_name=STUDY, storage=storage).trials if STUDY in names else []
 
 
 def mlflow_runs(uri: str) -> list[mlflow.entities.Run]:
     client = mlflow.MlflowClient(uri)
-    (experiment,) = [one for one in client.search_experiments() if one.name == "small"]
+    (experiment,) = [one for one in client.search_experiments() if one.name == STUDY]
     return list(client.search_runs([experiment.experiment_id], max_results=5000))
 
 

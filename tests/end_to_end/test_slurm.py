@@ -14,16 +14,15 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.search.storage import close_storage, open_storage
 
 RUN = ("run", "small.yaml", "--data", "recordings", "--executor", "slurm", "--set", "executor.scheduler=local")
-
-
+STUDY = "preempted"  # of its own: other tests have studies in the same database
 _JOB = "submitit.core._submit"
 
 
 def stored(url: str) -> list[FrozenTrial]:
     storage = open_storage(url)
     try:
-        known = "small" in optuna.get_all_study_names(storage)
-        return optuna.load_study(study_name="small", storage=storage).trials if known else []
+        known = STUDY in optuna.get_all_study_names(storage)
+        return optuna.load_study(study_name=STUDY, storage=storage).trials if known else []
     finally:
         close_storage(storage)
 
@@ -35,8 +34,8 @@ def jobs_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 
 @pytest.mark.slow
 def test_a_preempted_job_puts_its_trial_back_and_goes_on_with_it(hms_search: CommandLine, postgres_url: str) -> None:
-    arguments = (*RUN, "--trials", "2", "--set", "space.base.training.epochs=5", "--tracking-uri", "none")
-    process = hms_search.start(*arguments, "--storage", postgres_url)
+    arguments = (*RUN, "--trials", "2", "--set", "space.base.training.epochs=5", "--set", f"name={STUDY}")
+    process = hms_search.start(*arguments, "--storage", postgres_url, "--tracking-uri", "none")
     try:
         wait_for(lambda: any(trial.intermediate_values for trial in stored(postgres_url)), timeout_s=120)
         (job,) = jobs_of(process)

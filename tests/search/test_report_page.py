@@ -146,7 +146,7 @@ DIVERGED = [BASELINE, trial(1, "failed", curve=[math.nan, math.inf]), trial(2, v
         ([], ["No trial has completed", "No trial has been started", "0 of 20 trials have ended"]),
         ([BASELINE], ["it is the baseline itself", "Too few trials have completed to tell: 1"]),
         (EVERY_ONE_PRUNED, ["11 of 11 trials besides the baseline (100%)", "Every trial but the baseline was pruned"]),
-        (SPARED, ["2 trials that would have been stopped were finished all the same", "straight): 1 ended better than all"]),
+        (SPARED, ["2 trials that would have been stopped were finished", "straight): 1 ended better than all"]),
         (FAILED, ["No trial has completed", "no | memory <b>left</b>", "2 failed"]),
         (UNFINISHED, ["1 of 20 trials have ended", "1 interrupted, 1 running"]),
         (DIVERGED, ["The best trial is 2", "1 failed"]),

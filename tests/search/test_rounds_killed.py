@@ -32,7 +32,7 @@ space:
   parameters:
     training.optimiser.lr: {type: float, low: 1e-4, high: 1e-3, log: true}
     model.dropout: {type: float, low: 0.0, high: 0.5}
-rounds: {count: 2, trials: 8, narrow: {min_trials: 4, alpha: 0.99}}
+rounds: {count: 2, trials: 12, narrow: {min_trials: 4}}
 sampler: {name: random}
 """
 CONFIG = study_from_document(parse_yaml(STUDY, source="small.yaml"))
@@ -45,7 +45,7 @@ def opened(config: StudyConfig, storage: optuna.storages.BaseStorage) -> optuna.
 def first_round(url: str) -> None:
     storage = open_storage(url)
     study = opened(round_study(CONFIG, [], storage).config, storage)
-    for _ in range(8):
+    for _ in range(12):
         trial = study.ask()
         CONFIG.space.suggest(trial)
         study.tell(trial, math.log(trial.params["training.optimiser.lr"] / 2.5e-3) ** 2 + trial.params["model.dropout"])

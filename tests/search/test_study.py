@@ -138,9 +138,14 @@ def test_a_study_from_before_there_were_schedules_goes_on_and_only_as_it_was(
 
 
 def test_a_study_of_the_same_name_made_elsewhere_is_refused(storage: optuna.storages.BaseStorage) -> None:
-    optuna.create_study(storage=storage, study_name="quickstart")
+    foreign = optuna.create_study(storage=storage, study_name="quickstart")
+    foreign.set_user_attr("mine", True)
     with pytest.raises(StudyError, match="did not make"):
         open_study(read_study(STUDY), contract(), storage)
+    backwards = optuna.create_study(storage=storage, study_name="backwards", direction="maximize")
+    with pytest.raises(StudyError, match="did not make"):
+        open_study(read_study(STUDY, ("name=backwards",)), contract(), storage)
+    assert not backwards.user_attrs
 
 
 @pytest.mark.parametrize(
