@@ -114,6 +114,7 @@ def close_storage(storage: BaseStorage) -> None:
 
 
 _JOURNAL = "journal"
+_TABLES_LOCK = 0x686D73  # any number that nobody else in the database locks
 _EXPECTED = f"write e.g. {DEFAULT_STORAGE}, postgresql://user:password@host/database or journal:///FILE"
 
 
@@ -140,7 +141,20 @@ def _is_sqlite_file(url: URL) -> bool:
 def _open(url: URL, **connect_args: object) -> RDBStorage:
     """Return Optuna's storage, its tables made where missing."""
     address = url.render_as_string(hide_password=False)
-    return RowStorage(address, engine_kwargs={"connect_args": connect_args})
+    with _making_tables_alone(url):
+        return RowStorage(address, engine_kwargs={"connect_args": connect_args})
+
+
+@contextmanager
+def _making_tables_alone(url: URL) -> Iterator[None]:
+    """Hold a lock of a PostgreSQL server: two sessions that make Optuna's tables at once disturb each other."""
+    if url.get_backend_name() != "postgresql":
+        yield
+        return
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_TABLES_LOCK})")
+        yield
 
 
 def _open_sqlite(url: URL, writes: bool) -> RDBStorage:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
+from sqlalchemy.engine import make_url
 
 from hms_search.errors import StudyError
 from hms_search.search.storage import close_storage, open_existing_storage, open_storage
@@ -111,8 +113,8 @@ def test_a_sqlite_storage_is_in_wal_mode_and_its_folder_is_made(tmp_path: Path) 
     plain.close()
 
 
-def test_processes_that_make_the_same_file_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/new/optuna.db"
+def _assert_all_can_open(url: str) -> None:
+    """Let processes open a storage that is not there yet."""
     warm_up()
     openers = [PROCESSES.Process(target=open_storage, args=(url,)) for _ in range(6)]
     for opener in openers:
@@ -120,6 +122,11 @@ def test_processes_that_make_the_same_file_at_once_do_not_disturb_each_other(tmp
     for opener in openers:
         opener.join(timeout=60)
     assert [opener.exitcode for opener in openers] == [0] * 6
+
+
+def test_processes_that_make_the_same_file_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new/optuna.db"
+    _assert_all_can_open(url)
     with sqlite3.connect(tmp_path / "new" / "optuna.db") as plain:
         assert plain.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
     plain.close()
@@ -175,6 +182,15 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
 @pytest.mark.postgres
 def test_four_processes_claim_each_queued_trial_exactly_once_on_postgresql(postgres_url: str) -> None:
     _assert_each_claimed_once(postgres_url, n_processes=4, n_queued=20)
+
+
+@pytest.mark.postgres
+def test_sessions_that_make_the_tables_of_a_server_at_once_do_not_disturb_each_other(postgres_url: str) -> None:
+    server = make_url(postgres_url).set(drivername="postgresql+psycopg")
+    with sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE fresh")
+    connection.engine.dispose()
+    _assert_all_can_open(server.set(database="fresh").render_as_string(hide_password=False))
 
 
 @pytest.mark.postgres
