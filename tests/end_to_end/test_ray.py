@@ -1,5 +1,6 @@
 """A study on a Ray cluster that loses a node: its trials are run elsewhere, to the same values."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import mlflow
@@ -62,7 +63,7 @@ def test_trials_of_a_lost_ray_node_are_run_elsewhere_to_the_same_values(
     with (
         mlflow_server(f"sqlite:///{elsewhere}/mlflow.db", elsewhere / "artifacts", host="127.0.0.1", port=port),
         cluster_of(1) as (cluster, (seeing,)),
-        node_without(workplace, cluster, 1),
+        ExitStack() as stack,
     ):
         places = Places(tracking=f"http://search:{SECRET}@127.0.0.1:{port}")
 
@@ -72,6 +73,7 @@ def test_trials_of_a_lost_ray_node_are_run_elsewhere_to_the_same_values(
             if (places.trials("small") / f"trial{event.ended.number}").is_dir():
                 lost.append(event.ended.number)
                 cluster.remove_node(seeing, allow_graceful=False)
+                stack.enter_context(node_without(workplace, cluster, 1))
 
         ray = (f"executor={{name: ray, address: '{cluster.address}'}}",)
         config = read_study(Path("small.yaml"), (*SETTINGS, *ray))
