@@ -20,26 +20,21 @@ class Overview:
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
         self.trials: list[FrozenTrial] = []
+        self.open: list[FrozenTrial] = []
+        """Those of them that are queued, running or paused."""
         self.counted = self.failed = 0
-        self._ended: set[int] = set()
-        self._n_settled = 0
         self._twins: dict[Hashable, FrozenTrial] = {}
 
     def read(self) -> list[FrozenTrial]:
         """Read the trials anew; return those that are new or had not ended when they were last read."""
-        self.trials = self._study.get_trials(deepcopy=False)
-        news = [trial for trial in self.trials[self._n_settled :] if trial.number not in self._ended]
+        n_known = len(self.trials)
+        self.trials = self._study.get_trials(deepcopy=False)  # by their numbers, of which none is left out
+        news = [*(self.trials[trial.number] for trial in self.open), *self.trials[n_known:]]
+        self.open = [trial for trial in news if not trial.state.is_finished()]
         for trial in news:
             if trial.state.is_finished():
                 self._take_in(trial)
-        while self._n_settled < len(self.trials) and self._n_settled in self._ended:
-            self._n_settled += 1
         return news
-
-    @property
-    def open(self) -> list[FrozenTrial]:
-        """The trials that are queued, running or paused."""
-        return [trial for trial in self.trials[self._n_settled :] if not trial.state.is_finished()]
 
     def remaining(self, total: int) -> int:
         """Return how many more trials may be started."""
@@ -57,7 +52,6 @@ class Overview:
         return self._twins.get(_key(params))
 
     def _take_in(self, trial: FrozenTrial) -> None:
-        self._ended.add(trial.number)
         if not counts(trial):
             return
         self.counted += 1
