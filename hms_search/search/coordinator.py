@@ -97,6 +97,7 @@ class Coordinator:
         self._said_stopping = False
         self._enough = ""
         self._said: set[str] = set()
+        self._looked_at = -1
 
     def run(self, workers: Sequence[Slot]) -> bool:
         """Run trials until the budget is spent or the user stops it; :meth:`recover` comes first.
@@ -299,12 +300,13 @@ class Coordinator:
         """Say what is going wrong, each finding once, and find out whether the study has done enough."""
         history = StudyHistory(self._config, tuple(self._trials.trials), self._shared_patients)
         count = len(history.trials)
-        looked_at = count % (1 + count // _OFTEN_UP_TO) == 0  # a look takes 0.05 ms per trial
-        for finding in live_findings(history) if looked_at else ():
+        ended, due = self._trials.counted, count % (1 + count // _OFTEN_UP_TO) == 0  # a look takes 0.05 ms per trial
+        for finding in live_findings(history) if due and ended != self._looked_at else ():
             if finding.what not in self._said:
                 self._said.add(finding.what)
                 said = f"{finding.what}: {finding.evidence}. {finding.change}"
                 self._notify(Notice(said, warning=finding.severity != "note"))
+        self._looked_at = ended
         enough = reason_to_stop(self._config, history)
         if enough and not self._enough:
             self._notify(Notice(f"no more trials are started: {enough}"))
