@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -26,6 +27,7 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table
 
 from hms_search.errors import StudyError
 from hms_search.search.patient_storage import has_server, insist, is_away
+from hms_search.search.storage import making_tables_alone
 
 BEAT_S = 5.0
 MISSED = 10
@@ -263,14 +265,14 @@ def name_of_home(folder: Path) -> str:
 
 def make_tables(engine: sqlalchemy.Engine, study: str) -> None:
     """Make what is missing; another session may be doing the same."""
-    with suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+    with making_tables_alone(engine.url):
         _TABLES.create_all(engine)
-    _TABLES.create_all(engine)
     with suppress(sqlalchemy.exc.IntegrityError), engine.begin() as connection:
         if not connection.execute(_STUDIES.select().where(_STUDIES.c.study == study)).first():
             connection.execute(_STUDIES.insert(), {"study": study})
 
 
+@cache
 def _machine() -> str:
     """Return a name of this boot of this machine and, in a container, of its processes."""
     boot, processes = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")

@@ -95,6 +95,18 @@ def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Ite
         yield storage
 
 
+@contextmanager
+def making_tables_alone(url: URL) -> Iterator[None]:
+    """Hold a lock of a PostgreSQL server: two sessions that make tables at once disturb each other."""
+    if url.get_backend_name() != "postgresql":
+        yield
+        return
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_TABLES_LOCK})")
+        yield
+
+
 def is_server(url: str) -> bool:
     """Say whether a URL names a database server, which many machines can reach; raises StudyError as above."""
     parsed = _parse(url)
@@ -141,20 +153,8 @@ def _is_sqlite_file(url: URL) -> bool:
 def _open(url: URL, **connect_args: object) -> RDBStorage:
     """Return Optuna's storage, its tables made where missing."""
     address = url.render_as_string(hide_password=False)
-    with _making_tables_alone(url):
+    with making_tables_alone(url):
         return RowStorage(address, engine_kwargs={"connect_args": connect_args})
-
-
-@contextmanager
-def _making_tables_alone(url: URL) -> Iterator[None]:
-    """Hold a lock of a PostgreSQL server: two sessions that make Optuna's tables at once disturb each other."""
-    if url.get_backend_name() != "postgresql":
-        yield
-        return
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_TABLES_LOCK})")
-        yield
 
 
 def _open_sqlite(url: URL, writes: bool) -> RDBStorage:
