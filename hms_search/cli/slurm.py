@@ -11,10 +11,9 @@ from rich.console import Console
 from hms_search.cli.tables import print_report
 from hms_search.errors import ConfigError, StudyError, TrackingError
 from hms_search.search.executors import SlurmExecutor
-from hms_search.search.patient_storage import has_server
 from hms_search.search.places import Places
 from hms_search.search.report import find_report
-from hms_search.search.storage import close_storage, existing_storage, open_storage
+from hms_search.search.storage import close_storage, existing_storage, is_server, open_storage
 from hms_search.search.study import StudyConfig
 from hms_search.tracking.address import sqlite_path
 
@@ -51,15 +50,12 @@ def submit_command(
 
 
 def _refuse_files(places: Places) -> None:
-    storage = open_storage(places.storage)
-    try:
-        if not has_server(storage):
-            raise StudyError(
-                "executor slurm: the study would be in a file, which one session has alone; name a database server "
-                "that all machines reach: HMS_SEARCH_STORAGE=postgresql+psycopg://user@host/database"
-            )
-    finally:
-        close_storage(storage)
+    if not is_server(places.storage):
+        raise StudyError(
+            "executor slurm: the study would be in a file, which one session has alone; name a database server that "
+            "all machines reach: HMS_SEARCH_STORAGE=postgresql+psycopg://user@host/database"
+        )
+    close_storage(open_storage(places.storage))  # it can be reached
     if sqlite_path(places.tracking_uri) is not None:
         raise TrackingError(
             "executor slurm: the runs would be kept in a file; name an MLflow server that all machines reach: "
