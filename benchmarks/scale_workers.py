@@ -67,12 +67,14 @@ def serve_all(
             statements.value += 1
 
     sqlalchemy.event.listen(Engine, "before_cursor_execute", count)
+    all_connected = threading.Barrier(1 + len(connections))
     threads = [
-        threading.Thread(target=serve, args=(connection, tracker_of(places), parent_id, trial_s, slot))
+        threading.Thread(target=serve, args=(connection, tracker_of(places), parent_id, trial_s, slot, all_connected))
         for slot, connection in enumerate(connections)
     ]
     for thread in threads:
         thread.start()
+    all_connected.wait()
     ready.wait()
     for thread in threads:
         thread.join()
@@ -82,8 +84,17 @@ def tracker_of(places: Places) -> Tracker:
     return open_journaled(places.tracking_uri, places.artifacts, places.journals("scale"), study="scale")
 
 
-def serve(connection: Connection, tracker: Tracker, parent_id: str, trial_s: float, slot: int) -> None:
-    """Run trials until told to stop."""
+def serve(
+    connection: Connection,
+    tracker: Tracker,
+    parent_id: str,
+    trial_s: float,
+    slot: int,
+    all_connected: threading.Barrier,
+) -> None:
+    """Run trials until told to stop, from when MLflow is connected, as a worker does."""
+    tracker.study_run()
+    all_connected.wait()
     rng = np.random.default_rng(slot)
     while (job := connection.recv()) is not None:
         connection.send(ran(job, connection, tracker, parent_id, trial_s, rng))

@@ -10,7 +10,7 @@ from hms_search.models.eeg_gru import EegGru
 from hms_search.models.efficientnet1d import EfficientNet1d
 from hms_search.models.multimodal import Multimodal
 from hms_search.models.parameter_names import parameter_names
-from hms_search.models.pretrained import architecture, resolve_weights, settled_weights
+from hms_search.models.pretrained import architecture, is_settled, resolve_weights, settled_weights
 from hms_search.models.stft_image import StftImage
 from hms_search.models.timm_image import TimmImage
 from hms_search.models.wavenet import WaveNet
@@ -42,6 +42,7 @@ __all__ = [
     "TimmImage",
     "WaveNet",
     "architecture",
+    "is_settled",
     "parameter_names",
     "resolve_weights",
     "save_weights",

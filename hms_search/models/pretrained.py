@@ -22,6 +22,11 @@ def settled_weights(model: Component, settled: Mapping[str, str]) -> dict[str, s
     return result
 
 
+def is_settled(model: Component, settled: Mapping[str, str]) -> bool:
+    """Say whether ``settled`` tells of all backbones of a model with ``weights: auto``."""
+    return all(image.weights != "auto" or image.backbone in settled for image in _images(model))
+
+
 def resolve_weights(model: Whole, settled: Mapping[str, str]) -> Whole:
     """Return the model with ``weights: auto`` as it was settled; a backbone that was not keeps ``auto``."""
 

@@ -2,7 +2,7 @@
 
 import logging
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -78,8 +78,7 @@ class TimmImage(Component):
             close = get_close_matches(architecture, timm.list_models(), n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else "see timm.list_models()"
             raise ValueError(f"expected the name of a timm network, found {backbone!r}; {hint}")
-        tags = [name.partition(".")[2] for name in timm.list_pretrained(architecture)]
-        if tag and tag not in tags:
+        if tag and tag not in (tags := _pretrained_tags(architecture)):
             raise ValueError(f"{architecture} has no pretrained tag {tag!r}; it has {', '.join(tags) or 'none'}")
         return backbone
 
@@ -175,6 +174,12 @@ class TimmImage(Component):
                 raise
             raise ConfigError(f"{self.backbone} has no {fields[0]}: {_REMEDIES[fields[0]]}") from None
         return network
+
+
+@cache
+def _pretrained_tags(architecture: str) -> tuple[str, ...]:
+    """Return the tags of a network's pretrained weights; timm looks through all its networks for them."""
+    return tuple(name.partition(".")[2] for name in timm.list_pretrained(architecture))
 
 
 @lru_cache(maxsize=512)

@@ -7,8 +7,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hms_search.experiment import ExperimentConfig
-from hms_search.models import resolve_weights, settled_weights
+from hms_search.models import is_settled, resolve_weights, settled_weights
 from hms_search.search.events import Event, Notice
+from hms_search.search.patient_storage import parameters_together
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Before, Job
 
@@ -22,13 +23,16 @@ class Asker:
         self, config: StudyConfig, study: optuna.Study, *, tags: Mapping[str, str], notify: Callable[[Event], None]
     ) -> None:
         self._config, self._study, self._tags, self._notify = config, study, dict(tags), notify
+        self._settled: dict[str, str] = {}
 
     def job(self, trial: optuna.Trial, before: Before | None = None) -> Job:
         """Return a trial's job, the parameters suggested where it has none yet.
 
         Raises ConfigError or CheckpointError where its configuration cannot be run.
         """
-        config = self._with_weights(self._config.space.suggest(trial))
+        with parameters_together(self._study._storage):
+            suggested = self._config.space.suggest(trial)
+        config = self._with_weights(suggested)
         origin = origin_of(trial)
         seed = trial_seed(self._config.seed, origin)
         tags = {
@@ -44,8 +48,10 @@ class Asker:
 
     def _with_weights(self, config: ExperimentConfig) -> ExperimentConfig:
         """Settle ``weights: auto``, once per backbone for the whole study, so that its trials compare."""
-        settled: dict[str, str] = self._study.user_attrs.get(WEIGHTS_KEY, {})
-        now = settled_weights(config.model, settled)
+        if not is_settled(config.model, self._settled):  # by an earlier session or another one it may be
+            self._settled = self._study.user_attrs.get(WEIGHTS_KEY, {})
+        settled = self._settled
+        now = self._settled = settled_weights(config.model, settled)
         if now != settled:
             self._study.set_user_attr(WEIGHTS_KEY, now)
         for text in missing_weights(settled, now):

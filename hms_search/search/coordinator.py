@@ -31,6 +31,7 @@ from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.halving import Resume, Start
 from hms_search.search.history import StudyHistory
 from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.patient_storage import undisturbed
 from hms_search.search.peers import Alone, Peers
 from hms_search.search.policy import policy_of
 from hms_search.search.racing import Race
@@ -148,7 +149,7 @@ class Coordinator:
         """Return a trial that is now this session's to train, or None where there is none now."""
         if time.monotonic() < self._next_look:
             return None
-        with self._peers.exclusively():
+        with self._peers.exclusively(), undisturbed(self._study._storage):
             self._catch_up()
             turn = self._turn()
             if turn is None:

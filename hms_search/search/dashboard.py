@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
@@ -23,6 +22,7 @@ import optuna_dashboard
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna_dashboard._note import SYSTEM_ATTR_MAX_LENGTH, note_str_key_prefix, note_ver_key
 
+from hms_search.search.patient_storage import set_study_system_attrs
 from hms_search.search.storage import close_storage, open_existing_storage
 from hms_search.servers import ChildServer, free_port
 from hms_search.tracking import NO_TRACKING
@@ -55,9 +55,9 @@ def _save_note(study: optuna.Study, trial: optuna.Trial, note: str) -> None:
 
     What follows the first 2,045 letters is left out, so that a shorter note replaces a longer one.
     """
-    keep = partial(study._storage.set_study_system_attr, study._study_id)
-    keep(note_ver_key(trial._trial_id), int(time.time()))
-    keep(f"{note_str_key_prefix(trial._trial_id)}0", note[:SYSTEM_ATTR_MAX_LENGTH])
+    version, text = note_ver_key(trial._trial_id), f"{note_str_key_prefix(trial._trial_id)}0"
+    kept = {version: int(time.time()), text: note[:SYSTEM_ATTR_MAX_LENGTH]}
+    set_study_system_attrs(study._storage, study._study_id, kept)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from hms_search.search.asking import origin_of
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.overview import SAME_KEY
+from hms_search.search.patient_storage import set_trial_user_attrs
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.report import KEPT_METRICS, SPARED_KEY
@@ -72,8 +73,7 @@ class Ledger:
         for step, value in twin.intermediate_values.items():
             self.reached(trial, step, value)
         kept = {name: value for name, value in twin.user_attrs.items() if name not in _OWN_KEYS}
-        for name, value in {**kept, SAME_KEY: twin.number, "seconds": 0.0}.items():
-            trial.set_user_attr(name, value)
+        self._keep(trial, {**kept, SAME_KEY: twin.number, "seconds": 0.0})
         for name, excess in twin.constraints.items():
             trial.set_constraint(name, excess)
         outcome: Ending = "complete" if twin.state == TrialState.COMPLETE else "pruned"
@@ -110,12 +110,12 @@ class Ledger:
 
         An interrupted one is queued again; ``died`` says that its process did.
         """
+        kept = _attributes(ended)
         if ended.outcome == "complete" and spared_at is not None:
-            trial.set_user_attr(SPARED_KEY, spared_at)
+            kept[SPARED_KEY] = spared_at
         if ended.run_id:  # the store may have given it another name than it began with
-            trial.set_user_attr(_RUN_KEY, ended.run_id)
-        for name, value in _attributes(ended).items():
-            trial.set_user_attr(name, value)
+            kept[_RUN_KEY] = ended.run_id
+        self._keep(trial, kept)
         self._attach(trial, ended)
         self._constrain(trial, ended)
         if ended.outcome == "complete":
@@ -154,8 +154,7 @@ class Ledger:
         reason = f"paused after {before.steps} of {total} epochs; others were better there"
         self._around.tracker.resume_run(before.run_id).finish("pruned", reason=reason, metrics={}, files={})
         shutil.rmtree(trial_folder(self._around.work, origin_of(trial)), ignore_errors=True)
-        for name, value in {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds}.items():
-            self.study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        self._keep(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
     def own(self, trial: optuna.Trial | FrozenTrial, session: str) -> None:
@@ -185,6 +184,9 @@ class Ledger:
             trial.set_constraint(name, excess)
         if broken := wanted.broken(ended.metrics):
             trial.set_user_attr(BREAKS_KEY, broken)
+
+    def _keep(self, trial: optuna.Trial | FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        set_trial_user_attrs(self.study._storage, trial._trial_id, attributes)
 
     def _stored(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)

@@ -5,12 +5,17 @@ was asked of it, and the trials that are running would be lost with the session.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages._cached_storage import _CachedStorage
+
+from hms_search.search.row_storage import RowStorage
 
 Answer = TypeVar("Answer")
 PATIENCE_S = 900.0
@@ -85,6 +90,60 @@ class PatientStorage(BaseStorage):
                 raise
 
         return insist(once, self._say, patience_s=self._patience_s)
+
+
+def set_trial_user_attrs(storage: BaseStorage, trial_id: int, attributes: Mapping[str, Any]) -> None:
+    """Keep several attributes of a trial, in a database by one statement."""
+    _set_all(storage, "set_trial_user_attr", trial_id, attributes)
+
+
+def set_study_system_attrs(storage: BaseStorage, study_id: int, attributes: Mapping[str, Any]) -> None:
+    """Keep several attributes of a study, in a database by one statement."""
+    _set_all(storage, "set_study_system_attr", study_id, attributes)
+
+
+@contextmanager
+def parameters_together(storage: BaseStorage) -> Iterator[None]:
+    """Write the parameters that a trial is given within at the end, in a database by one statement."""
+    rows = _rows_of(storage)
+    if rows is None:
+        yield
+        return
+    rows.gather()
+    try:
+        yield
+    finally:
+        _patiently(storage, rows.write_gathered)
+
+
+def undisturbed(storage: BaseStorage) -> AbstractContextManager[None]:
+    """Read a study's trials from a database once for all who ask within; only for as long as nobody else writes."""
+    rows = _rows_of(storage)
+    return nullcontext() if rows is None else rows.undisturbed()
+
+
+def _rows_of(storage: BaseStorage) -> RowStorage | None:
+    """Return the database that a storage, patient or with Optuna's cache, is in front of."""
+    while isinstance(storage, PatientStorage | _CachedStorage):
+        storage = storage._backend
+    return storage if isinstance(storage, RowStorage) else None
+
+
+def _set_all(storage: BaseStorage, name: str, owner_id: int, attributes: Mapping[str, Any]) -> None:
+    rows = _rows_of(storage)
+    if rows is not None:
+        _patiently(storage, partial(getattr(rows, f"{name}s"), owner_id, attributes))
+        return
+    for key, value in attributes.items():
+        getattr(storage, name)(owner_id, key, value)
+
+
+def _patiently(storage: BaseStorage, call: Callable[[], None]) -> None:
+    """Call what a storage is in front of, with its patience if it has some."""
+    if isinstance(storage, PatientStorage):
+        insist(lambda _: call(), storage._say, patience_s=storage._patience_s)
+    else:
+        call()
 
 
 def insist(ask: Callable[[bool], Answer], say: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> Answer:

@@ -7,7 +7,8 @@ then trials of the objects, in every process that looks at the study.
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,12 +19,15 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     CompoundSelect,
     Float,
+    Integer,
     Select,
     String,
     and_,
+    any_,
     bindparam,
     cast,
     literal,
@@ -41,12 +45,27 @@ _PARAMETER, _VALUE, _STEP, _USER, _SYSTEM = range(5)
 _NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 _TRIAL = models.TrialModel
 _OF_ID = _TRIAL.trial_id == bindparam("trial_id")
-_NAMED = _TRIAL.trial_id.in_(bindparam("named", expanding=True))
-_OF_STUDY = and_(_TRIAL.study_id == bindparam("study_id"), or_(_TRIAL.trial_id > bindparam("after"), _NAMED))
 
 
 class RowStorage(RowWriting):
     """Optuna's own storage but for how it reads trials and the attributes of studies; it finds the same."""
+
+    _known: set[int] | None = None
+    """The studies whose trials were read and not written since; None where others may write."""
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Read trials once for all who ask within: nobody else writes now, and what is written here is read again."""
+        self._known = set()
+        try:
+            yield
+        finally:
+            self._known = None
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Keep that a trial ended or began; say False where it was to begin and another process had begun it."""
+        self._forget()
+        return super().set_trial_state_values(trial_id, state, values)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; raises KeyError where there is none."""
@@ -89,12 +108,20 @@ class RowStorage(RowWriting):
         included_trial_ids: Collection[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        """Return a study's trials after one of them, and those ``included``, in the order they were asked."""
+        """Return a study's trials after one of them, and those ``included``, in the order they were asked.
+
+        None are returned where none can have changed since they were last read.
+        """
+        again = trial_id_greater_than >= 0 or included_trial_ids  # Optuna's cache asks, which has the others
+        if again and study_id in (self._known or ()):
+            return []
         named = sorted(number for number in included_trial_ids if number <= trial_id_greater_than)
         asked = {"study_id": study_id, "after": trial_id_greater_than, "named": named}
         if len(named) > _MOST_NAMED:
             asked |= {"after": named[0] - 1, "named": []}
-        found = self._trials(_OF_STUDY, asked)
+        found = self._trials(_of_study(self.engine.name), asked)
+        if self._known is not None:
+            self._known.add(study_id)
         if not found:
             with _create_scoped_session(self.scoped_session) as session:
                 models.StudyModel.find_or_raise_by_id(study_id, session)
@@ -106,12 +133,25 @@ class RowStorage(RowWriting):
             and (trial._trial_id > trial_id_greater_than or trial._trial_id in wanted)
         ]
 
+    def _set_trial_param(self, *parameter: Any) -> None:
+        self._forget()
+        super()._set_trial_param(*parameter)
+
+    def _written(self, model: Any, rows: Sequence[Mapping[str, Any]], place: tuple[str, str]) -> bool:
+        self._forget()
+        return super()._written(model, rows, place)
+
+    def _forget(self) -> None:
+        if self._known is not None:
+            self._known.clear()
+
     def _trials(self, chosen: ColumnElement[bool], asked: Mapping[str, Any]) -> list[FrozenTrial]:
         rows: Sequence[Any] = []
         with _create_scoped_session(self.scoped_session) as session:
             trials: Sequence[Any] = session.execute(_trials_where(chosen), asked).all()
             if 0 < len(trials) <= _MOST_NAMED:  # SQLite finds few trials among many by their ids alone
-                rows = session.execute(_parts_where(_NAMED), {"named": [trial_id for trial_id, *_ in trials]}).all()
+                named = {"named": [trial_id for trial_id, *_ in trials]}
+                rows = session.execute(_parts_where(_named(self.engine.name)), named).all()
             elif trials:
                 rows = session.execute(_parts_where(chosen), asked).all()
         parts: defaultdict[int, _Parts] = defaultdict(_Parts.empty)
@@ -164,6 +204,20 @@ class _Parts(NamedTuple):
         else:
             by_place = self.values if kind == _VALUE else self.steps
             by_place[int(name)] = _NOT_FINITE[content] if number is None else number
+
+
+@cache
+def _named(dialect: str) -> ColumnElement[bool]:
+    """Return what chooses trials by their ids; PostgreSQL plans a statement once that is the same for any number."""
+    if dialect == "postgresql":
+        return _TRIAL.trial_id == any_(bindparam("named", type_=ARRAY(Integer)))
+    return _TRIAL.trial_id.in_(bindparam("named", expanding=True))
+
+
+@cache
+def _of_study(dialect: str) -> ColumnElement[bool]:
+    later = or_(_TRIAL.trial_id > bindparam("after"), _named(dialect))
+    return and_(_TRIAL.study_id == bindparam("study_id"), later)
 
 
 @cache

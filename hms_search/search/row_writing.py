@@ -1,78 +1,168 @@
-"""Optuna's storage in a database, with each value of a trial written by one statement instead of two or three.
+"""Optuna's storage in a database, with what is kept of a trial written by one statement instead of two or three.
 
 Optuna reads the trial, to refuse one that has ended, and what stands in the value's place, before it writes. Here the
 statement itself writes nothing to a trial that has ended.
 """
 
 import json
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import TrialState
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import Connection, Table, Update, bindparam, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import Insert
 
-_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert}
-if sqlite3.sqlite_version_info >= (3, 35):  # since then it returns what was written
-    _INSERTS["sqlite"] = sqlite.insert
-_OPEN = (TrialState.RUNNING, TrialState.WAITING)
+_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_COUNTED = {"preserve_rowcount": True}
+_TRIALS: Any = models.TrialModel.__table__
+_OPEN = or_(_TRIALS.c.state == TrialState.RUNNING, _TRIALS.c.state == TrialState.WAITING)
 
 
 class RowWriting(RDBStorage):
-    """Optuna's own storage but for how it writes attributes and values by step, on SQLite and PostgreSQL."""
+    """Optuna's own storage but for how it writes what a trial gathers and its end, on SQLite and PostgreSQL."""
+
+    _gathered: list[tuple[int, str, float, BaseDistribution, BaseDistribution | None]] | None = None
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep an attribute; raises UpdateFinishedTrialError, and KeyError where there is no such trial."""
-        if not self._set(models.TrialUserAttributeModel, trial_id, {"key": key}, {"value_json": json.dumps(value)}):
-            super().set_trial_user_attr(trial_id, key, value)
+        self.set_trial_user_attrs(trial_id, {key: value})
+
+    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Keep several attributes; raises as above."""
+        rows = [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+        if rows and not self._set(models.TrialUserAttributeModel, trial_id, rows, "key"):
+            for key, value in attributes.items():
+                super().set_trial_user_attr(trial_id, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep an attribute of Optuna's own."""
-        if not self._set(models.TrialSystemAttributeModel, trial_id, {"key": key}, {"value_json": json.dumps(value)}):
+        row = {"key": key, "value_json": json.dumps(value)}
+        if not self._set(models.TrialSystemAttributeModel, trial_id, [row], "key"):
             super().set_trial_system_attr(trial_id, key, value)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         """Keep the value of a step."""
         table = models.TrialIntermediateValueModel
         stored, kind = table.intermediate_value_to_stored_repr(intermediate_value)
-        content = {"intermediate_value": stored, "intermediate_value_type": kind}
-        if not self._set(table, trial_id, {"step": step}, content):
+        row = {"step": step, "intermediate_value": stored, "intermediate_value_type": kind}
+        if not self._set(table, trial_id, [row], "step"):
             super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Keep how a trial ended; say False where it was to be started and another process did."""
+        if not state.is_finished() or not self._ended(trial_id, state, values or ()):
+            return super().set_trial_state_values(trial_id, state, values)
+        return True
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Keep an attribute of a study, as its dashboard's notes are; raises KeyError where there is no such study."""
-        row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
-        if not self._written(models.StudySystemAttributeModel, row, ("study_id", "key")):
-            super().set_study_system_attr(study_id, key, value)
+        self.set_study_system_attrs(study_id, {key: value})
 
-    def _set(self, model: Any, trial_id: int, place: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
-        return self._written(model, {"trial_id": trial_id, **place, **content}, ("trial_id", *place))
+    def set_study_system_attrs(self, study_id: int, attributes: Mapping[str, Any]) -> None:
+        """Keep several attributes of a study; raises as above."""
+        rows = [{"study_id": study_id, "key": key, "value_json": json.dumps(one)} for key, one in attributes.items()]
+        if not self._written(models.StudySystemAttributeModel, rows, ("study_id", "key")):
+            for key, value in attributes.items():
+                super().set_study_system_attr(study_id, key, value)
 
-    def _written(self, model: Any, row: Mapping[str, Any], place: tuple[str, ...]) -> bool:
-        """Write a row in place of what stands there; say whether its trial is open, or its study there."""
+    def gather(self) -> None:
+        """Keep the parameters that are given from now on for :meth:`write_gathered`."""
+        self._gathered = []
+
+    def write_gathered(self) -> None:
+        """Write the parameters that were given since :meth:`gather`; those of an ended trial are refused as by Optuna.
+
+        May be called again where the database did not answer.
+        """
+        given = self._gathered or []
+        rows = [self._parameter(*one[:4]) for one in given]
+        if rows and not self._written(models.TrialParamModel, rows, ("trial_id", "param_name")):
+            for one in given:
+                super()._set_trial_param(*one)
+        self._gathered = None
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        """Keep a parameter; raises ValueError where its distribution cannot follow that of the trials before."""
+        given = (trial_id, param_name, param_value_internal, distribution, previous_distribution)
+        if previous_distribution is None:  # Optuna's own way looks for one
+            return super()._set_trial_param(*given)
+        check_distribution_compatibility(previous_distribution, distribution)
+        if self._gathered is not None:
+            self._gathered.append(given)
+        elif not self._written(models.TrialParamModel, [self._parameter(*given[:4])], ("trial_id", "param_name")):
+            super()._set_trial_param(*given)
+        return None
+
+    @staticmethod
+    def _parameter(trial_id: int, name: str, value: float, distribution: BaseDistribution) -> dict[str, Any]:
+        shown = distribution_to_json(distribution)
+        return {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": shown}
+
+    def _set(self, model: Any, trial_id: int, rows: Sequence[Mapping[str, Any]], place: str) -> bool:
+        return self._written(model, [{"trial_id": trial_id, **row} for row in rows], ("trial_id", place))
+
+    def _written(self, model: Any, rows: Sequence[Mapping[str, Any]], place: tuple[str, str]) -> bool:
+        """Write rows in place of what stands there; say whether their trial is open, or their study there."""
         if self.engine.name not in _INSERTS:
             return False
         with _create_scoped_session(self.scoped_session, True) as session:
-            return session.execute(_statement(self.engine.name, model.__table__, place), row).first() is not None
+            return self._insert(session.connection(), model, rows, place)
+
+    def _ended(self, trial_id: int, state: TrialState, values: Sequence[float]) -> bool:
+        """End a trial; say whether it was open."""
+        if self.engine.name not in _INSERTS:
+            return False
+        rows = []
+        for objective, value in enumerate(values):
+            stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+            rows.append({"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind})
+        with _create_scoped_session(self.scoped_session, True) as session:
+            connection = session.connection()
+            if rows and not self._insert(connection, models.TrialValueModel, rows, ("trial_id", "objective")):
+                return False
+            end = {"id": trial_id, "state": state, "datetime_complete": datetime.now(UTC).replace(tzinfo=None)}
+            if connection.execute(_end(), end).rowcount:
+                return True
+            session.rollback()
+        return False
+
+    def _insert(
+        self, connection: Connection, model: Any, rows: Sequence[Mapping[str, Any]], place: tuple[str, str]
+    ) -> bool:
+        statement = _statement(self.engine.name, model.__table__, place)
+        return connection.execute(statement, rows, execution_options=_COUNTED).rowcount == len(rows)
 
 
 @cache
-def _statement(dialect: str, table: Table, place: tuple[str, ...]) -> ReturningInsert[Any]:
+def _end() -> Update:
+    """Return the statement that ends an open trial."""
+    ended = update(_TRIALS).where(_TRIALS.c.trial_id == bindparam("id"), _OPEN)
+    return ended.values(state=bindparam("state"), datetime_complete=bindparam("datetime_complete"))
+
+
+@cache
+def _statement(dialect: str, table: Table, place: tuple[str, ...]) -> Insert:
     """Return the statement that writes a row of a table in its place, if its trial is open or its study there."""
     names = [column.name for column in table.columns if not column.primary_key]
     row = [bindparam(name, type_=table.c[name].type).label(name) for name in names]
-    trial, study = models.TrialModel, models.StudyModel
     if place[0] == "trial_id":
-        source = select(*row).where(trial.trial_id == bindparam("trial_id"), trial.state.in_(_OPEN))
+        source = select(*row).where(_TRIALS.c.trial_id == bindparam("trial_id"), _OPEN)
     else:
-        source = select(*row).where(study.study_id == bindparam("study_id"))
+        source = select(*row).where(models.StudyModel.study_id == bindparam("study_id"))
     insert = _INSERTS[dialect](table).from_select(names, source)
     replaced = {name: insert.excluded[name] for name in names if name not in place}
-    written = insert.on_conflict_do_update(index_elements=list(place), set_=replaced)
-    return written.returning(table.c[place[0]])  # type: ignore[no-any-return]
+    return insert.on_conflict_do_update(index_elements=list(place), set_=replaced)  # type: ignore[no-any-return]

@@ -22,7 +22,7 @@ import torch
 from hms_search.data.folds import Folds, Order, counterpart, level_of, plan_folds
 from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
-from hms_search.errors import HmsSearchError, StudyError
+from hms_search.errors import HmsSearchError, StudyError, TrackingError
 from hms_search.host_memory import keep_freed_memory, return_freed_memory
 from hms_search.search.aims import Wanted
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
@@ -173,6 +173,8 @@ def serve(connection: Connection, settings: WorkerSettings) -> None:
     keep_freed_memory()
     try:
         context = _open(settings)
+        with suppress(TrackingError):  # where it is away now, trials are told later
+            context.tracker.study_run()  # connects, which takes a second, before a trial waits for it
         while (job := connection.recv()) is not None:
             ended = _run(job, context, connection)
             context.tracker.send_waiting()

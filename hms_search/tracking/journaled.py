@@ -8,6 +8,7 @@ their key, and metrics by their time, so it is kept once.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 _PAUSE_S = 5.0
 """Between two attempts to reach an MLflow that is away: training goes on meanwhile."""
+_TOGETHER_S = 5.0
+"""Metrics that follow what was last sent so closely are sent with what comes next."""
 
 
 class JournaledTracker:
@@ -146,11 +149,15 @@ class JournaledTracker:
 
 
 class JournaledRun:
-    """The open run of one trial; every call is first written to its journal, then sent if MLflow can be reached."""
+    """The open run of one trial; every call is first written to its journal, then sent if MLflow can be reached.
+
+    Metrics of short epochs wait for those of the next ones: MLflow takes as long for many as for few.
+    """
 
     def __init__(self, tracker: JournaledTracker, journal: RunJournal, known_as: Sent | None = None) -> None:
         self._tracker, self._journal = tracker, journal
         self._id = journal.sent.run_id
+        self._sent_at = -math.inf
         if known_as is not None:
             journal.keep_sent(known_as)
 
@@ -161,7 +168,9 @@ class JournaledRun:
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch."""
-        self.tell("log", {"metrics": _floats(metrics), "step": step})
+        self._journal.append("log", {"metrics": _floats(metrics), "step": step})
+        if time.monotonic() > self._sent_at + _TOGETHER_S:
+            self._send()
 
     def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Say that the trial waits."""
@@ -176,7 +185,11 @@ class JournaledRun:
     def tell(self, kind: str, content: Mapping[str, object], files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Write an entry and send it."""
         self._journal.append(kind, content, files)
+        self._send()
+
+    def _send(self) -> None:
         self._id = self._tracker.send(self._journal) or self._id
+        self._sent_at = time.monotonic()
 
 
 _LAST = {"finish", "finish_study", "add"}

@@ -146,13 +146,42 @@ def assert_written_alike(url: str) -> None:
                 storage.set_trial_system_attr(trial_id, "two", value)
                 storage.set_study_system_attr(study_id, "dashboard:note", value)
             storage.set_trial_user_attr(trial_id, "other", True)
+            several = {"folds": [0.5, None], "one": "ä", "reason": ""}
+            if isinstance(storage, RowStorage):
+                storage.set_trial_user_attrs(trial_id, several)
+                storage.set_trial_user_attrs(trial_id, {})
+            else:
+                for key, value in several.items():
+                    storage.set_trial_user_attr(trial_id, key, value)
             for step, value in ((0, 0.5), (3, math.inf), (1, -math.inf), (0, 0.25), (3, 1e-300)):
                 storage.set_trial_intermediate_value(trial_id, step, value)
         found, expected = (optunas.get_all_trials(study._study_id)[0] for study in studies)
         for part in ("user_attrs", "system_attrs", "intermediate_values"):
             assert getattr(found, part) == getattr(expected, part)
+        assert list(found.user_attrs) == list(expected.user_attrs)
         notes, others = (optunas.get_study_system_attrs(study._study_id) for study in studies)
         assert notes == others
+
+
+def assert_ended_alike(url: str) -> None:
+    """Trials asked and told through either storage are the same, but for the moments of it."""
+    with both(url) as (ours, optunas):
+        found = []
+        for storage in (ours, optunas):
+            sampler = optuna.samplers.RandomSampler(seed=0)
+            study = optuna.create_study(storage=storage, sampler=sampler, directions=["minimize", "maximize"])
+            for values, state in (([0.5, math.inf], None), ([-math.inf, 2.0], None), (None, TrialState.FAIL)):
+                study.tell(study.ask(DISTRIBUTIONS), values, state=state)
+            found.append(optunas.get_all_trials(study._study_id))
+        for mine, theirs in zip(*found, strict=True):
+            for part in ("number", "state", "values", "params", "distributions"):
+                assert getattr(mine, part) == getattr(theirs, part)
+            assert list(mine.params) == list(theirs.params)
+            assert mine.datetime_complete is not None
+            assert theirs.datetime_complete is not None
+            assert abs((mine.datetime_complete - theirs.datetime_complete).total_seconds()) < 60
+            assert mine.datetime_start is not None
+            assert mine.datetime_start <= mine.datetime_complete
 
 
 def assert_refused(url: str) -> None:
@@ -167,9 +196,16 @@ def assert_refused(url: str) -> None:
                 lambda number: ours.set_trial_user_attr(number, "a", 1),
                 lambda number: ours.set_trial_system_attr(number, "a", 1),
                 lambda number: ours.set_trial_intermediate_value(number, 0, 1.0),
+                lambda number: ours.set_trial_user_attrs(number, {"a": 1, "b": 2}),
+                lambda number: ours._set_trial_param(number, "lr", 0.1, DISTRIBUTIONS["lr"], DISTRIBUTIONS["lr"]),
+                lambda number: ours.set_trial_state_values(number, TrialState.COMPLETE, [1.0]),
+                lambda number: ours.set_trial_state_values(number, TrialState.FAIL),
             ):
                 with pytest.raises(error):
                     write(missing)
+        flip, norm = DISTRIBUTIONS["flip"], DISTRIBUTIONS["norm"]
+        with pytest.raises(ValueError, match="CategoricalDistribution does not support dynamic value space"):
+            ours._set_trial_param(ours.create_new_trial(study._study_id), "flip", 1.0, flip, norm)
         with pytest.raises(KeyError):
             ours.set_study_system_attr(study._study_id + 1000, "a", 1)
         after = ours.get_trial(trial_id)
@@ -185,6 +221,15 @@ def test_what_is_written_at_once_is_what_optuna_writes(sqlite_url: str) -> None:
 @pytest.mark.postgres
 def test_what_is_written_at_once_to_postgresql_is_what_optuna_writes(postgres_url: str) -> None:
     assert_written_alike(postgres_url)
+
+
+def test_trials_are_asked_and_told_as_optuna_does(sqlite_url: str) -> None:
+    assert_ended_alike(sqlite_url)
+
+
+@pytest.mark.postgres
+def test_trials_are_asked_and_told_on_postgresql_as_optuna_does(postgres_url: str) -> None:
+    assert_ended_alike(postgres_url)
 
 
 def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(sqlite_url: str) -> None:
