@@ -49,8 +49,8 @@ class Filled:
     size: int
     pruner: str
 
-    def run(self, more: int, *, workers: int = 1, trial_s: float = 0.0) -> Ran:
-        """Run some more trials as a session does."""
+    def run(self, more: int, *, workers: int = 1, trial_s: float = 0.0, tracked: bool = True) -> Ran:
+        """Run some more trials as a session does; the workers tell MLflow of those that are ``tracked``."""
         self.size += more
         config = StudyConfig.model_validate({**STUDY, "pruner": {"name": self.pruner}, "trials": self.size})
         storage = open_storage(self.places.storage)
@@ -68,7 +68,7 @@ class Filled:
             started = time.perf_counter()
             coordinator.recover()
             recovered_s = time.perf_counter() - started
-            with pipe_workers(workers, self.places, parent_id, trial_s) as (running, statements):
+            with pipe_workers(workers, self.places, parent_id, trial_s, tracked=tracked) as (running, statements):
                 before = statements.value
                 notes.begin()
                 coordinator.run(running)

@@ -1,10 +1,12 @@
 """Workers whose trials do nothing or sleep: threads of a few processes of their own, each at the end of a pipe.
 
 Each tells MLflow of its trial as a worker does, and the coordinator of every epoch, whose verdict it awaits. Sixteen
-share a process, so that a machine of two cores drives 64 of them.
+share a process, so that a machine of two cores drives 64 of them. Workers that are not ``tracked`` tell MLflow nothing:
+what that takes of their processors is not this machine's where they are elsewhere.
 """
 
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from hms_search.search.places import Places
 from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted
 from hms_search.search.workers import Worker
 from hms_search.tracking import Tracker, open_journaled
+from hms_search.tracking.memory import NullTracker
 from hms_search.training.results import Epoch
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -38,13 +41,15 @@ class PipeWorker(Worker):
 
 
 @contextmanager
-def pipe_workers(count: int, places: Places, parent_id: str, trial_s: float) -> Iterator[tuple[list[Worker], Tally]]:
-    """Give workers whose trials sleep ``trial_s`` in all, ready to begin, and what counts their words to MLflow."""
+def pipe_workers(
+    count: int, places: Places, parent_id: str, trial_s: float, *, tracked: bool = True
+) -> Iterator[tuple[list[Worker], Tally]]:
+    """Give workers whose trials sleep ``trial_s`` in all, connected to MLflow, and what counts their words to it."""
     pipes = [_SPAWN.Pipe() for _ in range(count)]
     shares = [[theirs for _, theirs in pipes[first : first + _SHARING]] for first in range(0, count, _SHARING)]
     ready, statements = _SPAWN.Barrier(1 + len(shares)), _SPAWN.Value("q", 0)
     processes = [
-        _SPAWN.Process(target=serve_all, args=(share, places, parent_id, trial_s, ready, statements))
+        _SPAWN.Process(target=serve_all, args=(share, places, parent_id, trial_s, ready, statements, tracked))
         for share in shares
     ]
     for process in processes:
@@ -58,9 +63,16 @@ def pipe_workers(count: int, places: Places, parent_id: str, trial_s: float) -> 
 
 
 def serve_all(
-    connections: list[Connection], places: Places, parent_id: str, trial_s: float, ready: Barrier, statements: Tally
+    connections: list[Connection],
+    places: Places,
+    parent_id: str,
+    trial_s: float,
+    ready: Barrier,
+    statements: Tally,
+    tracked: bool,
 ) -> None:
     """Be all workers."""
+    os.environ["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] = str(_SHARING)  # one for each, as in processes of their own
 
     def count(*_: object) -> None:
         with statements.get_lock():
@@ -69,8 +81,9 @@ def serve_all(
     sqlalchemy.event.listen(Engine, "before_cursor_execute", count)
     all_connected = threading.Barrier(1 + len(connections))
     threads = [
-        threading.Thread(target=serve, args=(connection, tracker_of(places), parent_id, trial_s, slot, all_connected))
+        threading.Thread(target=serve, args=(connection, tracker, parent_id, trial_s, slot, all_connected))
         for slot, connection in enumerate(connections)
+        for tracker in [tracker_of(places) if tracked else NullTracker()]
     ]
     for thread in threads:
         thread.start()

@@ -17,6 +17,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
 WORKERS = 1_000
 EPOCHS = 10
 """Epochs of a trial, of all folds, in the extrapolation."""
+TOGETHER_S = 5.0
+"""Metrics are told to MLflow no more often."""
 MINUTES = (5 / 60, 1, 10, 60)
 """How long a trial trains: that of the benchmark, and what networks on a GPU take."""
 USE = 0.7
@@ -45,20 +47,29 @@ def page(found: Mapping[str, float], output: str) -> str:
     """Return the page."""
     ask, judge, tell = (found[f"statements_to_{name}_postgresql"] for name in ("ask", "judge", "tell"))
     tracking = found["statements_of_tracking_per_trial_postgresql"]
+    sending = found["statements_to_send_metrics_postgresql"]
     busy, asking = found["coordinator_ms_per_trial_postgresql"], found["ms_to_ask_postgresql"]
     served = found["statements_per_second_postgresql"]
     per_trial = ask + EPOCHS * judge + tell
-    tracked = tracking * (EPOCHS + 2) / 6  # start and end, and as many epochs: the benchmark's trials have four
-    rows = [row(minutes, per_trial, tracked, busy, asking, served) for minutes in MINUTES]
+    tracked = tracking + EPOCHS * sending
+    rows = [
+        row(minutes, per_trial, tracking + sending * times_sent(minutes), busy, asking, served) for minutes in MINUTES
+    ]
     one = USE * 60 * 1000 / busy
     return TEMPLATE.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}", python=versions()["python"],
         conditions="; ".join(re.findall(r"^\w+ storage, .*$", output, flags=re.MULTILINE)),
-        loaded=LOADED if is_loaded(output) else "", ask=ask, judge=judge, tell=tell, tracking=tracking, busy=busy,
-        asking=asking, served=served, epochs=EPOCHS, per_trial=per_trial, tracked=tracked, workers=WORKERS,
+        loaded=LOADED if is_loaded(output) else "", ask=ask, judge=judge, tell=tell, tracking=tracking,
+        sending=sending, busy=busy, asking=asking, served=served, epochs=EPOCHS, per_trial=per_trial,
+        tracked=tracked, workers=WORKERS,
         rows="\n".join(rows), one=one, use=USE, serial=1000 * USE / asking, output=output.strip(),
         first=first_to_break(per_trial, tracked, busy, asking, served),
     )  # fmt: skip
+
+
+def times_sent(minutes: float) -> float:
+    """Return how often MLflow is told metrics of a trial."""
+    return max(1.0, min(EPOCHS, 60 * minutes / TOGETHER_S))
 
 
 def row(minutes: float, per_trial: float, tracked: float, busy: float, asking: float, served: float) -> str:
@@ -109,7 +120,8 @@ coordinators share a study on PostgreSQL. What grows with the number of workers 
 | database statements to ask for it, a = | {ask:.1f} |
 | to judge one epoch, j = | {judge:.1f} |
 | to tell its end, t = | {tell:.1f} |
-| to MLflow's database, of a trial of four epochs | {tracking:.1f} |
+| to MLflow's database, as a trial begins and ends, m = | {tracking:.1f} |
+| to send MLflow the metrics of an epoch, or of all within 5 s, s = | {sending:.1f} |
 | processor time of its coordinator, c = | {busy:.1f} ms |
 | time from one trial's end until the next is handed out, q = | {asking:.1f} ms |
 | statements per second that the server takes from eight clients | {served:,.0f} |
@@ -119,11 +131,11 @@ None of the counts depends on how many trials the study has: the benchmark compa
 ## {workers:,} workers
 
 W workers whose trials take T seconds end r = W / T trials per second. With e epochs per trial the study's database gets
-r (a + e j + t) statements per second, MLflow's r m (start, end and each epoch alike), the coordinators are busy r c
-seconds per second, and because one at a time asks, no more than 1 / q trials begin per second.
+r (a + e j + t) statements per second, MLflow's r (m + e s) or fewer where epochs are short, the coordinators are busy
+r c seconds per second, and because one at a time asks, no more than 1 / q trials begin per second.
 
 For {workers:,} workers and {epochs} epochs per trial ({per_trial:.0f} statements to the study's database,
-{tracked:.0f} to MLflow's), with coordinators that are at most {use:.0%} busy:
+up to {tracked:.0f} to MLflow's), with coordinators that are at most {use:.0%} busy:
 
 | a trial takes | trials per second | statements per second | of what is served | coordinators | of the time asking |
 |---|---:|---:|---:|---:|---:|
