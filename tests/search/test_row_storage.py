@@ -7,11 +7,19 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
+from hms_search.errors import ConfigError
+from hms_search.search.patient_storage import (
+    parameters_together,
+    set_study_system_attrs,
+    set_trial_user_attrs,
+    undisturbed,
+)
 from hms_search.search.row_storage import RowStorage
 from hms_search.search.storage import open_storage
 
@@ -184,6 +192,74 @@ def assert_ended_alike(url: str) -> None:
             assert mine.datetime_start <= mine.datetime_complete
 
 
+@contextmanager
+def counted(storage: RowStorage) -> Iterator[list[str]]:
+    """The statements that a storage asks of its database."""
+    found: list[str] = []
+
+    def count(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        found.append(statement)
+
+    sqlalchemy.event.listen(storage.engine, "before_cursor_execute", count)
+    try:
+        yield found
+    finally:
+        sqlalchemy.event.remove(storage.engine, "before_cursor_execute", count)
+
+
+def assert_read_once(url: str) -> None:
+    """Within ``undisturbed`` others' words are not looked for, and one's own are."""
+    with both(url) as (ours, optunas):
+        mine = optuna.create_study(study_name="shared", storage=ours)
+        theirs = optuna.load_study(study_name="shared", storage=optunas)
+        first, second = (mine.ask(DISTRIBUTIONS) for _ in range(2))
+        with undisturbed(mine._storage):
+            assert len(mine.get_trials()) == 2
+            theirs.tell(first.number, 0.5)
+            with counted(ours) as statements:
+                assert [trial.state for trial in mine.get_trials()] == [TrialState.RUNNING] * 2
+            assert not statements
+            third = mine.ask()
+            assert third.number == 2
+            assert len(mine.get_trials()) == 3
+            mine.tell(second, 0.25)
+            found = mine.get_trials()
+            assert [trial.state for trial in found] == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.RUNNING]
+            third.set_user_attr("folds", [0.5])
+            assert mine.get_trials()[2].user_attrs == {"folds": [0.5]}
+        theirs.tell(third.number, state=TrialState.FAIL)
+        assert mine.get_trials()[2].state == TrialState.FAIL
+
+
+def assert_parameters_together(url: str) -> None:
+    """The parameters of a trial are written by one statement, those of a refused one, too."""
+    with both(url) as (ours, optunas):
+        study = optuna.create_study(study_name="together", storage=ours, sampler=optuna.samplers.RandomSampler(seed=0))
+        study.ask(DISTRIBUTIONS)  # of the first one Optuna keeps the distributions
+        trial, ended = study.ask(), study.ask()
+
+        def refused() -> None:
+            with parameters_together(study._storage):
+                for name, distribution in DISTRIBUTIONS.items():
+                    trial._suggest(name, distribution)
+                assert not statements
+                raise ConfigError("these do not go together")
+
+        def overtaken() -> None:
+            with parameters_together(study._storage):
+                ended._suggest("lr", DISTRIBUTIONS["lr"])
+                optunas.set_trial_state_values(ended._trial_id, TrialState.FAIL)
+
+        with counted(ours) as statements, pytest.raises(ConfigError):
+            refused()
+        assert len(statements) == 1
+        assert optunas.get_trial(trial._trial_id).params == trial.params
+        assert trial.params.keys() == DISTRIBUTIONS.keys()
+        with pytest.raises(UpdateFinishedTrialError):
+            overtaken()
+        assert optunas.get_trial(ended._trial_id).params == {}
+
+
 def assert_refused(url: str) -> None:
     with both(url) as (ours, _):
         study = optuna.create_study(storage=ours)
@@ -230,6 +306,36 @@ def test_trials_are_asked_and_told_as_optuna_does(sqlite_url: str) -> None:
 @pytest.mark.postgres
 def test_trials_are_asked_and_told_on_postgresql_as_optuna_does(postgres_url: str) -> None:
     assert_ended_alike(postgres_url)
+
+
+def test_trials_are_read_once_while_nobody_else_writes(sqlite_url: str) -> None:
+    assert_read_once(sqlite_url)
+
+
+@pytest.mark.postgres
+def test_trials_are_read_once_from_postgresql_while_nobody_else_writes(postgres_url: str) -> None:
+    assert_read_once(postgres_url)
+
+
+def test_parameters_are_written_together(sqlite_url: str) -> None:
+    assert_parameters_together(sqlite_url)
+
+
+@pytest.mark.postgres
+def test_parameters_are_written_to_postgresql_together(postgres_url: str) -> None:
+    assert_parameters_together(postgres_url)
+
+
+def test_a_storage_that_is_no_database_is_written_one_by_one() -> None:
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+    with undisturbed(study._storage), parameters_together(study._storage):
+        trial = study.ask(DISTRIBUTIONS)
+    set_trial_user_attrs(study._storage, trial._trial_id, {"a": 1, "b": [2]})
+    set_study_system_attrs(study._storage, study._study_id, {"c": "d"})
+    (found,) = study.get_trials()
+    assert found.user_attrs == {"a": 1, "b": [2]}
+    assert found.params == trial.params
+    assert study._storage.get_study_system_attrs(study._study_id) == {"c": "d"}
 
 
 def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(sqlite_url: str) -> None:

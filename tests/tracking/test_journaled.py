@@ -108,6 +108,31 @@ def test_while_mlflow_answers_nothing_is_left_on_the_disk(place: Place) -> None:
     assert (parent.info.status, parent.data.metrics["best_value"]) == ("FINISHED", 0.7)
 
 
+def test_metrics_of_short_epochs_are_told_together_and_those_of_long_ones_at_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = place.tracker()
+    parent = tracker.start_study(tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent, params={}, tags={"trial": "0"}, texts={})
+
+    def known() -> int:
+        return len(place.client.get_metric_history(run.id, "kl_all/fold0"))
+
+    run.log({"kl_all/fold0": 1.0}, step=0)
+    run.log({"kl_all/fold0": 0.9}, step=1)
+    assert known() == 0
+    monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
+    run.log({"kl_all/fold0": 0.8}, step=2)
+    assert known() == 3
+    run.log({"kl_all/fold0": 0.7}, step=3)
+    assert known() == 4
+    monkeypatch.undo()
+    run.log({"kl_all/fold0": 0.6}, step=4)
+    run.finish("complete", metrics={"kl_all": 0.6}, files={})
+    values = place.client.get_metric_history(run.id, "kl_all/fold0")
+    assert [(metric.step, metric.value) for metric in values] == [(0, 1.0), (1, 0.9), (2, 0.8), (3, 0.7), (4, 0.6)]
+
+
 def test_an_outage_delays_what_is_told_and_the_times_are_those_of_the_trial(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
