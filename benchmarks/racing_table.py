@@ -1,10 +1,10 @@
 """The table and the figures of the racing benchmark: what searches spent and found, and how sure that is."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
+from measured import Figure
 from racing_factorial import SETTINGS, Factorial
 
 from hms_search.search.evidence import fold_noise
@@ -28,22 +28,6 @@ class Search:
 
 Searches = Sequence[Sequence[Search]]
 """Of every seed, the searches in all orders."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number, its target and whether it holds."""
-
-    name: str
-    value: float
-    target: float
-    unit: str
-    holds: bool
-
-    def line(self) -> str:
-        """Return the figure as JSON."""
-        rounded = {"value": round(float(self.value), 3), "target": round(self.target, 3)}
-        return json.dumps({**asdict(self), **rounded, "holds": bool(self.holds)})
 
 
 def table(found: Mapping[str, Searches], noise: float) -> Iterator[str]:

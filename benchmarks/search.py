@@ -38,6 +38,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # a run per core, each in one thread
 import numpy as np
 import optuna
 from curve_tables import CURVES, Problem, lcbench_problem, lcbench_tasks, taskset_problem, taskset_tasks
+from measured import Figure
 from search_methods import DEFAULT, METHODS, Ledger, Spent
 from search_peers import PEERS, peer
 from search_table import Runs, best_stock, epochs_ratio, plot, regret_difference, table
@@ -62,21 +63,6 @@ class Run(Job):
     """A search that ran: its regret after each quarter of a training."""
 
     regret: list[float]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number, its target and whether it holds."""
-
-    name: str
-    value: float
-    target: float
-    unit: str
-    holds: bool
-
-    def line(self) -> str:
-        """Return the figure as JSON."""
-        return json.dumps({**asdict(self), "value": round(self.value, 3)})
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -39,6 +39,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import torch
+from measured import at_most
 
 from hms_search.cli.serve import served_model
 from hms_search.data.hms import EEG_WINDOW, read_microvolts
@@ -105,8 +106,8 @@ def main(arguments: Sequence[str]) -> None:
         print(f"latency, {name:<19} {value:6.3f}  {value / forward:6.2f} x bare")
     print(f"uploads a second {options.uploads / lasted:.1f}, windows a second bare {len(windows) / forward:.1f}")
     print(f"resident memory {before / MIB:.0f} MiB before, {grown:+.1f} MiB after")
-    print(figure("upload_p95_over_bare_forward", p95 / forward, TARGET, "ratio"))
-    print(figure("upload_memory_growth", grown, TARGET_MIB, "MiB"))
+    print(at_most("upload_p95_over_bare_forward", p95 / forward, TARGET, "ratio").line())
+    print(at_most("upload_memory_growth", grown, TARGET_MIB, "MiB").line())
 
 
 def one_window(file: Path, target: Path) -> Path:
@@ -188,12 +189,6 @@ def send(address: str, uploads: Sequence[Upload]) -> list[float]:
             raise SystemExit(f"expected {one.expected}, found {answer['probabilities']}")
     connection.close()
     return waited
-
-
-def figure(name: str, value: float, target: float, unit: str) -> str:
-    """Return a measured number, its target and whether it holds, as JSON."""
-    found = {"name": name, "value": round(value, 3), "target": target, "unit": unit, "holds": value <= target}
-    return json.dumps(found)
 
 
 if __name__ == "__main__":

@@ -18,17 +18,16 @@ Run: ``python benchmarks/trial_overhead.py [--backbone NAME] [--size H W] [--rep
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from measured import Figure, at_most
 from torch import Tensor
 from torch.nn import functional
 
@@ -50,20 +49,6 @@ SAMPLINGS = {"label": (LabelSampling(), 14), "spectrogram": (SpectrogramSampling
 """Sampling rule, and how many synthetic patients give it at least 160 samples."""
 MIN_WINDOWS = 160
 Split = tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number, its target and whether it holds."""
-
-    name: str
-    value: float
-    target: float
-    unit: str
-
-    def line(self) -> str:
-        """Return the figure as JSON."""
-        return json.dumps({**vars(self), "value": round(self.value, 3), "holds": self.value <= self.target})
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -112,7 +97,7 @@ def training_part(options: argparse.Namespace) -> list[Figure]:
             print(f"{repeat + 1:>6}  {bare:>9.2f}  {trial:>9.2f}  {ratios[-1]:>6.3f}", flush=True)
     ratio = statistics.median(ratios)
     print(f"{'median':>6}  {'':>9}  {'':>9}  {ratio:>6.3f}")
-    return [Figure("trial_over_bare_training", ratio, 1.08, "ratio")]
+    return [at_most("trial_over_bare_training", ratio, 1.08, "ratio")]
 
 
 def prepared_store(folder: Path, sampling: str) -> Store:
@@ -208,7 +193,7 @@ def platform_part() -> list[Figure]:
     costs = [ended[number] - ended[number - 1] - training[number] for number in sorted(ended)[1:]]
     print(f"\nplatform, {len(ended)} small trials of 2 folds x 2 epochs: seconds per trial outside its epochs")
     print(f"min {min(costs):.3f}  median {statistics.median(costs):.3f}  max {max(costs):.3f}")
-    return [Figure("platform_seconds_per_trial", statistics.median(costs), 0.3, "s")]
+    return [at_most("platform_seconds_per_trial", statistics.median(costs), 0.3, "s")]
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import optuna
 import psutil
-
-from hms_search.search.storage import existing_storage
+from stored_trials import stored_trials
 
 
 @dataclass
@@ -80,8 +78,7 @@ class Sessions:
 
 def n_ended(url: str, study: str) -> int:
     """Return how many trials of a study have ended for good."""
-    with existing_storage(url) as storage:
-        trials = optuna.load_study(study_name=study, storage=storage).trials
+    trials = stored_trials(url, study)
     return sum(trial.state.is_finished() and trial.user_attrs.get("outcome") != "interrupted" for trial in trials)
 
 

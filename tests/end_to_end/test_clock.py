@@ -7,8 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 from command_line import CommandLine, wait_for
-
-from hms_search.search.storage import existing_storage
+from stored_trials import stored_trials
 
 RUN = ("run", "small.yaml", "--data", "recordings", "--trials", "2", "--set", "space.base.training.epochs=4")
 
@@ -23,12 +22,7 @@ def libfaketime() -> Path:
 
 
 def trials(folder: Path, name: str = "small") -> list[optuna.trial.FrozenTrial]:
-    file = folder / "mlruns" / "optuna.db"
-    if not file.is_file():
-        return []
-    with existing_storage(f"sqlite:///{file}") as storage:
-        names = optuna.get_all_study_names(storage)
-        return optuna.load_study(study_name=name, storage=storage).trials if name in names else []
+    return stored_trials(f"sqlite:///{folder / 'mlruns' / 'optuna.db'}", name)
 
 
 def n_steps(folder: Path) -> int:

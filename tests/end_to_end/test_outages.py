@@ -7,13 +7,12 @@ import time
 from pathlib import Path
 
 import mlflow
-import optuna
 import pytest
 from command_line import CommandLine, wait_for
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from postgres_server import postgres_server
+from stored_trials import stored_trials
 
-from hms_search.search.storage import close_storage, open_storage
 from hms_search.servers import free_port
 from hms_search.tracking import RunReader
 from hms_search.tracking.journal import RunJournal
@@ -22,17 +21,8 @@ from hms_search.tracking.server import mlflow_server
 EPOCHS, TRIALS = 20, 2
 
 
-def stored(url: str) -> list[FrozenTrial]:
-    storage = open_storage(url)
-    try:
-        study_names = optuna.get_all_study_names(storage)
-        return optuna.load_study(study_name="small", storage=storage).trials if study_names else []
-    finally:
-        close_storage(storage)
-
-
 def steps(url: str) -> int:
-    return sum(len(trial.intermediate_values) for trial in stored(url))
+    return sum(len(trial.intermediate_values) for trial in stored_trials(url, "small"))
 
 
 @pytest.mark.slow
@@ -60,7 +50,7 @@ def test_a_study_outlives_restarts_of_its_database_and_the_death_of_its_mlflow_s
         with mlflow_server(store, artifacts, host=host, port=port):
             output, _ = process.communicate(timeout=280)
             assert process.returncode == 0, output
-            trials = stored(database.url)
+            trials = stored_trials(database.url, "small")
             assert [trial.state for trial in trials] == [TrialState.COMPLETE] * TRIALS, output
             reader = RunReader(uri)
             for trial in trials:

@@ -7,18 +7,17 @@ from collections import Counter
 from pathlib import Path
 
 import mlflow
-import optuna
 import pytest
 from command_line import CommandLine, wait_for
 from killed_at_random import Sessions, n_ended
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from stored_trials import stored_trials
 
 from hms_search.data.folds import plan_folds
 from hms_search.data.store import Store
 from hms_search.experiment import run_experiment
 from hms_search.search.asking import origin_of, trial_seed
 from hms_search.search.places import Places
-from hms_search.search.storage import existing_storage
 from hms_search.search.study import StudyConfig, read_study
 from hms_search.search.study_data import study_samples
 from hms_search.servers import free_port
@@ -58,7 +57,7 @@ def test_no_trial_is_lost_or_counted_twice_whatever_is_killed(
             sessions.wait(timeout_s=600)
         finally:
             sessions.stop()
-        trials = stored(postgres_url)
+        trials = stored_trials(postgres_url, STUDY)
         runs = mlflow_runs(f"http://127.0.0.1:{port}")
     assert sum(sessions.killed.values()) == KILLS
     assert min(sessions.killed.values()) > 0, sessions.killed
@@ -93,13 +92,7 @@ class Pace:
 
 
 def started(url: str) -> bool:
-    return any(trial.intermediate_values for trial in stored(url))
-
-
-def stored(url: str) -> list[FrozenTrial]:
-    with existing_storage(url) as storage:
-        names = optuna.get_all_study_names(storage)
-        return optuna.load_study(study_name=STUDY, storage=storage).trials if STUDY in names else []
+    return any(trial.intermediate_values for trial in stored_trials(url, STUDY))
 
 
 def mlflow_runs(uri: str) -> list[mlflow.entities.Run]:

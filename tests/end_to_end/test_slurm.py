@@ -5,26 +5,15 @@ import signal
 import subprocess
 from contextlib import suppress
 
-import optuna
 import psutil
 import pytest
 from command_line import CommandLine, wait_for
-from optuna.trial import FrozenTrial, TrialState
-
-from hms_search.search.storage import close_storage, open_storage
+from optuna.trial import TrialState
+from stored_trials import stored_trials
 
 RUN = ("run", "small.yaml", "--data", "recordings", "--executor", "slurm", "--set", "executor.scheduler=local")
 STUDY = "preempted"  # of its own: other tests have studies in the same database
 _JOB = "submitit.core._submit"
-
-
-def stored(url: str) -> list[FrozenTrial]:
-    storage = open_storage(url)
-    try:
-        known = STUDY in optuna.get_all_study_names(storage)
-        return optuna.load_study(study_name=STUDY, storage=storage).trials if known else []
-    finally:
-        close_storage(storage)
 
 
 def jobs_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -37,7 +26,7 @@ def test_a_preempted_job_puts_its_trial_back_and_goes_on_with_it(hms_search: Com
     arguments = (*RUN, "--trials", "2", "--set", "space.base.training.epochs=5", "--set", f"name={STUDY}")
     process = hms_search.start(*arguments, "--storage", postgres_url, "--tracking-uri", "none")
     try:
-        wait_for(lambda: any(trial.intermediate_values for trial in stored(postgres_url)), timeout_s=120)
+        wait_for(lambda: any(trial.intermediate_values for trial in stored_trials(postgres_url, STUDY)), timeout_s=120)
         (job,) = jobs_of(process)
         for one in (job, *job.children(recursive=True)):  # as Slurm does
             one.send_signal(signal.SIGUSR2)
@@ -47,7 +36,7 @@ def test_a_preempted_job_puts_its_trial_back_and_goes_on_with_it(hms_search: Com
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, output
     assert ": finished" in output
-    trials = stored(postgres_url)
+    trials = stored_trials(postgres_url, STUDY)
     (put_back,) = [trial for trial in trials if trial.state == TrialState.FAIL]
     assert put_back.user_attrs["outcome"] == "interrupted"
     assert [trial.state for trial in trials if trial != put_back] == [TrialState.COMPLETE] * 2
