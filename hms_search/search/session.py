@@ -122,10 +122,11 @@ class _Session:
         settings = _worker_settings(config, places, self.store, self.plan, parent_id)
         with working_slots(config.executor, min(config.workers, coordinator.left()), settings) as slots:
             is_over = coordinator.run(slots)
-        report = report_of(study)
-        if report.front:
-            tracker.add(parent_id, metrics={}, files={"pareto_front.png": front_picture(report)})
-        tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
+        if is_over or len(self.peers.homes) == 1:  # else the others do
+            report = report_of(study)
+            if report.front:
+                tracker.add(parent_id, metrics={}, files={"pareto_front.png": front_picture(report)})
+            tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
         waiting = tracker.send_waiting(insist=True)
         if not waiting.runs:  # a worker may have died before it could say which run is its trial's
             ended = [str(trial.number) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]

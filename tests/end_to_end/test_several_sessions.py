@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from hms_search.data.folds import plan_folds
 from hms_search.data.store import Store
 from hms_search.experiment import run_experiment
 from hms_search.search.asking import origin_of, trial_seed
+from hms_search.search.peers import owner_of
 from hms_search.search.places import Places
 from hms_search.search.study import StudyConfig, read_study
 from hms_search.search.study_data import study_samples
@@ -58,7 +60,7 @@ def test_no_trial_is_lost_or_counted_twice_whatever_is_killed(
         finally:
             sessions.stop()
         trials = stored_trials(postgres_url, STUDY)
-        runs = mlflow_runs(f"http://127.0.0.1:{port}")
+        runs = mlflow_runs(f"http://127.0.0.1:{port}", STUDY)
     assert sum(sessions.killed.values()) == KILLS
     assert min(sessions.killed.values()) > 0, sessions.killed
     ended = [trial for trial in trials if trial.user_attrs.get("outcome") != "interrupted"]
@@ -79,6 +81,31 @@ def test_no_trial_is_lost_or_counted_twice_whatever_is_killed(
         assert trial.value == undisturbed(trial, config, samples)
 
 
+def test_a_session_that_leaves_leaves_the_studys_run_to_the_others(
+    hms_search: CommandLine, recordings: Path, postgres_url: str
+) -> None:
+    tracking = f"sqlite:///{hms_search.folder}/mlflow.db"
+    arguments = ("--storage", postgres_url, "--tracking-uri", tracking)
+    sessions = Sessions(hms_search.folder, "left", arguments)
+    settings = [part for one in (*SETTINGS, "name=left", "trials=1000") for part in ("--set", one)]
+    sessions.start("run", str(hms_search.folder / "small.yaml"), "--data", str(recordings), *settings, *arguments)
+    try:
+        wait_for(lambda: n_owners(postgres_url, "left") == 1, timeout_s=120)
+        sessions.help_until_over(1)
+        wait_for(lambda: n_owners(postgres_url, "left") == 2, timeout_s=120)
+        for process, left in zip(reversed(sessions.processes), ("RUNNING", "FINISHED"), strict=True):
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+            (study_run,) = [run for run in mlflow_runs(tracking, "left") if run.data.tags["kind"] == "study"]
+            assert study_run.info.status == left
+    finally:
+        sessions.stop()
+
+
+def n_owners(url: str, study: str) -> int:
+    return len({owner_of(trial) for trial in stored_trials(url, study)} - {""})
+
+
 class Pace:
     """How far the study is; the database is asked once a second at most."""
 
@@ -95,9 +122,9 @@ def started(url: str) -> bool:
     return any(trial.intermediate_values for trial in stored_trials(url, STUDY))
 
 
-def mlflow_runs(uri: str) -> list[mlflow.entities.Run]:
+def mlflow_runs(uri: str, study: str) -> list[mlflow.entities.Run]:
     client = mlflow.MlflowClient(uri)
-    (experiment,) = [one for one in client.search_experiments() if one.name == STUDY]
+    (experiment,) = [one for one in client.search_experiments() if one.name == study]
     return list(client.search_runs([experiment.experiment_id], max_results=5000))
 
 
