@@ -139,6 +139,7 @@ def record_study(places: Places, config: StudyConfig | None = None) -> None:
     following.begin(second.study)
     for outcome in ("complete", "paused", "running"):
         second.trial(outcome)
+    second.tracker.send_waiting(insist=True)  # of the one that runs, whose epochs are short
     second.study.enqueue_trial({"model.dropout": 0.125}, user_attrs={"warm_start": "good.csv#3"})
     second.study.enqueue_trial(dict(complete.params))
     assert second.study.user_attrs[FIRST_KEY] == config.name

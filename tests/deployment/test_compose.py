@@ -9,6 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ SMALL = tuple(
     for setting in (
         *shrunk(COMPOSE.parent / STUDY),
         "data.synthetic.patients=8",
-        "trials=2",
+        "trials=3",
         "promotion.n_folds=2",
         "pruner={name: none}",
     )
@@ -71,7 +72,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         for name in ("postgres", "mlflow", "dashboard"):
             running.enter_context(stack.up(name))
         assert stack.is_healthy("search")
-        printed = stack.run("search", "run", STUDY, *SMALL)
+        with ThreadPoolExecutor(2) as pool:  # as `--scale search=2` does
+            printed = "".join(pool.map(lambda _: stack.run("search", "run", STUDY, *SMALL), range(2)))
         printed += stack.run("search", "promote", "quickstart", "--folds=2", "--epochs=1", "--force")
         running.enter_context(stack.up("app"))
         yield Ran(stack, printed)
@@ -87,7 +89,9 @@ def search(ran: Ran, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 def test_a_study_runs_and_is_read_back(ran: Ran, search: CommandLine) -> None:
     assert "to look at it" in ran.printed
-    assert "best: trial" in search("show", "quickstart")
+    shown = search("show", "quickstart")
+    assert "best: trial" in shown
+    assert "study quickstart: 3 complete" in shown  # of both sessions together
     assert not (ran.stack.folder("search") / "mlruns" / "optuna.db").exists()
     (study,) = json.loads(ran.ask("8080", "/api/studies")[1])["study_summaries"]
     assert study["study_name"] == "quickstart"
