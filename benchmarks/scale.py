@@ -63,9 +63,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     options = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    figures = []
+    figures, load = [], os.getloadavg()[0]
     for kind in options.kinds:
-        load = os.getloadavg()[0]
         print(
             f"\n{kind} storage, {os.cpu_count()} cores, commit {git_commit()[:7]}, {load:.1f} processes running before"
         )

@@ -63,8 +63,20 @@ def page(found: Mapping[str, float], output: str) -> str:
         sending=sending, busy=busy, asking=asking, served=served, epochs=EPOCHS, per_trial=per_trial,
         tracked=tracked, workers=WORKERS,
         rows="\n".join(rows), one=one, use=USE, serial=1000 * USE / asking, output=output.strip(),
-        first=first_to_break(per_trial, tracked, busy, asking, served),
+        parallel=efficiency(found), first=first_to_break(per_trial, tracked, busy, asking, served),
     )  # fmt: skip
+
+
+def efficiency(found: Mapping[str, float]) -> str:
+    """Return what the largest number of workers reached, with and without their share of MLflow."""
+    name = next(name for name in found if re.fullmatch(r"efficiency_of_\d+_workers_postgresql", name))
+    workers = re.findall(r"\d+", name)[0]
+    elsewhere = found[f"efficiency_of_{workers}_workers_tracking_elsewhere_postgresql"]
+    return fill(
+        f"{workers} workers on the benchmark's two cores slept {found[name]:.1%} of the time that they were there; "
+        f"{elsewhere:.1%} where they told MLflow nothing, which takes the processors of workers and they have their own.",
+        118,
+    )
 
 
 def times_sent(minutes: float) -> float:
@@ -97,12 +109,13 @@ def first_to_break(per_trial: float, tracked: float, busy: float, asking: float,
 
 
 def is_loaded(output: str) -> bool:
-    """Say whether the machine had other work when the benchmark began."""
+    """Say whether the machine had other work in the minute before the benchmark began."""
     return any(float(load) > 0.5 for load in re.findall(r"([\d.]+) processes running", output))
 
 
 LOADED = """
-**The machine had other work meanwhile: times are too long, rates too low. Counts of statements do not depend on it.**
+**In the minute before it began the machine had other work, as the conditions say: times may be too long, rates too low.
+Counts of statements do not depend on it.**
 """
 
 TEMPLATE = """# How far it scales
@@ -127,6 +140,8 @@ coordinators share a study on PostgreSQL. What grows with the number of workers 
 | statements per second that the server takes from eight clients | {served:,.0f} |
 
 None of the counts depends on how many trials the study has: the benchmark compares 100 with 10,000.
+
+{parallel}
 
 ## {workers:,} workers
 
