@@ -74,7 +74,7 @@ def efficiency(found: Mapping[str, float]) -> str:
     elsewhere = found[f"efficiency_of_{workers}_workers_tracking_elsewhere_postgresql"]
     return fill(
         f"{workers} workers on the benchmark's two cores slept {found[name]:.1%} of the time that they were there; "
-        f"{elsewhere:.1%} where they told MLflow nothing, which takes processor time of workers, and elsewhere they have "
+        f"{elsewhere:.1%} where they told MLflow nothing, which takes processor time of workers: elsewhere they have "
         "processors of their own.",
         118,
     )
