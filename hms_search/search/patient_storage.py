@@ -109,11 +109,14 @@ def parameters_together(storage: BaseStorage) -> Iterator[None]:
     if rows is None:
         yield
         return
-    rows.gather()
+    rows.gather(keep=True)
     try:
         yield
     finally:
-        _patiently(storage, rows.write_gathered)
+        try:
+            _patiently(storage, rows.write_gathered)
+        finally:
+            rows.gather(keep=False)
 
 
 def undisturbed(storage: BaseStorage) -> AbstractContextManager[None]:

@@ -72,21 +72,20 @@ class RowWriting(RDBStorage):
             for key, value in attributes.items():
                 super().set_study_system_attr(study_id, key, value)
 
-    def gather(self) -> None:
-        """Keep the parameters that are given from now on for :meth:`write_gathered`."""
-        self._gathered = []
+    def gather(self, keep: bool) -> None:
+        """Keep the parameters that are given from now on for :meth:`write_gathered`, or write each by itself again."""
+        self._gathered = [] if keep else None
 
     def write_gathered(self) -> None:
-        """Write the parameters that were given since :meth:`gather`; those of an ended trial are refused as by Optuna.
+        """Write the parameters that were given meanwhile, again where the database did not answer.
 
-        May be called again where the database did not answer.
+        Raises UpdateFinishedTrialError as Optuna does, and KeyError where there is no such trial.
         """
         given = self._gathered or []
         rows = [self._parameter(*one[:4]) for one in given]
         if rows and not self._written(models.TrialParamModel, rows, ("trial_id", "param_name")):
             for one in given:
                 super()._set_trial_param(*one)
-        self._gathered = None
 
     def _set_trial_param(
         self,

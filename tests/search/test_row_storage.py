@@ -258,6 +258,8 @@ def assert_parameters_together(url: str) -> None:
         with pytest.raises(UpdateFinishedTrialError):
             overtaken()
         assert optunas.get_trial(ended._trial_id).params == {}
+        after = study.ask(DISTRIBUTIONS)
+        assert optunas.get_trial(after._trial_id).params == after.params
 
 
 def assert_refused(url: str) -> None:
