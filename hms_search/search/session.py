@@ -122,7 +122,9 @@ class _Session:
         settings = _worker_settings(config, places, self.store, self.plan, parent_id)
         with working_slots(config.executor, min(config.workers, coordinator.left()), settings) as slots:
             is_over = coordinator.run(slots)
-        if is_over or len(self.peers.homes) == 1:  # else the others do
+        with self.peers.exclusively():  # looks who lives
+            is_last = len(self.peers.homes) == 1
+        if is_over or is_last:  # else the others do
             report = report_of(study)
             if report.front:
                 tracker.add(parent_id, metrics={}, files={"pareto_front.png": front_picture(report)})

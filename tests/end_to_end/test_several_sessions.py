@@ -53,7 +53,7 @@ def test_no_trial_is_lost_or_counted_twice_whatever_is_killed(
             rng = random.Random(5)
             pace = Pace(postgres_url)
             while sum(sessions.killed.values()) < KILLS and pace.n_ended() < TRIALS - 2:
-                time.sleep(rng.uniform(0.5, 2.0))
+                time.sleep(rng.uniform(0.1, 0.7))
                 if pace.n_ended() >= 0.6 * TRIALS * sum(sessions.killed.values()) / KILLS:
                     sessions.kill_one(rng)
             sessions.wait(timeout_s=600)
