@@ -36,12 +36,12 @@ class Sessions:
             self.start("worker", self.study, *self.arguments)
 
     def kill_one(self, rng: random.Random) -> None:
-        """Kill a worker or, one time in five, a session."""
+        """Kill a worker or, as the third of every five, a session."""
         number, process = rng.choice([one for one in enumerate(self.processes) if one[1].poll() is None])
         workers = _workers(process.pid)
         if not workers:
             return
-        if rng.random() < 0.2:
+        if sum(self.killed.values()) % 5 == 2:
             family = psutil.Process(process.pid).children(recursive=True)
             for one in (psutil.Process(process.pid), *family):
                 _kill(one)
