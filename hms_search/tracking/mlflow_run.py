@@ -127,8 +127,15 @@ def run_named(client: MlflowClient, run_id: str) -> StoredRun:
 
 def run_of_key(client: MlflowClient, key: str, experiments: list[str]) -> str:
     """Return the id of the run with a key, empty where there is none."""
-    found = client.search_runs(experiments, f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    return str(found[0].info.run_id) if found else ""
+    found = _runs_of_key(client, key, experiments)
+    return str(max(found, key=_fullness).info.run_id) if found else ""
+
+
+def is_double(client: MlflowClient, run: StoredRun) -> bool:
+    """Say whether another run has the same key, and more to say."""
+    key = run.data.tags.get(KEY_TAG, "")
+    same = _runs_of_key(client, key, [run.info.experiment_id]) if key else []
+    return bool(same) and max(same, key=_fullness).info.run_id != run.info.run_id
 
 
 def now_ms() -> int:
@@ -157,6 +164,15 @@ def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> 
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         client.log_artifacts(run_id, folder)
+
+
+def _runs_of_key(client: MlflowClient, key: str, experiments: list[str]) -> list[StoredRun]:
+    return list(client.search_runs(experiments, f"tags.`{KEY_TAG}` = '{key}'"))
+
+
+def _fullness(run: StoredRun) -> tuple[bool, int, str]:
+    """Order runs of one key, created twice: what was told of it is told of one."""
+    return run.info.status != "RUNNING", len(run.data.params), run.info.run_id
 
 
 def _experiments(client: MlflowClient) -> list[str]:

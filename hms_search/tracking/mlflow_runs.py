@@ -22,6 +22,7 @@ from hms_search.tracking.contract import Kind, Waiting
 from hms_search.tracking.mlflow_run import (
     KEY_TAG,
     MlflowRun,
+    is_double,
     known_id,
     log_files,
     metrics_of,
@@ -158,13 +159,18 @@ class MlflowTracker:
     def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
         """End the open runs of the study that have each tag with one of its values.
 
-        A request that a process had sent as it was killed may arrive after its run was ended: what is complete has no
-        reason, so a run that has one is ended again.
+        A request that a process had sent as it was killed may arrive after its run was created again, or ended: of
+        several runs with one key all but one are deleted; and what is complete has no reason, so a run that has one is
+        ended again.
         """
         with reported(self._uri):
             self._create_experiment()
             for run in self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'"):
-                if all(run.data.tags.get(name) in values for name, values in tags.items()):
+                if not all(run.data.tags.get(name) in values for name, values in tags.items()):
+                    continue
+                if is_double(self._client, run):
+                    self._client.delete_run(run.info.run_id)
+                else:
                     self.end_orphan(run.info.run_id, reason, failed=False)
             late = "tags.state = 'complete' and tags.reason LIKE '%'"
             for run in self._client.search_runs([self._experiment_id], late):

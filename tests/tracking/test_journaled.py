@@ -19,6 +19,7 @@ from hms_search.errors import TrackingError
 from hms_search.servers import free_port
 from hms_search.tracking import JournaledTracker, MlflowTracker, RunReader
 from hms_search.tracking.journal import RunJournal, Sent
+from hms_search.tracking.mlflow_runs import RunStart
 from hms_search.tracking.server import mlflow_server
 
 PNG = b"\x89PNG not really"
@@ -236,6 +237,24 @@ def test_a_process_that_dies_between_creating_a_run_and_keeping_its_id_creates_n
     place.tracker().end_orphan(f"local-{journal.name}", "its process died", failed=True)
     (run,) = place.children()
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "its process died")
+
+
+@pytest.mark.parametrize(("ended", "state"), [(True, "complete"), (False, "interrupted")])
+def test_a_run_created_once_more_by_a_request_that_arrives_late_is_deleted(
+    place: Place, ended: bool, state: str
+) -> None:
+    tracker = place.tracker()
+    parent = tracker.start_study(tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent, params={"lr": 1e-3}, tags={"trial": "0"}, texts={})
+    key = place.client.get_run(run.id).data.tags["hms_search.key"]
+    late = tracker.direct.open(RunStart("trial 0", parent, {}, {"trial": "0"}, {}, "trial", key=key))
+    assert place.tracker().direct.known(f"local-{key}").id == run.id
+    if ended:
+        run.finish("complete", metrics={"kl_all": 0.25}, files={})
+    tracker.end_orphans({"kind": ["trial"], "trial": {"0"}}, "its process died")
+    (left,) = place.children()
+    assert (left.info.run_id, left.data.tags["state"], left.data.params) == (run.id, state, {"lr": "0.001"})
+    assert place.client.get_run(late.id).info.lifecycle_stage == "deleted"
 
 
 def test_a_damaged_journal_is_named_and_the_others_are_sent(place: Place) -> None:
