@@ -37,6 +37,12 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'optuna.db'}"
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest) -> str:
+    """A database of either kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
 @contextmanager
 def both(url: str) -> Iterator[tuple[RowStorage, RDBStorage]]:
     """Our storage and Optuna's on the same database."""
@@ -74,7 +80,7 @@ def fill(storage: RDBStorage, name: str) -> optuna.Study:
     return study
 
 
-def assert_same(url: str) -> None:
+def test_all_that_optuna_keeps_is_read_as_optuna_reads_it(url: str) -> None:
     with both(url) as (ours, optunas):
         studies = [fill(optunas, "one"), fill(optunas, "two"), optuna.create_study(study_name="3", storage=optunas)]
         for study in studies:
@@ -97,15 +103,6 @@ def assert_same(url: str) -> None:
             assert ours._get_trials(*arguments) == optunas._get_trials(*arguments)
         mine, theirs = ours.get_all_studies(), optunas.get_all_studies()
         assert [vars(one) for one in mine] == [vars(one) for one in theirs]
-
-
-def test_all_that_optuna_keeps_is_read_as_optuna_reads_it(sqlite_url: str) -> None:
-    assert_same(sqlite_url)
-
-
-@pytest.mark.postgres
-def test_all_that_optuna_keeps_on_postgresql_is_read_as_optuna_reads_it(postgres_url: str) -> None:
-    assert_same(postgres_url)
 
 
 def test_a_value_that_is_no_number_is_read_as_such(sqlite_url: str) -> None:
@@ -143,7 +140,7 @@ def test_a_database_is_opened_for_reading_by_rows(sqlite_url: str) -> None:
     storage.engine.dispose()
 
 
-def assert_written_alike(url: str) -> None:
+def test_what_is_written_at_once_is_what_optuna_writes(url: str) -> None:
     with both(url) as (ours, optunas):
         studies = [optuna.create_study(storage=storage) for storage in (ours, optunas)]
         for storage, study in zip((ours, optunas), studies, strict=True):
@@ -171,7 +168,7 @@ def assert_written_alike(url: str) -> None:
         assert notes == others
 
 
-def assert_ended_alike(url: str) -> None:
+def test_trials_are_asked_and_told_as_optuna_does(url: str) -> None:
     """Trials asked and told through either storage are the same, but for the moments of it."""
     with both(url) as (ours, optunas):
         found = []
@@ -207,7 +204,7 @@ def counted(storage: RowStorage) -> Iterator[list[str]]:
         sqlalchemy.event.remove(storage.engine, "before_cursor_execute", count)
 
 
-def assert_read_once(url: str) -> None:
+def test_trials_are_read_once_while_nobody_else_writes(url: str) -> None:
     """Within ``undisturbed`` others' words are not looked for, and one's own are."""
     with both(url) as (ours, optunas):
         mine = optuna.create_study(study_name="shared", storage=ours)
@@ -231,7 +228,7 @@ def assert_read_once(url: str) -> None:
         assert mine.get_trials()[2].state == TrialState.FAIL
 
 
-def assert_parameters_together(url: str) -> None:
+def test_parameters_are_written_together(url: str) -> None:
     """The parameters of a trial are written by one statement, those of a refused one, too."""
     with both(url) as (ours, optunas):
         study = optuna.create_study(study_name="together", storage=ours, sampler=optuna.samplers.RandomSampler(seed=0))
@@ -262,7 +259,7 @@ def assert_parameters_together(url: str) -> None:
         assert optunas.get_trial(after._trial_id).params == after.params
 
 
-def assert_refused(url: str) -> None:
+def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(url: str) -> None:
     with both(url) as (ours, _):
         study = optuna.create_study(storage=ours)
         trial_id = ours.create_new_trial(study._study_id)
@@ -292,42 +289,6 @@ def assert_refused(url: str) -> None:
         assert after == before
 
 
-def test_what_is_written_at_once_is_what_optuna_writes(sqlite_url: str) -> None:
-    assert_written_alike(sqlite_url)
-
-
-@pytest.mark.postgres
-def test_what_is_written_at_once_to_postgresql_is_what_optuna_writes(postgres_url: str) -> None:
-    assert_written_alike(postgres_url)
-
-
-def test_trials_are_asked_and_told_as_optuna_does(sqlite_url: str) -> None:
-    assert_ended_alike(sqlite_url)
-
-
-@pytest.mark.postgres
-def test_trials_are_asked_and_told_on_postgresql_as_optuna_does(postgres_url: str) -> None:
-    assert_ended_alike(postgres_url)
-
-
-def test_trials_are_read_once_while_nobody_else_writes(sqlite_url: str) -> None:
-    assert_read_once(sqlite_url)
-
-
-@pytest.mark.postgres
-def test_trials_are_read_once_from_postgresql_while_nobody_else_writes(postgres_url: str) -> None:
-    assert_read_once(postgres_url)
-
-
-def test_parameters_are_written_together(sqlite_url: str) -> None:
-    assert_parameters_together(sqlite_url)
-
-
-@pytest.mark.postgres
-def test_parameters_are_written_to_postgresql_together(postgres_url: str) -> None:
-    assert_parameters_together(postgres_url)
-
-
 def test_a_storage_that_is_no_database_is_written_one_by_one() -> None:
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     with undisturbed(study._storage), parameters_together(study._storage):
@@ -338,12 +299,3 @@ def test_a_storage_that_is_no_database_is_written_one_by_one() -> None:
     assert found.user_attrs == {"a": 1, "b": [2]}
     assert found.params == trial.params
     assert study._storage.get_study_system_attrs(study._study_id) == {"c": "d"}
-
-
-def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(sqlite_url: str) -> None:
-    assert_refused(sqlite_url)
-
-
-@pytest.mark.postgres
-def test_nothing_is_written_on_postgresql_to_a_trial_that_ended_or_is_not_there(postgres_url: str) -> None:
-    assert_refused(postgres_url)
