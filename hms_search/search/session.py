@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import get_args
 
 import optuna
 
@@ -32,7 +33,7 @@ from hms_search.search.storage import close_storage, is_server, open_storage
 from hms_search.search.study import SYNTHETIC, StudyConfig
 from hms_search.search.study_data import ReportProgress, study_samples
 from hms_search.search.workers import WorkerSettings, warm_up
-from hms_search.tracking import open_journaled
+from hms_search.tracking import Outcome, Tracker, open_journaled
 from hms_search.training.metrics import Stratum, in_stratum
 
 _USE_GROUPED = "use folds: {name: grouped}"
@@ -124,15 +125,14 @@ class _Session:
             is_over = coordinator.run(slots)
         with self.peers.exclusively():  # looks who lives
             is_last = len(self.peers.homes) == 1
+        report = report_of(study)
         if is_over or is_last:  # else the others do
-            report = report_of(study)
             if report.front:
                 tracker.add(parent_id, metrics={}, files={"pareto_front.png": front_picture(report)})
             tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
         waiting = tracker.send_waiting(insist=True)
-        if not waiting.runs:  # a worker may have died before it could say which run is its trial's
-            ended = [str(trial.number) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-            tracker.end_orphans({"kind": ["trial"], "trial": set(ended)}, "its process died")
+        if not waiting.runs:
+            _end_orphans(tracker, report)
         else:
             what = f"{waiting.runs} runs wait in {journals} for MLflow: {waiting.reason}"
             self.notify(Notice(f"{what}; when it answers again: hms-search sync", warning=True))
@@ -142,6 +142,14 @@ class _Session:
         found = migrate(config, contract, study)
         if found.added:
             self.notify(Notice(f"{found.added} trials of study {config.migrate} are taken over: they lie in the space"))
+
+
+def _end_orphans(tracker: Tracker, report: StudyReport) -> None:
+    """End the runs of trials that have ended: a worker may have died before it could say which run is its trial's."""
+    for outcome in get_args(Outcome):
+        numbers = {str(row.number) for row in report.rows if row.outcome == outcome}
+        reason = "its process died" if outcome == "interrupted" else ""
+        tracker.end_orphans({"kind": ["trial"], "trial": numbers}, reason, outcome=outcome)
 
 
 def ground_of(store: Store | SeizureTypes, plan: FoldPlan, objective: Stratum) -> Ground:

@@ -72,8 +72,10 @@ class Tracker(Protocol):
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """End a run whose process died: as ``failed``, else as ``interrupted``."""
 
-    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
-        """End the open runs that have each tag with one of its values, whose process died, as ``interrupted``."""
+    def end_orphans(
+        self, tags: Mapping[str, Collection[str]], reason: str = "", *, outcome: Outcome = "interrupted"
+    ) -> None:
+        """End the open runs that have each tag with one of its values, whose process died, with their ``outcome``."""
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]

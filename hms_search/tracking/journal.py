@@ -1,19 +1,21 @@
 """What MLflow is to be told of a run, written to disk before it is sent: a server that is away delays it, no more.
 
 A folder per run: ``journal.jsonl``, a line per entry, only ever appended to; ``files``, what is to be kept with the
-run, a folder per entry; and ``sent.json``, how many entries have reached MLflow and the run's id there.
+run, a folder per entry; and ``sent.json``, how many entries have reached MLflow and the run's id there. A folder whose
+name begins with a dot is what is left of one whose process died as it removed it.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 from hms_search.data.atomic import replacing
 from hms_search.data.disk import telling_of_disk
@@ -46,23 +48,40 @@ class Sent:
 
 @dataclass(frozen=True)
 class RunJournal:
-    """The journal of one run, in its folder; one process at a time appends to it."""
+    """The journal of one run, in its folder."""
 
     folder: Path
 
-    def append(self, kind: str, content: Mapping[str, Any], files: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """Write an entry, to stay whatever dies; raises DiskError or TrackingError where the disk does not take it."""
-        with self._writing():
-            number = self._cut()
+    @property
+    def is_there(self) -> bool:
+        """Whether it has entries, or is about to."""
+        return (self.folder / _JOURNAL).is_file()
+
+    def append(
+        self,
+        kind: str,
+        content: Mapping[str, Any],
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        *,
+        known_as: str = "",
+    ) -> None:
+        """Write an entry, to stay whatever dies; raises DiskError or TrackingError where the disk does not take it.
+
+        ``known_as`` names the run where this may be its first entry since the others were sent and removed.
+        """
+        with self._writing(), _open_locked(self.folder / _JOURNAL) as file:
+            self.lock.touch()
+            number = _cut(file)
+            if not number and known_as:
+                self.keep_sent(Sent(known_as))
             for name, data in files.items():
                 path = self.folder / _FILES / str(number) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
             line = json.dumps({"kind": kind, "at_ms": time.time_ns() // 1_000_000, "content": dict(content)})
-            with (self.folder / _JOURNAL).open("ab") as file:
-                file.write(line.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def entries(self) -> list[Entry]:
         """Return all whole entries; a last line that was cut off as its process died is none.
@@ -97,9 +116,16 @@ class RunJournal:
         with self._writing(), replacing(self.folder / _SENT) as partial:
             partial.write_text(json.dumps(asdict(sent)))
 
-    def remove(self) -> None:
-        """Remove it; all has been sent."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def remove(self, n: int) -> None:
+        """Remove it where it still has ``n`` entries: all have been sent.
+
+        At once for all others: who saw its entries, but no longer that they were sent, would send them again.
+        """
+        gone = self.folder.with_name(f".{self.folder.name}")
+        with suppress(OSError), _open_locked(self.folder / _JOURNAL) as file:
+            if _cut(file) == n:
+                self.folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     @property
     def lock(self) -> Path:
@@ -110,8 +136,6 @@ class RunJournal:
     def _writing(self) -> Iterator[None]:
         try:
             with telling_of_disk(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self.lock.touch()
                 yield
         except OSError as error:
             raise TrackingError(
@@ -123,13 +147,29 @@ class RunJournal:
         folder = self.folder / _FILES / str(number)
         return {path.name: path for path in sorted(folder.iterdir())} if folder.is_dir() else {}
 
-    def _cut(self) -> int:
-        """Remove a last line without its end; return how many there are."""
-        path = self.folder / _JOURNAL
-        if not path.is_file():
-            return 0
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(path, len(whole))
-        return whole.count(b"\n")
+
+def _open_locked(path: Path) -> BinaryIO:
+    """Open a file for appending, made where it is missing, once no other process has it open so."""
+    while True:
+        with suppress(FileExistsError, FileNotFoundError):  # another process removes the folder just now
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+b")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_ino == _inode(path):
+                return file
+            file.close()
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return -1
+
+
+def _cut(file: BinaryIO) -> int:
+    """Remove a last line without its end; return how many there are."""
+    file.seek(0)
+    content = file.read()
+    file.truncate(content.rfind(b"\n") + 1)
+    return content.count(b"\n")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from shutil import rmtree
 from types import MappingProxyType
 from uuid import uuid4
 
@@ -97,9 +98,11 @@ class JournaledTracker:
         """End a run whose process died: as ``failed``, else as ``interrupted``."""
         self._run(run_id).finish("failed" if failed else "interrupted", reason=reason, metrics={}, files={})
 
-    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
-        """End the open runs that have each tag with one of its values, whose process died, as ``interrupted``."""
-        self.direct.end_orphans(tags, reason)
+    def end_orphans(
+        self, tags: Mapping[str, Collection[str]], reason: str = "", *, outcome: Outcome = "interrupted"
+    ) -> None:
+        """End the open runs that have each tag with one of its values, whose process died, with their ``outcome``."""
+        self.direct.end_orphans(tags, reason, outcome=outcome)
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
@@ -133,7 +136,13 @@ class JournaledTracker:
 
     def send_waiting(self, *, insist: bool = False) -> Waiting:
         """Send what is left of all runs of the study, those of dead processes included; return what then still is."""
-        reasons = [self._reason for journal in self._journals() if not self.send(journal, insist=insist)]
+        reasons = [
+            self._reason
+            for journal in self._journals()
+            if not self.send(journal, insist=insist) and journal.is_there  # else another process has sent it
+        ]
+        for gone in self.folder.glob(".*"):
+            rmtree(gone, ignore_errors=True)
         return Waiting(len(reasons), next(filter(None, reasons), ""))
 
     def _run(self, run_id: str) -> "JournaledRun":
@@ -141,11 +150,11 @@ class JournaledTracker:
         for journal in self._journals():
             if run_id in (journal.sent.run_id, LOCAL + journal.folder.name):
                 return JournaledRun(self, journal)
-        return JournaledRun(self, RunJournal(self.folder / uuid4().hex), Sent(run_id))
+        return JournaledRun(self, RunJournal(self.folder / uuid4().hex), run_id)
 
     def _journals(self) -> Iterator[RunJournal]:
-        folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-        return (RunJournal(folder) for folder in folders if folder.is_dir())
+        found = (RunJournal(folder) for folder in sorted(self.folder.glob("[!.]*")))
+        return (journal for journal in found if journal.is_there)
 
 
 class JournaledRun:
@@ -154,12 +163,10 @@ class JournaledRun:
     Metrics of short epochs wait for those of the next ones: MLflow takes as long for many as for few.
     """
 
-    def __init__(self, tracker: JournaledTracker, journal: RunJournal, known_as: Sent | None = None) -> None:
+    def __init__(self, tracker: JournaledTracker, journal: RunJournal, known_as: str = "") -> None:
         self._tracker, self._journal = tracker, journal
-        self._id = journal.sent.run_id
+        self._id = known_as or journal.sent.run_id
         self._sent_at = -math.inf
-        if known_as is not None:
-            journal.keep_sent(known_as)
 
     @property
     def id(self) -> str:
@@ -168,7 +175,7 @@ class JournaledRun:
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch."""
-        self._journal.append("log", {"metrics": _floats(metrics), "step": step})
+        self._append("log", {"metrics": _floats(metrics), "step": step})
         if time.monotonic() > self._sent_at + _TOGETHER_S:
             self._send()
 
@@ -184,8 +191,13 @@ class JournaledRun:
 
     def tell(self, kind: str, content: Mapping[str, object], files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Write an entry and send it."""
-        self._journal.append(kind, content, files)
+        self._append(kind, content, files)
         self._send()
+
+    def _append(
+        self, kind: str, content: Mapping[str, object], files: Mapping[str, bytes] = MappingProxyType({})
+    ) -> None:
+        self._journal.append(kind, content, files, known_as="" if kind == "start" else self.id)
 
     def _send(self) -> None:
         self._id = self._tracker.send(self._journal) or self._id
@@ -207,7 +219,7 @@ def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
             done += len(together)
             journal.keep_sent(Sent(run_id, done))
     if entries and entries[-1].kind in _LAST:
-        journal.remove()
+        journal.remove(len(entries))
     return run_id
 
 

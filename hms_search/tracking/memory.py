@@ -96,11 +96,13 @@ class MemoryTracker:
         run = self.runs[run_id]
         run.outcome, run.reason = "failed" if failed else "interrupted", reason
 
-    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
+    def end_orphans(
+        self, tags: Mapping[str, Collection[str]], reason: str = "", *, outcome: Outcome = "interrupted"
+    ) -> None:
         """Keep that the processes of the open runs with these tags died."""
         for run in self.runs.values():
             if not run.outcome and all(run.tags.get(name) in values for name, values in tags.items()):
-                self.end_orphan(run.id, reason, failed=False)
+                run.outcome, run.reason = outcome, reason
 
     def send_waiting(self, *, insist: bool = False) -> Waiting:  # noqa: ARG002
         """Nothing waits."""
@@ -168,7 +170,9 @@ class NullTracker:
     def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
         """Forget."""
 
-    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
+    def end_orphans(
+        self, tags: Mapping[str, Collection[str]], reason: str = "", *, outcome: Outcome = "interrupted"
+    ) -> None:
         """Forget."""
 
     def send_waiting(self, *, insist: bool = False) -> Waiting:  # noqa: ARG002

@@ -7,7 +7,7 @@ One call per value costs 65 ms per trial on a local file and 173 ms on a server,
 import csv
 import getpass
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 from mlflow import MlflowClient
 from mlflow.entities import Param
+from mlflow.entities import Run as StoredRun
 
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import check_address, is_server, prepare_file, reported, without_password
-from hms_search.tracking.contract import Kind, Waiting
+from hms_search.tracking.contract import Kind, Outcome, Waiting
 from hms_search.tracking.mlflow_run import (
     KEY_TAG,
     MlflowRun,
@@ -156,25 +157,25 @@ class MlflowTracker:
             info = run_named(self._client, run_id).info
         return MlflowRun(info.run_id, self._client, self._uri) if info.status == "RUNNING" else None
 
-    def end_orphans(self, tags: Mapping[str, Collection[str]], reason: str) -> None:
-        """End the open runs of the study that have each tag with one of its values.
+    def end_orphans(
+        self, tags: Mapping[str, Collection[str]], reason: str = "", *, outcome: Outcome = "interrupted"
+    ) -> None:
+        """End the open runs of the study that have each tag with one of its values, with their ``outcome``.
 
         A request that a process had sent as it was killed may arrive after its run was created again, or ended: of
-        several runs with one key all but one are deleted; and what is complete has no reason, so a run that has one is
-        ended again.
+        several runs with one key all but one are deleted; and what is complete has no reason, so a run that has one
+        is ended again.
         """
+        late = "tags.state = 'complete' and tags.reason LIKE '%'"
         with reported(self._uri):
             self._create_experiment()
-            for run in self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'"):
-                if not all(run.data.tags.get(name) in values for name, values in tags.items()):
-                    continue
+            for run in self._tagged("attributes.status = 'RUNNING'", tags):
                 if is_double(self._client, run):
                     self._client.delete_run(run.info.run_id)
                 else:
-                    self.end_orphan(run.info.run_id, reason, failed=False)
-            late = "tags.state = 'complete' and tags.reason LIKE '%'"
-            for run in self._client.search_runs([self._experiment_id], late):
-                self.end_orphan(run.info.run_id, run.data.tags["reason"], failed=False)
+                    self.known(run.info.run_id).finish(outcome, reason=reason, metrics={}, files={})
+            for run in self._tagged(late, tags) if outcome != "complete" else ():
+                self.known(run.info.run_id).finish(outcome, reason=run.data.tags["reason"], metrics={}, files={})
 
     def finish_study(
         self, parent_id: str, *, metrics: Mapping[str, float], table: Sequence[Mapping[str, object]]
@@ -193,6 +194,10 @@ class MlflowTracker:
     def _create_experiment(self) -> None:
         if "_experiment_id" not in self.__dict__ and self._client.get_experiment_by_name(self._study) is None:
             self._client.create_experiment(self._study, artifact_location=self._artifact_location())
+
+    def _tagged(self, condition: str, tags: Mapping[str, Collection[str]]) -> Iterator[StoredRun]:
+        found = self._client.search_runs([self._experiment_id], condition)
+        return (run for run in found if all(run.data.tags.get(name) in values for name, values in tags.items()))
 
     def _study_run(self) -> str:
         found = self._client.search_runs(

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mlflow.entities import Run as StoredRun
 
 from hms_search.errors import TrackingError
 from hms_search.servers import free_port
-from hms_search.tracking import JournaledTracker, MlflowTracker, RunReader
+from hms_search.tracking import JournaledTracker, MlflowTracker, Outcome, RunReader
 from hms_search.tracking.journal import RunJournal, Sent
 from hms_search.tracking.mlflow_runs import RunStart
 from hms_search.tracking.server import mlflow_server
@@ -237,6 +238,85 @@ def test_a_process_that_dies_between_creating_a_run_and_keeping_its_id_creates_n
     place.tracker().end_orphan(f"local-{journal.name}", "its process died", failed=True)
     (run,) = place.children()
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "its process died")
+
+
+def test_a_process_that_dies_as_it_removes_what_was_sent_lets_nothing_be_sent_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = place.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+
+    def dies(folder: Path, **_: object) -> None:
+        (folder / "sent.json").unlink()
+
+    monkeypatch.setattr("hms_search.tracking.journal.shutil", SimpleNamespace(rmtree=dies))
+    begin(tracker, parent_id)
+    assert len(list(place.journals.rglob("journal.jsonl"))) == 1
+    monkeypatch.undo()
+    assert place.tracker().send_waiting().runs == 0
+    (run,) = place.children()
+    check(place, run)
+    assert list(place.journals.iterdir()) == []
+
+
+def test_what_is_told_as_another_process_removes_what_it_sent_arrives(place: Place) -> None:
+    tracker = place.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent_id, params={}, tags={}, texts={})
+    journal = run._journal
+    journal.append("log", {"metrics": {"kl": 0.5}, "step": 0})
+    journal.remove(1)  # it has two
+    assert len(journal.entries()) == 2
+    journal.remove(2)
+    assert not journal.is_there
+    run.log({"kl": 0.25}, step=1)
+    run.finish("complete", metrics={}, files={})
+    (stored,) = place.children()
+    assert RunReader(place.uri).curve(stored.info.run_id, "kl") == ((1, 0.25),)
+    assert stored.info.status == "FINISHED"
+
+
+WAITER = """
+import sys
+from pathlib import Path
+from hms_search.tracking.journal import RunJournal
+journal = RunJournal(Path(sys.argv[1]))
+for step in range(2000):
+    journal.append("log", {"metrics": {"kl": 0.5}, "step": step}, known_as="r")
+"""
+
+
+def test_no_entry_is_lost_that_comes_as_its_journal_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = RunJournal(tmp_path / "k")
+    removed: list[list[int]] = []
+
+    def seen(folder: Path, **_: object) -> None:
+        removed.append([entry.content["step"] for entry in RunJournal(folder).entries()])
+        shutil.rmtree(folder, ignore_errors=True)
+
+    monkeypatch.setattr("hms_search.tracking.journal.shutil", SimpleNamespace(rmtree=seen))
+    process = subprocess.Popen([sys.executable, "-c", WAITER, str(journal.folder)])
+    while process.poll() is None or journal.is_there:
+        if n := len(journal.entries()):
+            journal.remove(n)
+    assert process.returncode == 0
+    assert len([steps for steps in removed if steps]) > 10
+    assert [step for steps in removed for step in steps] == list(range(2000))
+
+
+@pytest.mark.parametrize("outcome", ["complete", "pruned", "interrupted"])
+def test_a_run_whose_end_was_not_told_ends_as_its_trial_did(place: Place, outcome: Outcome) -> None:
+    tracker = place.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent_id, params={"lr": 1e-3}, tags={"trial": "0"}, texts={})
+    tracker.end_orphans({"kind": ["trial"], "trial": {"0"}}, outcome=outcome)
+    (stored,) = place.children()
+    status = {"complete": "FINISHED"}.get(outcome, "KILLED")
+    assert (stored.info.status, stored.data.tags["state"], stored.data.tags.get("reason")) == (status, outcome, None)
+    run.finish("complete", metrics={"kl_all": 0.25}, files={})  # it is told after all
+    tracker.end_orphans({"kind": ["trial"], "trial": {"0"}}, outcome=outcome)
+    (stored,) = place.children()
+    assert stored.data.metrics == {"kl_all": 0.25}
 
 
 @pytest.mark.parametrize(("ended", "state"), [(True, "complete"), (False, "interrupted")])
