@@ -26,9 +26,9 @@ from hms_search.search.study import StudyConfig
 class Ran:
     """What some trials took.
 
-    ``seconds`` are those from one trial's end to the next, ``ask_s`` those until the next is handed out, ``busy_s`` the
-    coordinator's own processor time per trial; ``statements`` are the study's, by what they are for, ``events`` how
-    often that was done.
+    ``seconds`` are those from one trial's end to the next, ``ask_s`` those until the next is handed out, ``wall_s``
+    those until MLflow knew all of all trials, ``busy_s`` the coordinator's own processor time per trial;
+    ``statements`` are the study's, by what they are for, ``events`` how often that was done.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -68,12 +68,13 @@ class Filled:
             started = time.perf_counter()
             coordinator.recover()
             recovered_s = time.perf_counter() - started
-            with pipe_workers(workers, self.places, parent_id, trial_s, tracked=tracked) as (running, statements):
-                before = statements.value
+            with pipe_workers(workers, self.places, parent_id, trial_s, tracked=tracked) as crew:
+                before = crew.statements.value
                 notes.begin()
-                coordinator.run(running)
+                coordinator.run(crew.workers)
+                crew.settle()
                 ran = notes.end(more)
-            ran.tracking_statements = (statements.value - before) / more
+            ran.tracking_statements = (crew.statements.value - before) / more
         close_storage(storage)
         ran.recovered_s = recovered_s
         return ran
@@ -130,7 +131,7 @@ class _Notes:
     def end(self, trials: int) -> Ran:
         """Return what was noted."""
         self._ran.seconds = np.diff(self._ended).tolist()
-        self._ran.wall_s = self._ended[-1] - self._started
+        self._ran.wall_s = time.perf_counter() - self._started
         self._ran.busy_s = (time.process_time() - self._cpu) / trials
         return self._ran
 

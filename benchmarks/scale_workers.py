@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Barrier
@@ -22,7 +23,7 @@ from sqlalchemy.engine import Engine
 
 from hms_search.search.places import Places
 from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted
-from hms_search.search.workers import Worker
+from hms_search.search.workers import Speech, Worker
 from hms_search.tracking import Tracker, open_journaled
 from hms_search.tracking.memory import NullTracker
 from hms_search.training.results import Epoch
@@ -40,11 +41,25 @@ class PipeWorker(Worker):
         self.slot, self.job, self._run_id, self._connection = slot, None, "", connection
 
 
+@dataclass(frozen=True)
+class Crew:
+    """Workers, what counts their statements to MLflow's database, and the ends of their pipes."""
+
+    workers: list[Worker]
+    statements: Tally
+    pipes: list[Connection]
+
+    def settle(self) -> None:
+        """Let them go, and wait until they have told MLflow all."""
+        for pipe in self.pipes:
+            pipe.send(None)
+        for pipe in self.pipes:
+            pipe.recv()
+
+
 @contextmanager
-def pipe_workers(
-    count: int, places: Places, parent_id: str, trial_s: float, *, tracked: bool = True
-) -> Iterator[tuple[list[Worker], Tally]]:
-    """Give workers whose trials sleep ``trial_s`` in all, connected to MLflow, and what counts their words to it."""
+def pipe_workers(count: int, places: Places, parent_id: str, trial_s: float, *, tracked: bool = True) -> Iterator[Crew]:
+    """Give workers whose trials sleep ``trial_s`` in all, connected to MLflow; they are to be settled."""
     pipes = [_SPAWN.Pipe() for _ in range(count)]
     shares = [[theirs for _, theirs in pipes[first : first + _SHARING]] for first in range(0, count, _SHARING)]
     ready, statements = _SPAWN.Barrier(1 + len(shares)), _SPAWN.Value("q", 0)
@@ -55,9 +70,9 @@ def pipe_workers(
     for process in processes:
         process.start()
     ready.wait(timeout=120)
-    yield [PipeWorker(slot, ours) for slot, (ours, _) in enumerate(pipes)], statements
-    for ours, _ in pipes:
-        ours.send(None)
+    yield Crew(
+        [PipeWorker(slot, ours) for slot, (ours, _) in enumerate(pipes)], statements, [ours for ours, _ in pipes]
+    )
     for process in processes:
         process.join(timeout=60)
 
@@ -83,7 +98,7 @@ def serve_all(
     threads = [
         threading.Thread(target=serve, args=(connection, tracker, parent_id, trial_s, slot, all_connected))
         for slot, connection in enumerate(connections)
-        for tracker in [tracker_of(places) if tracked else NullTracker()]
+        for tracker in [tracker_of(places, aside=True) if tracked else NullTracker()]
     ]
     for thread in threads:
         thread.start()
@@ -93,8 +108,8 @@ def serve_all(
         thread.join()
 
 
-def tracker_of(places: Places) -> Tracker:
-    return open_journaled(places.tracking_uri, places.artifacts, places.journals("scale"), study="scale")
+def tracker_of(places: Places, *, aside: bool = False) -> Tracker:
+    return open_journaled(places.tracking_uri, places.artifacts, places.journals("scale"), study="scale", aside=aside)
 
 
 def serve(
@@ -109,18 +124,20 @@ def serve(
     tracker.study_run()
     all_connected.wait()
     rng = np.random.default_rng(slot)
+    speech = Speech(connection)
     while (job := connection.recv()) is not None:
-        connection.send(ran(job, connection, tracker, parent_id, trial_s, rng))
+        speech.say(ran(job, speech, tracker, parent_id, trial_s, rng))
+    connection.send(tracker.send_waiting())
 
 
 def ran(
-    job: Job, connection: Connection, tracker: Tracker, parent_id: str, trial_s: float, rng: np.random.Generator
+    job: Job, speech: Speech, tracker: Tracker, parent_id: str, trial_s: float, rng: np.random.Generator
 ) -> TrialEnded:
     """Run a trial without training it: its seconds are slept, a share in each epoch."""
     run = tracker.start_run(
         f"trial {job.number}", parent_id=parent_id, params=job.params, tags=job.tags, texts={"config.yaml": "a: 1\n"}
     )
-    connection.send(TrialStarted(job.number, run.id))
+    run.when_known(lambda run_id: speech.started(TrialStarted(job.number, run_id)))
     folds, started = [], time.monotonic()
     for fold in range(FOLDS):
         for number in range(EPOCHS):
@@ -130,8 +147,7 @@ def ran(
             metrics = {"kl_all": value, "accuracy": 0.5, "loss": value}
             epoch = Epoch(fold, number, EPOCHS, value, value, metrics, 60.0, 1e-3, position=fold, step=step)
             run.log({f"{name}/fold{fold}": one for name, one in metrics.items()}, step=number)
-            connection.send(EpochEnded(job.number, epoch))
-            if connection.recv() != "continue":
+            if speech.ask(EpochEnded(job.number, epoch)) != "continue":
                 run.finish("pruned", reason="the search stopped it", metrics={}, files={})
                 return TrialEnded(job.number, "pruned", run.id, 60.0)
         folds.append(value)

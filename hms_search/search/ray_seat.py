@@ -91,7 +91,8 @@ class Seat:
             self._settings = settings if shared else _of_its_own(settings, home)
             self._here, there = multiprocessing.Pipe()
             self._failed: Future[None] = Future()
-            Thread(target=self._serve, args=(there,), daemon=True).start()
+            self._serving = Thread(target=self._serve, args=(there,), daemon=True)
+            self._serving.start()
         return Opened(socket.gethostname(), has_samples=samples is not None, shares_files=shared)
 
     def proceed(self, word: Job | Verdict | None = None) -> Message:
@@ -110,7 +111,9 @@ class Seat:
         return True
 
     def leave(self) -> Waiting:
-        """Tell MLflow what it has not been told by a node that only this worker can tell; return what is left."""
+        """Stop serving, tell MLflow what it was not told and only this node can tell, and return what is left."""
+        self._here.send(None)
+        self._serving.join()
         settings = self._settings
         tracker = open_journaled(settings.tracking_uri, settings.artifacts, settings.journals, study=settings.study)
         return tracker.send_waiting(insist=True)

@@ -126,10 +126,10 @@ class RaySlot:
         """Let an idle actor end; nothing is left to do for a killed one."""
         if self._bell.closed:
             return
-        if self.idle and not self._shares_files:
+        if self.idle:
             with suppress(RayError):
                 waiting = ray.get(self._actor.leave.remote(), timeout=_LEAVE_S)
-                if waiting.runs:
+                if waiting.runs and not self._shares_files:
                     logger.warning(
                         "%s runs wait on Ray node %s for MLflow: %s", waiting.runs, self._host, waiting.reason
                     )

@@ -11,10 +11,10 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import torch
@@ -175,13 +175,40 @@ def serve(connection: Connection, settings: WorkerSettings) -> None:
         context = _open(settings)
         with suppress(TrackingError):  # where it is away now, trials are told later
             context.tracker.study_run()  # connects, which takes a second, before a trial waits for it
+        speech = Speech(connection)
         while (job := connection.recv()) is not None:
-            ended = _run(job, context, connection)
-            context.tracker.send_waiting()
+            ended = _run(job, context, speech)
             return_freed_memory()
-            connection.send(ended)
+            speech.say(ended)
+        context.tracker.send_waiting()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+class Speech:
+    """A worker's end of its pipe, on which two threads speak: the one that trains and the one that tells MLflow."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._turn = connection, Lock()
+
+    def started(self, started: TrialStarted) -> None:
+        """Say that a trial has started, if the coordinator is still there: who trains finds out where it is not."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.say(started)
+
+    def ask(self, ended: EpochEnded) -> Verdict:
+        """Say that an epoch has ended, and await what is to be done."""
+        try:
+            self.say(ended)
+            verdict: Verdict | None = self._connection.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            verdict = None
+        return verdict or "interrupt"  # the coordinator is going: end the trial's MLflow run, then the process
+
+    def say(self, message: Message) -> None:
+        """Say something; raises BrokenPipeError or ConnectionResetError where nobody listens."""
+        with self._turn:
+            self._connection.send(message)
 
 
 def _reason(exit_code: int | None) -> str:
@@ -212,9 +239,9 @@ def _be_worker(connection: Connection, settings: WorkerSettings, environment: Ma
     serve(connection, settings)
 
 
-def _run(job: Job, context: TrialContext, connection: Connection) -> TrialEnded:
+def _run(job: Job, context: TrialContext, speech: Speech) -> TrialEnded:
     try:
-        return run_trial(job, context, on_start=connection.send, on_epoch=partial(_ask, connection))
+        return run_trial(job, context, on_start=speech.started, on_epoch=speech.ask)
     except HmsSearchError as error:  # tracking broke: the trial is lost, the reason is not
         return TrialEnded(job.number, "failed", run_id="", seconds=0.0, reason=str(error))
 
@@ -232,7 +259,9 @@ def _open(settings: WorkerSettings) -> TrialContext:
         plan=plan,
         level=level_of(settings.folds),
         other=plan_folds(counterpart(settings.folds), settings.store) if levels else None,
-        tracker=open_journaled(settings.tracking_uri, settings.artifacts, settings.journals, study=settings.study),
+        tracker=open_journaled(
+            settings.tracking_uri, settings.artifacts, settings.journals, study=settings.study, aside=True
+        ),
         parent_id=settings.parent_id,
         study=settings.study,
         objective=settings.objective,
@@ -240,12 +269,3 @@ def _open(settings: WorkerSettings) -> TrialContext:
         work=settings.work,
         wanted=settings.wanted,
     )
-
-
-def _ask(connection: Connection, ended: EpochEnded) -> Verdict:
-    try:
-        connection.send(ended)
-        verdict: Verdict | None = connection.recv()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        verdict = None
-    return verdict or "interrupt"  # the coordinator is going: end the trial's MLflow run properly, then the process

@@ -42,11 +42,12 @@ def open_tracker(uri: str, artifacts: Path, *, study: str) -> Tracker:
     return NullTracker() if uri == NO_TRACKING else MlflowTracker(uri, artifacts, study=study)
 
 
-def open_journaled(uri: str, artifacts: Path, journals: Path, *, study: str) -> Tracker:
+def open_journaled(uri: str, artifacts: Path, journals: Path, *, study: str, aside: bool = False) -> Tracker:
     """Return the tracker of a study that keeps in ``journals`` what MLflow cannot be told now.
 
-    Whether the URI is understood and answers turns out when the study is started.
+    Whether the URI is understood and answers turns out when the study is started. ``aside`` has MLflow told of runs by
+    a thread, so that trials do not wait for it; ``send_waiting`` waits until that has told all.
     """
     if uri == NO_TRACKING:
         return NullTracker()
-    return JournaledTracker(lambda: MlflowTracker(uri, artifacts, study=study), journals)
+    return JournaledTracker(lambda: MlflowTracker(uri, artifacts, study=study), journals, aside=aside)

@@ -1,6 +1,6 @@
 """What a search asks of a tracking store; the trainer knows nothing of it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -26,6 +26,9 @@ class Run(Protocol):
     @property
     def id(self) -> str:
         """The name under which the store knows the run."""
+
+    def when_known(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with the run's id, now or, from another thread, when the store has been told of the run."""
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch, all at once."""

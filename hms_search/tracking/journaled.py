@@ -11,10 +11,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import groupby
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from types import MappingProxyType
+from typing import TypeVar
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -28,6 +30,8 @@ from hms_search.tracking.run_ids import LOCAL
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _PAUSE_S = 5.0
 """Between two attempts to reach an MLflow that is away: training goes on meanwhile."""
 _TOGETHER_S = 5.0
@@ -38,11 +42,13 @@ class JournaledTracker:
     """A study's tracker whose runs are written to ``folder`` first; any number of processes share it.
 
     ``connect`` returns the tracker that they are sent to; it is called when there is something to send, and again
-    after a failure.
+    after a failure. Where it is told ``aside``, a thread sends what was written, in turn, and nobody waits for it.
     """
 
-    def __init__(self, connect: Callable[[], MlflowTracker], folder: Path) -> None:
+    def __init__(self, connect: Callable[[], MlflowTracker], folder: Path, *, aside: bool = False) -> None:
         self._connect, self.folder = connect, folder
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="mlflow") if aside else None
+        self._is_behind = False
         self._connected: MlflowTracker | None = None
         self._not_before = 0.0
         self._reason = ""
@@ -111,6 +117,16 @@ class JournaledTracker:
         run = self._run(parent_id)
         run.tell("finish_study", {"metrics": _floats(metrics), "table": [dict(row) for row in table]})
 
+    def soon(self, send: Callable[[], T]) -> "Future[T]":
+        """Have something sent: by the thread that does it aside, or now."""
+        if self._aside is not None:
+            sending = self._aside.submit(send)
+            sending.add_done_callback(_report)
+            return sending
+        done: Future[T] = Future()
+        done.set_result(send())
+        return done
+
     def send(self, journal: RunJournal, *, insist: bool = False) -> str:
         """Send what is new in a journal; return MLflow's id of the run where it now knows all of it, else nothing.
 
@@ -121,7 +137,8 @@ class JournaledTracker:
         try:
             with FileLock(journal.lock, timeout=0):
                 run_id = _send(journal, self.direct)
-        except Timeout:  # another process is sending it
+        except Timeout:  # another process is sending it, which may die
+            self._is_behind = True
             return ""
         except (DataError, UnknownRunError) as error:  # of this journal alone
             self._reason = str(error)
@@ -130,12 +147,22 @@ class JournaledTracker:
             if not self._reason:
                 logger.warning("%s: metrics are kept in %s until then", error, self.folder)
             self._not_before, self._reason, self._connected = time.monotonic() + _PAUSE_S, str(error), None
+            self._is_behind = True
             return ""
         self._not_before, self._reason = 0.0, ""
         return run_id
 
+    def catch_up(self) -> None:
+        """Send what is left of all runs where some could not be sent before, and MLflow answers again."""
+        if self._is_behind and not self._reason:
+            self._is_behind = False
+            self._send_waiting(insist=False)
+
     def send_waiting(self, *, insist: bool = False) -> Waiting:
         """Send what is left of all runs of the study, those of dead processes included; return what then still is."""
+        return self.soon(partial(self._send_waiting, insist=insist)).result()
+
+    def _send_waiting(self, *, insist: bool) -> Waiting:
         reasons = [
             self._reason
             for journal in self._journals()
@@ -167,11 +194,16 @@ class JournaledRun:
         self._tracker, self._journal = tracker, journal
         self._id = known_as or journal.sent.run_id
         self._sent_at = -math.inf
+        self._first: Future[None] | None = None
 
     @property
     def id(self) -> str:
         """MLflow's id of the run, or one of its own until MLflow has given it one."""
         return self._id or self._journal.sent.run_id or LOCAL + self._journal.folder.name
+
+    def when_known(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with the run's id once MLflow was told of the run, or could not be."""
+        self._first_attempt().add_done_callback(lambda _: tell(self.id))
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch."""
@@ -182,12 +214,14 @@ class JournaledRun:
     def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Say that the trial waits."""
         self.tell("pause", {}, files)
+        self._first_attempt().result()
 
     def finish(
         self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
     ) -> None:
-        """End the run."""
+        """End the run; its id is then known, if MLflow can be reached."""
         self.tell("finish", {"outcome": outcome, "reason": reason, "metrics": _floats(metrics)}, files)
+        self._first_attempt().result()
 
     def tell(self, kind: str, content: Mapping[str, object], files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Write an entry and send it."""
@@ -200,8 +234,22 @@ class JournaledRun:
         self._journal.append(kind, content, files, known_as="" if kind == "start" else self.id)
 
     def _send(self) -> None:
-        self._id = self._tracker.send(self._journal) or self._id
         self._sent_at = time.monotonic()
+        sending = self._tracker.soon(self._send_now)
+        self._first = self._first or sending
+
+    def _send_now(self) -> None:
+        self._id = self._tracker.send(self._journal) or self._id
+        self._tracker.catch_up()
+
+    def _first_attempt(self) -> "Future[None]":
+        assert self._first is not None
+        return self._first
+
+
+def _report(sending: "Future[T]") -> None:
+    if (error := sending.exception()) is not None:
+        logger.error("MLflow was not told: %s", error, exc_info=error)
 
 
 _LAST = {"finish", "finish_study", "add"}
@@ -211,40 +259,56 @@ _LAST = {"finish", "finish_study", "add"}
 def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
     sent, entries = journal.sent, journal.entries()
     run_id, done = sent.run_id, sent.entries
-    for kind, group in groupby(entries[done:], lambda entry: entry.kind):
-        for together in [list(group)] if kind == "log" else [[entry] for entry in group]:
-            if kind == "start":
-                journal.keep_sent(Sent(run_id, done, tried=True))
-            run_id = _told(tracker, run_id, together, again=sent.tried)
-            done += len(together)
-            journal.keep_sent(Sent(run_id, done))
+    for together in _together(entries[done:]):
+        if together[0].kind == "start":
+            journal.keep_sent(Sent(run_id, done, tried=True))
+        run_id = _told(tracker, run_id, together, again=sent.tried)
+        done += len(together)
+        journal.keep_sent(Sent(run_id, done))
     if entries and entries[-1].kind in _LAST:
         journal.remove(len(entries))
     return run_id
 
 
+def _together(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Give the entries that MLflow is told at once: metrics that follow each other, and the end with those before."""
+    logs: list[Entry] = []
+    for entry in entries:
+        if entry.kind == "log":
+            logs.append(entry)
+        elif entry.kind == "finish":
+            yield [*logs, entry]
+            logs = []
+        else:
+            yield from filter(None, (logs, [entry]))
+            logs = []
+    yield from filter(None, [logs])
+
+
 def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry], *, again: bool) -> str:
-    """Tell MLflow entries of one kind, several only of ``log``; return the run's id."""
-    first = entries[0]
-    content = dict(first.content)
-    files = {name: path.read_bytes() for name, path in first.files.items()}
-    if first.kind == "start":
-        return tracker.open(RunStart(**content, files=files, at_ms=first.at_ms, again=again)).id
+    """Tell MLflow an entry, with the ``log`` entries before it; return the run's id."""
+    last = entries[-1]
+    content = dict(last.content)
+    files = {name: path.read_bytes() for name, path in last.files.items()}
+    if last.kind == "start":
+        return tracker.open(RunStart(**content, files=files, at_ms=last.at_ms, again=again)).id
     run = tracker.known(run_id)
-    if first.kind == "log":
-        run.log_all([Logged(entry.content["metrics"], entry.content["step"], entry.at_ms) for entry in entries])
-    elif first.kind == "resume":
+    logs = [entry for entry in entries if entry.kind == "log"]
+    logged = [Logged(entry.content["metrics"], entry.content["step"], entry.at_ms) for entry in logs]
+    if last.kind == "log":
+        run.log_all(logged)
+    elif last.kind == "resume":
         run.resume()
-    elif first.kind == "pause":
+    elif last.kind == "pause":
         run.pause(files)
-    elif first.kind == "finish":
-        run.finish(**content, files=files, at_ms=first.at_ms)
-    elif first.kind == "add":
+    elif last.kind == "finish":
+        run.finish(**content, files=files, at_ms=last.at_ms, logged=logged)
+    elif last.kind == "add":
         tracker.add(run.id, metrics=content["metrics"], files=files)
-    elif first.kind == "finish_study":
+    elif last.kind == "finish_study":
         tracker.finish_study(run_id, **content)
     else:
-        raise TrackingError(f"a journal's entry is of a kind that this version does not know: {first.kind!r}")
+        raise TrackingError(f"a journal's entry is of a kind that this version does not know: {last.kind!r}")
     return run.id
 
 

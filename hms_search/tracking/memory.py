@@ -1,6 +1,6 @@
 """Trackers without a store: one remembers what it was told, one forgets it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -22,6 +22,10 @@ class MemoryRun:
     epochs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+
+    def when_known(self, tell: Callable[[str], None]) -> None:
+        """Tell the id."""
+        tell(self.id)
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Keep the metrics of one epoch."""
@@ -120,6 +124,10 @@ class NullRun:
     """A run that forgets."""
 
     id = ""
+
+    def when_known(self, tell: Callable[[str], None]) -> None:
+        """Tell the empty id."""
+        tell(self.id)
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Forget."""

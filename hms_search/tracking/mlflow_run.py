@@ -3,7 +3,7 @@
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -29,8 +29,6 @@ KEY_TAG = "hms_search.key"
 EARLIER_TAG = "hms_search.earlier_ids"
 """The tag of a run that was copied here with what it was called elsewhere, one id after the other."""
 _TAG_LIMIT = 8000
-_BATCH = 1000
-"""Metrics that MLflow takes at once."""
 
 
 class UnknownRunError(TrackingError):
@@ -39,11 +37,11 @@ class UnknownRunError(TrackingError):
 
 @dataclass(frozen=True)
 class Logged:
-    """The metrics of one epoch, and when they were logged."""
+    """The metrics of one epoch, and when they were logged; None is now."""
 
     metrics: Mapping[str, float]
     step: int
-    at_ms: int
+    at_ms: int | None
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,18 @@ class MlflowRun:
     _client: MlflowClient
     _uri: str
 
+    def when_known(self, tell: Callable[[str], None]) -> None:
+        """Tell the id."""
+        tell(self.id)
+
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch in one call."""
         self.log_all([Logged(metrics, step, now_ms())])
 
     def log_all(self, logged: Sequence[Logged]) -> None:
-        """Log the metrics of several epochs in as few calls as can be."""
-        every = [metric for one in logged for metric in metrics_of(one.metrics, step=one.step, at_ms=one.at_ms)]
+        """Log the metrics of several epochs in one call; MLflow's client cuts it into as few as its server takes."""
         with reported(self._uri):
-            for first in range(0, len(every), _BATCH):
-                self._client.log_batch(self.id, metrics=every[first : first + _BATCH])
+            self._log(logged)
 
     def resume(self) -> None:
         """Say that the trial goes on."""
@@ -86,13 +86,21 @@ class MlflowRun:
         metrics: Mapping[str, float],
         files: Mapping[str, bytes],
         at_ms: int | None = None,
+        logged: Sequence[Logged] = (),
     ) -> None:
-        """End the run; tags ``state`` and ``reason`` say what MLflow's four statuses cannot."""
+        """End the run, the metrics of its last epochs ``logged``.
+
+        Tags ``state`` and ``reason`` say what MLflow's four statuses cannot.
+        """
         tags = {"state": outcome} | ({"reason": reason} if reason else {})
         with reported(self._uri):
             log_files(self._client, self.id, files)
-            self._client.log_batch(self.id, metrics=metrics_of(metrics, at_ms=at_ms), tags=tags_of(tags))
+            self._log([*logged, Logged(metrics, 0, at_ms)], tags)
             self._client.set_terminated(self.id, _STATUS[outcome], end_time=at_ms)
+
+    def _log(self, logged: Sequence[Logged], tags: Mapping[str, str] = MappingProxyType({})) -> None:
+        every = [metric for one in logged for metric in metrics_of(one.metrics, step=one.step, at_ms=one.at_ms)]
+        self._client.log_batch(self.id, metrics=every, tags=tags_of(tags))
 
 
 def known_id(client: MlflowClient, run_id: str) -> str:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,58 @@ def test_a_journal_that_is_sent_again_from_anywhere_changes_nothing(place: Place
     check(place, run)
 
 
+def test_told_aside_a_trial_does_not_wait_for_mlflow_and_nothing_is_missing(place: Place) -> None:
+    parent_id = place.tracker().start_study(tags={}, texts={})
+    answers = threading.Event()
+
+    def connect() -> MlflowTracker:
+        answers.wait()
+        return place.tracker().direct
+
+    tracker = JournaledTracker(connect, place.journals, aside=True)
+    known: list[tuple[str, str]] = []
+    run = tracker.start_run(
+        "trial 0", parent_id=parent_id, params={"lr": 1e-3}, tags={"trial": "0"}, texts={"config.yaml": "a: 1\n"}
+    )
+    run.when_known(lambda run_id: known.append((run_id, threading.current_thread().name)))
+    for epoch in range(EPOCHS):
+        run.log({"kl_all/fold0": 1 / (epoch + 2), "kl_all/fold1": math.inf}, step=epoch)
+    assert (run.id.startswith("local-"), known, place.children()) == (True, [], [])
+    threading.Timer(0.1, answers.set).start()
+    run.finish("complete", metrics={"kl_all": 0.25}, files={"learning_curve.png": PNG})
+    assert [run_id for run_id, _ in known] == [run.id]
+    assert known[0][1].startswith("mlflow")
+    assert tracker.send_waiting().runs == 0
+    (stored,) = place.children()
+    assert stored.info.run_id == run.id
+    check(place, stored)
+
+
+def test_a_long_trial_that_ends_is_told_whole(place: Place) -> None:
+    tracker = place.tracker()
+    run = tracker.start_run("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})
+    for step in range(1500):  # MLflow takes 1,000 metrics at once
+        run.log({"kl": float(step)}, step=step)
+    run.finish("complete", metrics={"kl_all": 0.25}, files={})
+    assert RunReader(place.uri).curve(run.id, "kl") == tuple((step, float(step)) for step in range(1500))
+    assert place.client.get_run(run.id).data.metrics["kl_all"] == 0.25
+
+
+def test_when_mlflow_answers_again_what_others_left_is_sent_too(place: Place) -> None:
+    tracker = place.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
+    tracker._connected, place.away = None, True
+    run.log({"kl": 1.0}, step=0)
+    forget_failure(tracker)
+    begin(tracker, parent_id, 1)
+    place.away = False
+    forget_failure(tracker)
+    run.finish("complete", metrics={}, files={})
+    assert {child.data.tags["state"] for child in place.children()} == {"complete"}
+    assert list(place.journals.iterdir()) == []
+
+
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -277,12 +330,13 @@ def test_what_is_told_as_another_process_removes_what_it_sent_arrives(place: Pla
 
 
 WAITER = """
-import sys
+import sys, time
 from pathlib import Path
 from hms_search.tracking.journal import RunJournal
 journal = RunJournal(Path(sys.argv[1]))
-for step in range(2000):
+for step in range(1000):
     journal.append("log", {"metrics": {"kl": 0.5}, "step": step}, known_as="r")
+    time.sleep(0.001)
 """
 
 
@@ -301,7 +355,7 @@ def test_no_entry_is_lost_that_comes_as_its_journal_is_removed(tmp_path: Path, m
             journal.remove(n)
     assert process.returncode == 0
     assert len([steps for steps in removed if steps]) > 10
-    assert [step for steps in removed for step in steps] == list(range(2000))
+    assert [step for steps in removed for step in steps] == list(range(1000))
 
 
 @pytest.mark.parametrize("outcome", ["complete", "pruned", "interrupted"])
