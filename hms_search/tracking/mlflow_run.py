@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 from mlflow.entities import Run as StoredRun
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from hms_search.errors import TrackingError
 from hms_search.tracking.address import reported
@@ -46,11 +47,15 @@ class Logged:
 
 @dataclass(frozen=True)
 class MlflowRun:
-    """The open run of one trial. What is told twice, at the same times, is kept once."""
+    """The open run of one trial. What is told twice, at the same times, is kept once.
+
+    ``files_at`` is where its files are kept, if that is known: MLflow looks up the whole run for it.
+    """
 
     id: str
     _client: MlflowClient
     _uri: str
+    files_at: str = ""
 
     def when_known(self, tell: Callable[[str], None]) -> None:
         """Tell the id."""
@@ -74,7 +79,7 @@ class MlflowRun:
     def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Say that the trial waits: MLflow's status SCHEDULED."""
         with reported(self._uri):
-            log_files(self._client, self.id, files)
+            log_files(self._client, self.id, files, self.files_at)
             self._client.log_batch(self.id, tags=tags_of({"state": "paused"}))
             self._client.update_run(self.id, status="SCHEDULED")
 
@@ -94,7 +99,7 @@ class MlflowRun:
         """
         tags = {"state": outcome} | ({"reason": reason} if reason else {})
         with reported(self._uri):
-            log_files(self._client, self.id, files)
+            log_files(self._client, self.id, files, self.files_at)
             self._log([*logged, Logged(metrics, 0, at_ms)], tags)
             self._client.set_terminated(self.id, _STATUS[outcome], end_time=at_ms)
 
@@ -164,14 +169,17 @@ def tags_of(tags: Mapping[str, str]) -> list[RunTag]:
     return [RunTag(key, value[:_TAG_LIMIT]) for key, value in tags.items()]
 
 
-def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
-    """Keep files, by name, with a run."""
+def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes], files_at: str = "") -> None:
+    """Keep files, by name, with a run, ``files_at`` where that is known."""
     if not files:
         return
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
-        client.log_artifacts(run_id, folder)
+        if files_at:
+            get_artifact_repository(files_at, tracking_uri=client.tracking_uri).log_artifacts(folder)  # type: ignore[no-untyped-call]
+        else:
+            client.log_artifacts(run_id, folder)
 
 
 def _runs_of_key(client: MlflowClient, key: str, experiments: list[str]) -> list[StoredRun]:

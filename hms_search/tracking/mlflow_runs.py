@@ -66,6 +66,7 @@ class MlflowTracker:
 
     def __init__(self, uri: str, artifacts: Path, *, study: str) -> None:
         self._uri, self._artifacts, self._study = uri, artifacts, study
+        self._files_at: dict[str, str] = {}
         with reported(uri):
             check_address(uri)
             prepare_file(uri)
@@ -123,16 +124,18 @@ class MlflowTracker:
                 parent = {} if start.parent_id is None else {"mlflow.parentRunId": start.parent_id}
                 key = {KEY_TAG: start.key} if start.key else {}
                 run_id = self._create(start.name, {**start.tags, "kind": start.kind, **parent, **key}, start.at_ms)
+            files_at = self._files_at.get(run_id, "")
             if start.params:
                 params = [Param(key, str(value)) for key, value in start.params.items()]
                 self._client.log_batch(run_id, params=params)
-            log_files(self._client, run_id, start.files)
-        return MlflowRun(run_id, self._client, self._uri)
+            log_files(self._client, run_id, start.files, files_at)
+        return MlflowRun(run_id, self._client, self._uri, files_at)
 
     def known(self, run_id: str) -> MlflowRun:
         """Return a run by its id, or by the one it had before MLflow gave it another."""
         with reported(self._uri):
-            return MlflowRun(known_id(self._client, run_id), self._client, self._uri)
+            known = known_id(self._client, run_id)
+        return MlflowRun(known, self._client, self._uri, self._files_at.get(known, ""))
 
     def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
         """Add metrics and files to a run that has ended; it may have been copied here since."""
@@ -231,6 +234,7 @@ class MlflowTracker:
         }
         all_tags = {tag.key: tag.value for tag in tags_of({**shown, **tags})}
         run = self._client.create_run(self._experiment_id, start_time=at_ms, run_name=name, tags=all_tags)
+        self._files_at[run.info.run_id] = run.info.artifact_uri
         return str(run.info.run_id)
 
 
