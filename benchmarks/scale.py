@@ -8,8 +8,9 @@ at random: what a model of 10,000 trials costs is the sampler's. The database st
 driver, by what they are for.
 
 Efficiency: workers that sleep 5 s per trial, 12 trials each; the seconds slept over the seconds from when they were
-connected to MLflow until that knew all, the time to hand out the first trials and to await the last ones included. The largest number is
-also run with workers that tell MLflow nothing, as that costs processor time which workers elsewhere do not share.
+connected to MLflow until that knew all, the time to hand out the first trials and to await the last ones included. The
+largest number is also run with workers that tell MLflow nothing, as that costs processor time which workers elsewhere
+do not share.
 
 Views: ``ls``, ``show`` and ``report`` of the largest study, each in a process of its own, its start included.
 
