@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hms_search.servers import free_port
+
 # A job that is queued again waits until its credential has expired, which takes two minutes by itself.
 _CONFIGURATION = """
 ClusterName=tests
@@ -51,7 +53,8 @@ def slurm_cluster(folder: Path) -> Iterator[dict[str, str]]:
     configuration = folder / "slurm.conf"
     user = subprocess.run(["id", "-un"], check=True, capture_output=True, text=True).stdout.strip()
     settings = {"host": socket.gethostname().split(".")[0], "user": user, "cpus": os.cpu_count(), "folder": folder}
-    configuration.write_text(_CONFIGURATION.format(**settings, controller=_free_port(), node=_free_port()))
+    ports = {name: free_port("127.0.0.1", 0, f"Slurm's {name}") for name in ("controller", "node")}
+    configuration.write_text(_CONFIGURATION.format(**settings, **ports))
     environment = {"SLURM_CONF": str(configuration)}
     own = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
     munge = [programs["munged"], "--foreground", *(f"--{name}={folder}/munge.{end}" for name, end in own.items())]
@@ -83,13 +86,6 @@ def slurm_program(name: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for_node(sinfo: str, environment: dict[str, str], folder: Path) -> None:

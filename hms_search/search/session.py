@@ -149,7 +149,8 @@ def _end_orphans(tracker: Tracker, report: StudyReport) -> None:
     for outcome in get_args(Outcome):
         numbers = {str(row.number) for row in report.rows if row.outcome == outcome}
         reason = "its process died" if outcome == "interrupted" else ""
-        tracker.end_orphans({"kind": ["trial"], "trial": numbers}, reason, outcome=outcome)
+        if numbers:  # else the store would be searched for nothing
+            tracker.end_orphans({"kind": ["trial"], "trial": numbers}, reason, outcome=outcome)
 
 
 def ground_of(store: Store | SeizureTypes, plan: FoldPlan, objective: Stratum) -> Ground:
