@@ -31,6 +31,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a run per core, each in one thread
@@ -124,7 +125,7 @@ def executed(to_do: Sequence[Job], options: argparse.Namespace) -> Iterator[Run]
         for done, run in enumerate(pool.imap_unordered(work, to_do), 1):
             if options.runs is not None:
                 with options.runs.open("a") as file:
-                    file.write(json.dumps(asdict(run)) + "\n")
+                    file.write(line_of(run) + "\n")
             print(f"\r{done} of {len(to_do)} searches", end="", file=sys.stderr, flush=True)
             yield run
     print(file=sys.stderr)
@@ -154,11 +155,26 @@ def regrets(problem: Problem, ledger: Ledger, trainings: int) -> list[float]:
     return [round(value, 5) for value in values[np.searchsorted(spent, at, side="right")].tolist()]
 
 
+def line_of(run: Run) -> str:
+    """Return a run as a line of a file: instead of all quarters those in which the regret fell, and to what."""
+    falls = [(quarter, now) for quarter, (before, now) in enumerate(pairwise([1.0, *run.regret])) if now != before]
+    return json.dumps({**asdict(run), "regret": falls, "quarters": len(run.regret)})
+
+
+def run_of(line: str) -> Run:
+    """Return the run of a line."""
+    found = json.loads(line)
+    regret = [1.0] * found.pop("quarters")
+    for quarter, value in found.pop("regret"):
+        regret[quarter:] = [value] * (len(regret) - quarter)
+    return Run(**found, regret=regret)
+
+
 def kept(path: Path | None, trainings: int) -> Iterator[tuple[Job, Run]]:
     """Yield the runs of a file that went as far as is asked, cut there."""
     n_quarters = trainings * PER_TRAINING
     for line in path.read_text().splitlines() if path is not None and path.is_file() else []:
-        run = Run(**json.loads(line))
+        run = run_of(line)
         if len(run.regret) >= n_quarters:
             yield Job(run.method, run.suite, run.task, run.seed), replace(run, regret=run.regret[:n_quarters])
 

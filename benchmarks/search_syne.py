@@ -7,6 +7,7 @@ next one is suggested. The scheduler has Syne Tune's own defaults (reduction fac
 import logging
 from datetime import datetime
 
+import numpy as np
 from search_pipe import loss_after, task
 from syne_tune import config_space
 from syne_tune.backend.trial_status import Trial
@@ -17,6 +18,7 @@ from syne_tune.optimizer.scheduler import SchedulerDecision
 def main() -> None:
     logging.disable(logging.WARNING)
     given = task()
+    np.random.seed(given["seed"])  # noqa: NPY002 - its searcher draws from NumPy's global generator, whatever its seed
     domains = {name: domain(one) for name, one in given["space"].items()}
     scheduler = ASHA(domains, metric="loss", time_attr="epoch", max_t=given["total"], random_seed=given["seed"])
     number = 0

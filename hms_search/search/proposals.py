@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from scipy.spatial import cKDTree
 
 from hms_search.search.acquisition import climbed, log_improvement
 from hms_search.search.coordinates import Coordinates, Rows
@@ -196,9 +197,8 @@ def is_new(rows: Rows, known: Sequence[Known]) -> Bool[np.ndarray, " rows"]:
     """Say of each row whether no trial has the same configuration, or nearly."""
     if not known:
         return np.ones(len(rows), dtype=bool)
-    tried = np.stack([one.row for one in known])
-    new: np.ndarray = np.abs(rows[:, None] - tried).max(axis=2).min(axis=1) > _DUPLICATE
-    return new
+    away, _ = cKDTree(np.stack([one.row for one in known])).query(rows, p=np.inf)
+    return np.asarray(away) > _DUPLICATE
 
 
 def scores(losses: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
