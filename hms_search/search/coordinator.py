@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 import optuna
-from optuna.trial import TrialState
 
 from hms_search.errors import CheckpointError, ConfigError, StudyError
 from hms_search.search.asking import Asker, is_baseline
@@ -47,7 +46,7 @@ from hms_search.search.workers import WorkerDied
 _HOPELESS = 3
 _PAUSE_S = 2.0
 """How long a worker that has nothing to do waits for what other sessions leave."""
-_OFTEN_UP_TO = 100
+_OFTEN_UP_TO = 25
 
 
 class Coordinator:
@@ -141,27 +140,33 @@ class Coordinator:
     # --- handing out ---------------------------------------------------------------------------------------------
 
     def _hand_out(self, workers: Sequence[Slot]) -> None:
-        for worker in workers:
-            while worker.idle and not self._stopping() and (taken := self._take()) is not None:
-                self._submit(*taken, worker)
+        while not self._stopping() and (idle := [worker for worker in workers if worker.idle]):
+            taken = self._take(len(idle))
+            if not taken:
+                break
+            for (trial, turn), worker in zip(taken, idle, strict=False):
+                self._submit(trial, turn, worker)
 
-    def _take(self) -> tuple[optuna.Trial, Start | Resume] | None:
-        """Return a trial that is now this session's to train, or None where there is none now."""
+    def _take(self, most: int) -> list[tuple[optuna.Trial, Start | Resume]]:
+        """Return trials that are now this session's to train, none where there are none now."""
+        taken: list[tuple[optuna.Trial, Start | Resume]] = []
         if time.monotonic() < self._next_look:
-            return None
+            return taken
         with self._peers.exclusively(), undisturbed(self._study._storage):
             self._catch_up()
-            turn = self._turn()
-            if turn is None:
-                self._next_look = time.monotonic() + (_PAUSE_S if self._standing.elsewhere else math.inf)
-                return None
-            if isinstance(turn, Resume):
-                trial = optuna.Trial(self._study, self._standing.paused[turn.number]._trial_id)
+            while len(taken) < most and (turn := self._turn()) is not None:
+                if isinstance(turn, Resume):
+                    trial = optuna.Trial(self._study, self._standing.paused[turn.number]._trial_id)
+                else:
+                    trial = self._study.ask()
+                    self._trials.begun(trial.number)
+                self._running[trial.number] = trial
+                taken.append((trial, turn))
+            if taken:
+                self._ledger.own([trial for trial, _ in taken], self._peers.session)
             else:
-                trial = self._study.ask()
-            self._ledger.own(trial, self._peers.session)
-        self._running[trial.number] = trial
-        return trial, turn
+                self._next_look = time.monotonic() + (_PAUSE_S if self._standing.elsewhere else math.inf)
+        return taken
 
     def _turn(self) -> Start | Resume | None:
         if self._enough:
@@ -172,8 +177,7 @@ class Coordinator:
     def _may_start(self) -> bool:
         if self._trials.remaining(self._config.trials) == 0:
             return False
-        queued = any(trial.state == TrialState.WAITING for trial in self._trials.open)
-        if exhausted(self._study.sampler, self._study) and not queued:
+        if exhausted(self._study.sampler, self._study) and not self._trials.queued:
             return False
         reason = self._trials.why_hopeless(_HOPELESS)
         if reason is not None:

@@ -5,7 +5,7 @@ ends: complete, pruned, failed. One that was interrupted is failed, and its para
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hms_search.search.asking import origin_of
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.overview import SAME_KEY
-from hms_search.search.patient_storage import set_trial_user_attrs
+from hms_search.search.patient_storage import set_system_attr_of_trials, set_trial_user_attrs
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.report import KEPT_METRICS, SPARED_KEY
@@ -103,7 +103,7 @@ class Ledger:
         trial.set_user_attr(PAUSED_KEY, round(ended.seconds, 2))
         self._attach(trial, ended)
         self.study._storage.set_trial_system_attr(trial._trial_id, HOME_KEY, home)
-        self.own(trial, "")
+        self.own([trial], "")
 
     def end(self, trial: optuna.Trial, ended: TrialEnded, *, spared_at: int | None = None, died: bool = False) -> None:
         """Keep how a trial ended; ``spared_at`` is the step at which it would have been stopped by a stricter policy.
@@ -157,14 +157,15 @@ class Ledger:
         self._keep(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
-    def own(self, trial: optuna.Trial | FrozenTrial, session: str) -> None:
-        """Keep which session runs a trial; an empty name is none's."""
-        self.study._storage.set_trial_system_attr(trial._trial_id, SESSION_KEY, session)
+    def own(self, trials: Sequence[optuna.Trial | FrozenTrial], session: str) -> None:
+        """Keep which session runs trials; an empty name is none's."""
+        ids = [trial._trial_id for trial in trials]
+        set_system_attr_of_trials(self.study._storage, ids, SESSION_KEY, session)
 
     def take_up(self, trial: FrozenTrial) -> None:
         """Let a trial wait again that had gone on when its session died."""
         self._around.tracker.resume_run(trial.user_attrs[_RUN_KEY]).pause()
-        self.own(trial, "")
+        self.own([trial], "")
 
     def run_again(self, trial: FrozenTrial) -> None:
         """End a trial whose session died, and queue its parameters, unless the session still did."""

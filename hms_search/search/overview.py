@@ -23,12 +23,14 @@ class Overview:
         self.open: list[FrozenTrial] = []
         """Those of them that are queued, running or paused."""
         self.counted = self.failed = 0
+        self._begun: set[int] = set()
         self._twins: dict[Hashable, FrozenTrial] = {}
 
     def read(self) -> list[FrozenTrial]:
         """Read the trials anew; return those that are new or had not ended when they were last read."""
         n_known = len(self.trials)
         self.trials = self._study.get_trials(deepcopy=False)  # by their numbers, of which none is left out
+        self._begun.clear()
         news = [*(self.trials[trial.number] for trial in self.open), *self.trials[n_known:]]
         self.open = [trial for trial in news if not trial.state.is_finished()]
         for trial in news:
@@ -36,9 +38,19 @@ class Overview:
                 self._take_in(trial)
         return news
 
+    def begun(self, number: int) -> None:
+        """Take in that a trial was started since they were read."""
+        self._begun.add(number)
+
     def remaining(self, total: int) -> int:
         """Return how many more trials may be started."""
-        return max(0, total - self.counted - sum(trial.state == TrialState.RUNNING for trial in self.open))
+        running = {trial.number for trial in self.open if trial.state == TrialState.RUNNING} | self._begun
+        return max(0, total - self.counted - len(running))
+
+    @property
+    def queued(self) -> bool:
+        """Whether a trial waits to be started."""
+        return any(trial.state == TrialState.WAITING and trial.number not in self._begun for trial in self.open)
 
     def why_hopeless(self, enough: int) -> str | None:
         """Return why the last trial failed, where at least ``enough`` have ended and all failed."""

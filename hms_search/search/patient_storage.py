@@ -5,7 +5,7 @@ was asked of it, and the trials that are running would be lost with the session.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
@@ -95,6 +95,16 @@ class PatientStorage(BaseStorage):
 def set_trial_user_attrs(storage: BaseStorage, trial_id: int, attributes: Mapping[str, Any]) -> None:
     """Keep several attributes of a trial, in a database by one statement."""
     _set_all(storage, "set_trial_user_attr", trial_id, attributes)
+
+
+def set_system_attr_of_trials(storage: BaseStorage, trial_ids: Sequence[int], key: str, value: Any) -> None:
+    """Keep the same attribute of Optuna's own of several trials, in a database by one statement."""
+    rows = _rows_of(storage)
+    if rows is not None:
+        _patiently(storage, partial(rows.set_system_attr_of_trials, trial_ids, key, value))
+        return
+    for trial_id in trial_ids:
+        storage.set_trial_system_attr(trial_id, key, value)
 
 
 def set_study_system_attrs(storage: BaseStorage, study_id: int, attributes: Mapping[str, Any]) -> None:

@@ -162,9 +162,10 @@ class Shared:
     def _lock(self) -> sqlalchemy.Connection:
         connection = self._engine.connect()
         try:
+            held: list[sqlalchemy.ColumnElement[str]] = [_STUDIES.c.study]
             if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '60s'")
-            connection.execute(_STUDIES.select().where(_STUDIES.c.study == self._study).with_for_update())
+                held.append(sqlalchemy.func.set_config("idle_in_transaction_session_timeout", "60s", True))
+            connection.execute(sqlalchemy.select(*held).where(_STUDIES.c.study == self._study).with_for_update())
         except BaseException:
             connection.close()
             raise

@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -52,15 +53,17 @@ class RowStorage(RowWriting):
 
     _known: set[int] | None = None
     """The studies whose trials were read and not written since; None where others may write."""
+    _begun: dict[int, FrozenTrial] | None = None
+    """While nobody else writes, the trials that were begun and not written since, by their ids."""
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Read trials once for all who ask within: nobody else writes now, and what is written here is read again."""
-        self._known = set()
+        self._known, self._begun = set(), {}
         try:
             yield
         finally:
-            self._known = None
+            self._known = self._begun = None
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Keep that a trial ended or began; say False where it was to begin and another process had begun it."""
@@ -69,6 +72,8 @@ class RowStorage(RowWriting):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; raises KeyError where there is none."""
+        if self._begun is not None and trial_id in self._begun:
+            return deepcopy(self._begun[trial_id])
         found = self._trials(_OF_ID, {"trial_id": trial_id})
         if not found:
             raise KeyError(f"there is no trial of id {trial_id}")
@@ -133,6 +138,12 @@ class RowStorage(RowWriting):
             and (trial._trial_id > trial_id_greater_than or trial._trial_id in wanted)
         ]
 
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        made = super()._create_new_trial(study_id, template_trial)
+        if self._begun is not None:  # Optuna's cache takes it in by itself
+            self._begun[made._trial_id] = made
+        return made
+
     def _set_trial_param(self, *parameter: Any) -> None:
         self._forget()
         super()._set_trial_param(*parameter)
@@ -142,8 +153,9 @@ class RowStorage(RowWriting):
         return super()._written(model, rows, place)
 
     def _forget(self) -> None:
-        if self._known is not None:
-            self._known.clear()
+        for kept in (self._known, self._begun):
+            if kept is not None:
+                kept.clear()
 
     def _trials(self, chosen: ColumnElement[bool], asked: Mapping[str, Any]) -> list[FrozenTrial]:
         rows: Sequence[Any] = []

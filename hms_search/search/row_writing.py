@@ -14,14 +14,15 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import TrialState
-from sqlalchemy import Connection, Table, Update, bindparam, or_, select, update
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, Select, Table, Update, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.dml import Insert, ReturningInsert
 
 _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _COUNTED = {"preserve_rowcount": True}
 _TRIALS: Any = models.TrialModel.__table__
+_STUDY = models.StudyModel
 _OPEN = or_(_TRIALS.c.state == TrialState.RUNNING, _TRIALS.c.state == TrialState.WAITING)
 
 
@@ -29,6 +30,34 @@ class RowWriting(RDBStorage):
     """Optuna's own storage but for how it writes what a trial gathers and its end, on SQLite and PostgreSQL."""
 
     _gathered: list[tuple[int, str, float, BaseDistribution, BaseDistribution | None]] | None = None
+
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """Begin a trial, or keep what ``template_trial`` says; raises KeyError where there is no such study."""
+        if template_trial is not None or self.engine.name not in _INSERTS or not self.engine.dialect.insert_returning:
+            return super()._create_new_trial(study_id, template_trial)
+        began = datetime.now(UTC)
+        row = {"study_id": study_id, "state": TrialState.RUNNING, "datetime_start": began.replace(tzinfo=None)}
+        with _create_scoped_session(self.scoped_session, True) as session:
+            connection = session.connection()
+            if self.engine.name == "postgresql":  # on SQLite a statement that writes is alone
+                connection.execute(_study_held(), {"study_id": study_id})
+            made = connection.execute(_next_trial(self.engine.name), row).first()
+        if made is None:
+            raise KeyError(f"there is no study of id {study_id}")
+        trial_id, number = made
+        return FrozenTrial(
+            number=number,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=began.astimezone().replace(tzinfo=None),
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+            trial_id=trial_id,
+        )
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep an attribute; raises UpdateFinishedTrialError, and KeyError where there is no such trial."""
@@ -43,9 +72,14 @@ class RowWriting(RDBStorage):
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep an attribute of Optuna's own."""
-        row = {"key": key, "value_json": json.dumps(value)}
-        if not self._set(models.TrialSystemAttributeModel, trial_id, [row], "key"):
-            super().set_trial_system_attr(trial_id, key, value)
+        self.set_system_attr_of_trials([trial_id], key, value)
+
+    def set_system_attr_of_trials(self, trial_ids: Sequence[int], key: str, value: Any) -> None:
+        """Keep the same attribute of Optuna's own of several trials."""
+        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for trial_id in trial_ids]
+        if not self._written(models.TrialSystemAttributeModel, rows, ("trial_id", "key")):
+            for trial_id in trial_ids:
+                super().set_trial_system_attr(trial_id, key, value)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         """Keep the value of a step."""
@@ -144,6 +178,24 @@ class RowWriting(RDBStorage):
     ) -> bool:
         statement = _statement(self.engine.name, model.__table__, place)
         return connection.execute(statement, rows, execution_options=_COUNTED).rowcount == len(rows)
+
+
+@cache
+def _study_held() -> Select[Any]:
+    """Return the statement that holds a study's row: nobody else numbers a trial of it meanwhile."""
+    return select(_STUDY.study_id).where(_STUDY.study_id == bindparam("study_id")).with_for_update()
+
+
+@cache
+def _next_trial(dialect: str) -> ReturningInsert[Any]:
+    """Return the statement that writes a trial with the next number of its study, and gives its id and that number."""
+    columns = {name: _TRIALS.c[name] for name in ("number", "study_id", "state", "datetime_start")}
+    given = [bindparam(name, type_=column.type).label(name) for name, column in columns.items() if name != "number"]
+    place = _STUDY.study_id == bindparam("study_id")
+    past = select(func.count()).where(_TRIALS.c.study_id == _STUDY.study_id).scalar_subquery()
+    source = select(past, *given).where(place)
+    insert = _INSERTS[dialect](_TRIALS).from_select(list(columns), source)
+    return insert.returning(_TRIALS.c.trial_id, _TRIALS.c.number)  # type: ignore[no-any-return]
 
 
 @cache

@@ -183,6 +183,18 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
 class _GridSampler(optuna.samplers.GridSampler):
     """Optuna's grid without its call of ``study.stop``, which exists only inside ``study.optimize``."""
 
+    def is_exhausted(self, study: optuna.Study) -> bool:
+        """Say whether every point was begun; Optuna gives those that still run to free workers, too.
+
+        What is left by a worker that dies is queued again by the coordinator.
+        """
+        running = {
+            trial.system_attrs.get("grid_id")
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if self._same_search_space(trial.system_attrs.get("search_space", {}))
+        }
+        return set(self._get_unvisited_grid_ids(study)) <= running
+
     def after_trial(
         self,
         study: optuna.Study,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hms_search.errors import ConfigError
 from hms_search.search.patient_storage import (
     parameters_together,
     set_study_system_attrs,
+    set_system_attr_of_trials,
     set_trial_user_attrs,
     undisturbed,
 )
@@ -228,6 +230,45 @@ def test_trials_are_read_once_while_nobody_else_writes(url: str) -> None:
         assert mine.get_trials()[2].state == TrialState.FAIL
 
 
+def test_a_trial_is_begun_by_one_statement_and_known_until_it_is_written(url: str) -> None:
+    with both(url) as (ours, optunas):
+        study = optuna.create_study(study_name="begun", storage=ours)
+        queued = optuna.load_study(study_name="begun", storage=optunas)
+        queued.enqueue_trial({"lr": 0.01})
+        with undisturbed(study._storage):
+            study.get_trials()
+            waiting = study.ask()
+            study.get_trials()
+            with counted(ours) as statements:
+                first, second = study.ask(), study.ask()
+            assert len([one for one in statements if one.startswith("INSERT")]) == 2
+            assert not [one for one in statements if "trial_params" in one]
+            first.set_user_attr("folds", [0.5])
+            assert study._storage.get_trial(first._trial_id).user_attrs == {"folds": [0.5]}
+        assert [waiting.number, first.number, second.number] == [0, 1, 2]
+        assert ours.get_all_trials(study._study_id) == optunas.get_all_trials(study._study_id)
+        with pytest.raises(KeyError):
+            ours.create_new_trial(study._study_id + 1000)
+
+
+def test_trials_that_are_begun_at_the_same_time_have_numbers_of_their_own(url: str) -> None:
+    """Each thread has a storage of its own, on a server every other one Optuna's, as other programs have."""
+    with both(url) as (ours, optunas):
+        study = optuna.create_study(study_name="numbers", storage=optunas)
+        others = optuna.create_study(study_name="others", storage=ours)
+        ours.create_new_trial(others._study_id)
+
+        def begin(place: int) -> list[int]:
+            with both(url) as storages:
+                storage = storages[place % 2 if "postgresql" in url else 0]
+                return [storage._create_new_trial(study._study_id).number for _ in range(20)]
+
+        with ThreadPoolExecutor(4) as pool:
+            numbers = [number for found in pool.map(begin, range(4)) for number in found]
+        assert sorted(numbers) == list(range(80))
+        assert [trial.number for trial in optunas.get_all_trials(study._study_id)] == list(range(80))
+
+
 def test_parameters_are_written_together(url: str) -> None:
     """The parameters of a trial are written by one statement, those of a refused one, too."""
     with both(url) as (ours, optunas):
@@ -262,7 +303,7 @@ def test_parameters_are_written_together(url: str) -> None:
 def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(url: str) -> None:
     with both(url) as (ours, _):
         study = optuna.create_study(storage=ours)
-        trial_id = ours.create_new_trial(study._study_id)
+        trial_id, running = (ours.create_new_trial(study._study_id) for _ in range(2))
         ours.set_trial_intermediate_value(trial_id, 0, math.nan)
         ours.set_trial_state_values(trial_id, TrialState.PRUNED)
         before = ours.get_trial(trial_id)
@@ -270,6 +311,7 @@ def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(url: str) -> N
             for write in (
                 lambda number: ours.set_trial_user_attr(number, "a", 1),
                 lambda number: ours.set_trial_system_attr(number, "a", 1),
+                lambda number: ours.set_system_attr_of_trials([running, number], "a", 1),
                 lambda number: ours.set_trial_intermediate_value(number, 0, 1.0),
                 lambda number: ours.set_trial_user_attrs(number, {"a": 1, "b": 2}),
                 lambda number: ours._set_trial_param(number, "lr", 0.1, DISTRIBUTIONS["lr"], DISTRIBUTIONS["lr"]),
@@ -294,8 +336,10 @@ def test_a_storage_that_is_no_database_is_written_one_by_one() -> None:
     with undisturbed(study._storage), parameters_together(study._storage):
         trial = study.ask(DISTRIBUTIONS)
     set_trial_user_attrs(study._storage, trial._trial_id, {"a": 1, "b": [2]})
+    set_system_attr_of_trials(study._storage, [trial._trial_id], "e", "f")
     set_study_system_attrs(study._storage, study._study_id, {"c": "d"})
     (found,) = study.get_trials()
+    assert found.system_attrs == {"e": "f"}
     assert found.user_attrs == {"a": 1, "b": [2]}
     assert found.params == trial.params
     assert study._storage.get_study_system_attrs(study._study_id) == {"c": "d"}
