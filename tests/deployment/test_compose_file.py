@@ -95,6 +95,12 @@ def test_the_image_pins_every_package_that_it_asks_for() -> None:
         assert requirement.specifier.contains(Version(pins[canonicalize_name(requirement.name)])), requirement
 
 
+def test_an_index_that_lacks_the_pinned_versions_is_asked_for_torch_alone() -> None:
+    lines = [line for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if "--index-url" in line]
+    assert lines
+    assert all("--no-deps --index-url" in line for line in lines)
+
+
 def test_the_image_is_built_from_code_alone() -> None:
     lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
     patterns = [line for line in lines if not line.startswith("#")]
