@@ -17,7 +17,7 @@ RUN case "$DEVICE" in \
 
 COPY pyproject.toml README.md LICENSE ./
 COPY hms_search hms_search
-RUN pip install --constraint /tmp/constraints.txt ".[app,edf,postgres,server]"
+RUN pip install --constraint /tmp/constraints.txt ".[app,edf,postgres,server]" && rm -r build hms_search.egg-info
 
 COPY studies studies
 COPY search_spaces search_spaces
