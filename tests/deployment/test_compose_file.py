@@ -83,9 +83,10 @@ def test_images_have_a_version() -> None:
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
         version = tomllib.load(file)["project"]["version"]
     assert f"hms-search:{version}-cpu" in images
-    assert read_compose(COMPOSE, {**SECRETS, "HMS_DEVICE": "cuda"})["services"]["search"]["build"]["args"] == {
-        "DEVICE": "cuda"
-    }
+    cuda = read_compose(COMPOSE, {**SECRETS, "HMS_DEVICE": "cuda"})["services"]
+    built = {name: service["build"] for name, service in cuda.items() if "build" in service}
+    assert built == {"mlflow": {"context": ".", "args": {"DEVICE": "cuda"}}}, "the others take its image"
+    assert {service["image"] for name, service in cuda.items() if name != "postgres"} == {f"hms-search:{version}-cuda"}
 
 
 def test_the_image_pins_every_package_that_it_asks_for() -> None:
