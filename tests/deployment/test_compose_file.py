@@ -112,6 +112,10 @@ def test_the_image_is_built_from_code_alone() -> None:
     assert not any(pattern.startswith(("!.env", "!mlruns")) for pattern in patterns)
 
 
+def test_the_file_of_passwords_is_not_committed() -> None:
+    assert ".env" in (REPOSITORY / ".gitignore").read_text().splitlines()
+
+
 def _asked_for() -> Iterator[Requirement]:
     """What the Dockerfile's ``pip install .[...]`` names in pyproject.toml."""
     found = re.search(r'"\.\[(.+)\]"', (REPOSITORY / "Dockerfile").read_text())
