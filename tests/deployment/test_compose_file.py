@@ -83,9 +83,10 @@ def test_images_have_a_version() -> None:
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
         version = tomllib.load(file)["project"]["version"]
     assert f"hms-search:{version}-cpu" in images
-    assert read_compose(COMPOSE, {**SECRETS, "HMS_DEVICE": "cuda"})["services"]["search"]["build"]["args"] == {
-        "DEVICE": "cuda"
-    }
+    cuda = read_compose(COMPOSE, {**SECRETS, "HMS_DEVICE": "cuda"})["services"]
+    built = {name: service["build"] for name, service in cuda.items() if "build" in service}
+    assert built == {"mlflow": {"context": ".", "args": {"DEVICE": "cuda"}}}, "the others take its image"
+    assert {service["image"] for name, service in cuda.items() if name != "postgres"} == {f"hms-search:{version}-cuda"}
 
 
 def test_the_image_pins_every_package_that_it_asks_for() -> None:
@@ -93,6 +94,12 @@ def test_the_image_pins_every_package_that_it_asks_for() -> None:
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     for requirement in _asked_for():
         assert requirement.specifier.contains(Version(pins[canonicalize_name(requirement.name)])), requirement
+
+
+def test_an_index_that_lacks_the_pinned_versions_is_asked_for_torch_alone() -> None:
+    lines = [line for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if "--index-url" in line]
+    assert lines
+    assert all("--no-deps --index-url" in line for line in lines)
 
 
 def test_the_image_is_built_from_code_alone() -> None:
@@ -103,6 +110,10 @@ def test_the_image_is_built_from_code_alone() -> None:
     sources = {source.split("/")[0] for line in copied for source in line.split()}
     assert sources <= {pattern[1:] for pattern in patterns if pattern.startswith("!")}
     assert not any(pattern.startswith(("!.env", "!mlruns")) for pattern in patterns)
+
+
+def test_the_file_of_passwords_is_not_committed() -> None:
+    assert ".env" in (REPOSITORY / ".gitignore").read_text().splitlines()
 
 
 def _asked_for() -> Iterator[Requirement]:
