@@ -84,7 +84,7 @@ class Recorder:
         self.ledger.started(trial, run.id)
         for step in range(epochs):
             value = float("nan") if step == 1 else 1.0 / (trial.number + step + 3)
-            self.ledger.reached(trial, step, value)
+            self.ledger.reached([(trial, step, value)])
             run.log({"kl_all/fold0": value, "lr/fold0": 1e-3 / 3}, step=step)
         metrics = {"kl_all": 0.1 * trial.number + 1 / 3, "parameters": 900.0 + 100 * trial.number, "nan": float("nan")}
         ended = TrialEnded(

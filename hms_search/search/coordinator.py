@@ -121,8 +121,7 @@ class Coordinator:
                 self._kill(busy)
                 break
             self._say_stopping()
-            for worker in ready_slots([worker for worker in workers if not worker.idle], timeout_s=0.5):
-                self._listen(worker)
+            self._listen(ready_slots([worker for worker in workers if not worker.idle], timeout_s=0.5))
             self._notify(None)
         if not self._stopping():
             self._end_paused()
@@ -205,24 +204,28 @@ class Coordinator:
 
     # --- listening -----------------------------------------------------------------------------------------------
 
-    def _listen(self, worker: Slot) -> None:
-        message = worker.receive()
-        if isinstance(message, TrialStarted):
-            self._ledger.started(self._running[message.number], message.run_id)
-        elif isinstance(message, EpochEnded):
-            verdict = self._verdict(message)
-            worker.answer(verdict)
-            self._notify(Judged(message, verdict))
-        elif isinstance(message, TrialEnded):
-            self._tell(message)
-        elif isinstance(message, WorkerDied):
-            self._bury(message, message.reason, died=True)
+    def _listen(self, ready: Sequence[Slot]) -> None:
+        """Take in what workers have to say; what they began and reached is kept for all of them at once."""
+        said = [(worker, worker.receive()) for worker in ready]
+        running, messages = self._running, [message for _, message in said]
+        started = [message for message in messages if isinstance(message, TrialStarted)]
+        self._ledger.started([(running[message.number], message.run_id) for message in started])
+        epochs = [message for message in messages if isinstance(message, EpochEnded) and message.judged]
+        self._ledger.reached([(running[one.number], one.epoch.step, one.epoch.value) for one in epochs])
+        for worker, message in said:
+            if isinstance(message, EpochEnded):
+                verdict = self._verdict(message)
+                worker.answer(verdict)
+                self._notify(Judged(message, verdict))
+            elif isinstance(message, TrialEnded):
+                self._tell(message)
+            elif isinstance(message, WorkerDied):
+                self._bury(message, message.reason, died=True)
 
     def _verdict(self, message: EpochEnded) -> Verdict:
         if not message.judged:
             return "interrupt" if self._stopping() else "continue"
-        trial, epoch = self._running[message.number], message.epoch
-        self._ledger.reached(trial, epoch.step, epoch.value)
+        epoch = message.epoch
         self._standing.reached(message.number)
         judgement = self._policy.epoch_ended(message.number, epoch.step, epoch.value, epoch.losses)
         if epoch.step + 1 == self._total:

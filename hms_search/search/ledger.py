@@ -18,7 +18,7 @@ from hms_search.search.asking import origin_of
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.overview import SAME_KEY
-from hms_search.search.patient_storage import set_system_attr_of_trials, set_trial_user_attrs
+from hms_search.search.patient_storage import set_intermediate_values, set_system_attrs, set_user_attrs
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.report import KEPT_METRICS, SPARED_KEY
@@ -70,8 +70,7 @@ class Ledger:
 
     def answer(self, trial: optuna.Trial, twin: FrozenTrial) -> TrialEnded:
         """End a trial as its twin did, without training it again."""
-        for step, value in twin.intermediate_values.items():
-            self.reached(trial, step, value)
+        self.reached([(trial, step, value) for step, value in twin.intermediate_values.items()])
         kept = {name: value for name, value in twin.user_attrs.items() if name not in _OWN_KEYS}
         self._keep(trial, {**kept, SAME_KEY: twin.number, "seconds": 0.0})
         for name, excess in twin.constraints.items():
@@ -82,16 +81,14 @@ class Ledger:
         reason, run_id = f"the same configuration as trial {twin.number}", twin.user_attrs.get(_RUN_KEY, "")
         return TrialEnded(trial.number, outcome, run_id, 0.0, found, reason)
 
-    def reached(self, trial: optuna.Trial, step: int, value: float) -> None:
-        """Keep a trial's value after a step; Optuna's own way refuses studies of several aims."""
-        if self._config.aims:
-            self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
-        else:
-            trial.report(value, step)
+    def reached(self, values: Sequence[tuple[optuna.Trial, int, float]]) -> None:
+        """Keep trials' values after steps; Optuna's own way refuses studies of several aims."""
+        given = [(trial._trial_id, step, value) for trial, step, value in values]
+        set_intermediate_values(self.study._storage, given)
 
-    def started(self, trial: optuna.Trial, run_id: str) -> None:
-        """Keep the name of a trial's run."""
-        trial.set_user_attr(_RUN_KEY, run_id)
+    def started(self, runs: Sequence[tuple[optuna.Trial, str]]) -> None:
+        """Keep the names of trials' runs."""
+        set_user_attrs(self.study._storage, [(trial._trial_id, _RUN_KEY, run_id) for trial, run_id in runs])
 
     def before(self, trial: optuna.Trial | FrozenTrial) -> Before:
         """Return what a paused trial has done."""
@@ -159,8 +156,7 @@ class Ledger:
 
     def own(self, trials: Sequence[optuna.Trial | FrozenTrial], session: str) -> None:
         """Keep which session runs trials; an empty name is none's."""
-        ids = [trial._trial_id for trial in trials]
-        set_system_attr_of_trials(self.study._storage, ids, SESSION_KEY, session)
+        set_system_attrs(self.study._storage, [(trial._trial_id, SESSION_KEY, session) for trial in trials])
 
     def take_up(self, trial: FrozenTrial) -> None:
         """Let a trial wait again that had gone on when its session died."""
@@ -187,7 +183,7 @@ class Ledger:
             trial.set_user_attr(BREAKS_KEY, broken)
 
     def _keep(self, trial: optuna.Trial | FrozenTrial, attributes: Mapping[str, Any]) -> None:
-        set_trial_user_attrs(self.study._storage, trial._trial_id, attributes)
+        set_user_attrs(self.study._storage, [(trial._trial_id, key, value) for key, value in attributes.items()])
 
     def _stored(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)

@@ -92,24 +92,25 @@ class PatientStorage(BaseStorage):
         return insist(once, self._say, patience_s=self._patience_s)
 
 
-def set_trial_user_attrs(storage: BaseStorage, trial_id: int, attributes: Mapping[str, Any]) -> None:
-    """Keep several attributes of a trial, in a database by one statement."""
-    _set_all(storage, "set_trial_user_attr", trial_id, attributes)
+def set_user_attrs(storage: BaseStorage, given: Sequence[tuple[int, str, Any]]) -> None:
+    """Keep attributes of trials (id, name and value of each), in a database by one statement."""
+    _set_all(storage, "user_attrs", storage.set_trial_user_attr, given)
 
 
-def set_system_attr_of_trials(storage: BaseStorage, trial_ids: Sequence[int], key: str, value: Any) -> None:
-    """Keep the same attribute of Optuna's own of several trials, in a database by one statement."""
-    rows = _rows_of(storage)
-    if rows is not None:
-        _patiently(storage, partial(rows.set_system_attr_of_trials, trial_ids, key, value))
-        return
-    for trial_id in trial_ids:
-        storage.set_trial_system_attr(trial_id, key, value)
+def set_system_attrs(storage: BaseStorage, given: Sequence[tuple[int, str, Any]]) -> None:
+    """Keep attributes of Optuna's own of trials (id, name and value of each), in a database by one statement."""
+    _set_all(storage, "system_attrs", storage.set_trial_system_attr, given)
+
+
+def set_intermediate_values(storage: BaseStorage, given: Sequence[tuple[int, int, float]]) -> None:
+    """Keep what trials reached (id, step and value of each), in a database by one statement."""
+    _set_all(storage, "intermediate_values", storage.set_trial_intermediate_value, given)
 
 
 def set_study_system_attrs(storage: BaseStorage, study_id: int, attributes: Mapping[str, Any]) -> None:
-    """Keep several attributes of a study, in a database by one statement."""
-    _set_all(storage, "set_study_system_attr", study_id, attributes)
+    """Keep attributes of a study, in a database by one statement."""
+    given = [(study_id, key, value) for key, value in attributes.items()]
+    _set_all(storage, "study_system_attrs", storage.set_study_system_attr, given)
 
 
 @contextmanager
@@ -142,13 +143,15 @@ def _rows_of(storage: BaseStorage) -> RowStorage | None:
     return storage if isinstance(storage, RowStorage) else None
 
 
-def _set_all(storage: BaseStorage, name: str, owner_id: int, attributes: Mapping[str, Any]) -> None:
+def _set_all(
+    storage: BaseStorage, what: str, set_one: Callable[..., None], given: Sequence[tuple[int, Any, Any]]
+) -> None:
     rows = _rows_of(storage)
     if rows is not None:
-        _patiently(storage, partial(getattr(rows, f"{name}s"), owner_id, attributes))
+        _patiently(storage, partial(getattr(rows, f"set_{what}"), given))
         return
-    for key, value in attributes.items():
-        getattr(storage, name)(owner_id, key, value)
+    for one in given:
+        set_one(*one)
 
 
 def _patiently(storage: BaseStorage, call: Callable[[], None]) -> None:

@@ -36,6 +36,8 @@ SESSION_KEY = "hms_search:session"
 """The system attribute of a running trial: the session that runs it; empty where it waits for one."""
 
 HOME_KEY = "hms_search:home"
+_WHILE_HELD = (("idle_in_transaction_session_timeout", "60s"), ("synchronous_commit", "off"))
+"""Settings of PostgreSQL for the transaction that holds a study: nothing is kept by it that must outlast a crash."""
 
 _TABLES = MetaData()
 _STUDIES = Table("hms_search_studies", _TABLES, Column("study", String(512), primary_key=True))
@@ -164,7 +166,7 @@ class Shared:
         try:
             held: list[sqlalchemy.ColumnElement[str]] = [_STUDIES.c.study]
             if connection.dialect.name == "postgresql":
-                held.append(sqlalchemy.func.set_config("idle_in_transaction_session_timeout", "60s", True))
+                held += [sqlalchemy.func.set_config(*setting, True) for setting in _WHILE_HELD]
             connection.execute(sqlalchemy.select(*held).where(_STUDIES.c.study == self._study).with_for_update())
         except BaseException:
             connection.close()

@@ -61,33 +61,38 @@ class RowWriting(RDBStorage):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep an attribute; raises UpdateFinishedTrialError, and KeyError where there is no such trial."""
-        self.set_trial_user_attrs(trial_id, {key: value})
+        self.set_user_attrs([(trial_id, key, value)])
 
-    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        """Keep several attributes; raises as above."""
-        rows = [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
-        if rows and not self._set(models.TrialUserAttributeModel, trial_id, rows, "key"):
-            for key, value in attributes.items():
-                super().set_trial_user_attr(trial_id, key, value)
+    def set_user_attrs(self, given: Sequence[tuple[int, str, Any]]) -> None:
+        """Keep attributes: of which trial, name and value of each; raises as above."""
+        if not self._attributes_written(models.TrialUserAttributeModel, given):
+            for one in given:
+                super().set_trial_user_attr(*one)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep an attribute of Optuna's own."""
-        self.set_system_attr_of_trials([trial_id], key, value)
+        self.set_system_attrs([(trial_id, key, value)])
 
-    def set_system_attr_of_trials(self, trial_ids: Sequence[int], key: str, value: Any) -> None:
-        """Keep the same attribute of Optuna's own of several trials."""
-        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for trial_id in trial_ids]
-        if not self._written(models.TrialSystemAttributeModel, rows, ("trial_id", "key")):
-            for trial_id in trial_ids:
-                super().set_trial_system_attr(trial_id, key, value)
+    def set_system_attrs(self, given: Sequence[tuple[int, str, Any]]) -> None:
+        """Keep attributes of Optuna's own: of which trial, name and value of each."""
+        if not self._attributes_written(models.TrialSystemAttributeModel, given):
+            for one in given:
+                super().set_trial_system_attr(*one)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         """Keep the value of a step."""
-        table = models.TrialIntermediateValueModel
-        stored, kind = table.intermediate_value_to_stored_repr(intermediate_value)
-        row = {"step": step, "intermediate_value": stored, "intermediate_value_type": kind}
-        if not self._set(table, trial_id, [row], "step"):
-            super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+        self.set_intermediate_values([(trial_id, step, intermediate_value)])
+
+    def set_intermediate_values(self, given: Sequence[tuple[int, int, float]]) -> None:
+        """Keep the values of steps: of which trial, step and value of each."""
+        table, rows = models.TrialIntermediateValueModel, []
+        for trial_id, step, value in given:
+            stored, kind = table.intermediate_value_to_stored_repr(value)
+            row = {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
+            rows.append(row)
+        if not self._written(table, rows, ("trial_id", "step")):
+            for one in given:
+                super().set_trial_intermediate_value(*one)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Keep how a trial ended; say False where it was to be started and another process did."""
@@ -97,14 +102,14 @@ class RowWriting(RDBStorage):
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Keep an attribute of a study, as its dashboard's notes are; raises KeyError where there is no such study."""
-        self.set_study_system_attrs(study_id, {key: value})
+        self.set_study_system_attrs([(study_id, key, value)])
 
-    def set_study_system_attrs(self, study_id: int, attributes: Mapping[str, Any]) -> None:
-        """Keep several attributes of a study; raises as above."""
-        rows = [{"study_id": study_id, "key": key, "value_json": json.dumps(one)} for key, one in attributes.items()]
+    def set_study_system_attrs(self, given: Sequence[tuple[int, str, Any]]) -> None:
+        """Keep attributes: of which study, name and value of each; raises as above."""
+        rows = [{"study_id": study_id, "key": key, "value_json": json.dumps(value)} for study_id, key, value in given]
         if not self._written(models.StudySystemAttributeModel, rows, ("study_id", "key")):
-            for key, value in attributes.items():
-                super().set_study_system_attr(study_id, key, value)
+            for one in given:
+                super().set_study_system_attr(*one)
 
     def gather(self, keep: bool) -> None:
         """Keep the parameters that are given from now on for :meth:`write_gathered`, or write each by itself again."""
@@ -117,7 +122,7 @@ class RowWriting(RDBStorage):
         """
         given = self._gathered or []
         rows = [self._parameter(*one[:4]) for one in given]
-        if rows and not self._written(models.TrialParamModel, rows, ("trial_id", "param_name")):
+        if not self._written(models.TrialParamModel, rows, ("trial_id", "param_name")):
             for one in given:
                 super()._set_trial_param(*one)
 
@@ -145,13 +150,14 @@ class RowWriting(RDBStorage):
         shown = distribution_to_json(distribution)
         return {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": shown}
 
-    def _set(self, model: Any, trial_id: int, rows: Sequence[Mapping[str, Any]], place: str) -> bool:
-        return self._written(model, [{"trial_id": trial_id, **row} for row in rows], ("trial_id", place))
+    def _attributes_written(self, model: Any, given: Sequence[tuple[int, str, Any]]) -> bool:
+        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for trial_id, key, value in given]
+        return self._written(model, rows, ("trial_id", "key"))
 
     def _written(self, model: Any, rows: Sequence[Mapping[str, Any]], place: tuple[str, str]) -> bool:
-        """Write rows in place of what stands there; say whether their trial is open, or their study there."""
-        if self.engine.name not in _INSERTS:
-            return False
+        """Write rows in place of what stands there; say whether all their trials are open, or their study there."""
+        if not rows or self.engine.name not in _INSERTS:
+            return not rows
         with _create_scoped_session(self.scoped_session, True) as session:
             return self._insert(session.connection(), model, rows, place)
 

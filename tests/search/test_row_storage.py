@@ -17,9 +17,10 @@ from optuna.trial import TrialState, create_trial
 from hms_search.errors import ConfigError
 from hms_search.search.patient_storage import (
     parameters_together,
+    set_intermediate_values,
     set_study_system_attrs,
-    set_system_attr_of_trials,
-    set_trial_user_attrs,
+    set_system_attrs,
+    set_user_attrs,
     undisturbed,
 )
 from hms_search.search.row_storage import RowStorage
@@ -155,8 +156,8 @@ def test_what_is_written_at_once_is_what_optuna_writes(url: str) -> None:
             storage.set_trial_user_attr(trial_id, "other", True)
             several = {"folds": [0.5, None], "one": "ä", "reason": ""}
             if isinstance(storage, RowStorage):
-                storage.set_trial_user_attrs(trial_id, several)
-                storage.set_trial_user_attrs(trial_id, {})
+                storage.set_user_attrs([(trial_id, key, value) for key, value in several.items()])
+                storage.set_user_attrs([])
             else:
                 for key, value in several.items():
                     storage.set_trial_user_attr(trial_id, key, value)
@@ -311,9 +312,10 @@ def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(url: str) -> N
             for write in (
                 lambda number: ours.set_trial_user_attr(number, "a", 1),
                 lambda number: ours.set_trial_system_attr(number, "a", 1),
-                lambda number: ours.set_system_attr_of_trials([running, number], "a", 1),
+                lambda number: ours.set_system_attrs([(running, "a", 1), (number, "a", 1)]),
                 lambda number: ours.set_trial_intermediate_value(number, 0, 1.0),
-                lambda number: ours.set_trial_user_attrs(number, {"a": 1, "b": 2}),
+                lambda number: ours.set_intermediate_values([(running, 0, 1.0), (number, 0, 1.0)]),
+                lambda number: ours.set_user_attrs([(number, "a", 1), (number, "b", 2)]),
                 lambda number: ours._set_trial_param(number, "lr", 0.1, DISTRIBUTIONS["lr"], DISTRIBUTIONS["lr"]),
                 lambda number: ours.set_trial_state_values(number, TrialState.COMPLETE, [1.0]),
                 lambda number: ours.set_trial_state_values(number, TrialState.FAIL),
@@ -335,11 +337,13 @@ def test_a_storage_that_is_no_database_is_written_one_by_one() -> None:
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     with undisturbed(study._storage), parameters_together(study._storage):
         trial = study.ask(DISTRIBUTIONS)
-    set_trial_user_attrs(study._storage, trial._trial_id, {"a": 1, "b": [2]})
-    set_system_attr_of_trials(study._storage, [trial._trial_id], "e", "f")
+    set_user_attrs(study._storage, [(trial._trial_id, "a", 1), (trial._trial_id, "b", [2])])
+    set_system_attrs(study._storage, [(trial._trial_id, "e", "f")])
+    set_intermediate_values(study._storage, [(trial._trial_id, 3, 0.5)])
     set_study_system_attrs(study._storage, study._study_id, {"c": "d"})
     (found,) = study.get_trials()
     assert found.system_attrs == {"e": "f"}
+    assert found.intermediate_values == {3: 0.5}
     assert found.user_attrs == {"a": 1, "b": [2]}
     assert found.params == trial.params
     assert study._storage.get_study_system_attrs(study._study_id) == {"c": "d"}
