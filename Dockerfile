@@ -6,8 +6,8 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
 
 WORKDIR /work
 COPY docker/constraints.txt /tmp/constraints.txt
-# First, because it is gigabytes and changes least. PyPI's wheels bring CUDA; those without it have an index of their own,
-# which copies other packages now and then and lacks versions that are pinned here: torch's needs come with ours, from PyPI.
+# First, because it is gigabytes and changes least. PyPI's wheels bring CUDA; those without it have an index of their
+# own, which copies other packages now and then and lacks versions that are pinned here: torch's needs come with ours.
 # torchvision must come from the same place as torch: its compiled library needs the torch that it was built for.
 RUN case "$DEVICE" in \
         cpu) from="--no-deps --index-url https://download.pytorch.org/whl/cpu" ;; \
