@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from browser import Browser, chromium
 from command_line import CommandLine
+from lacking import lacking
 
 from hms_search.data.synthetic import write_synthetic
 
@@ -76,8 +77,5 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A fresh Chromium; skipped where there is none, but never in CI."""
     with chromium(tmp_path_factory.mktemp("chromium")) as found:
         if found is None:
-            message = "no Chromium here: install Debian's packages chromium and chromium-driver"
-            if os.environ.get("CI") == "true":
-                pytest.fail(message)
-            pytest.skip(message)
+            lacking("no Chromium here: install Debian's packages chromium and chromium-driver")
         yield found
