@@ -81,7 +81,7 @@ class Recorder:
             tags=tags,
             texts={"config.yaml": "ä: 1\n"},
         )
-        self.ledger.started(trial, run.id)
+        self.ledger.started([(trial, run.id)])
         for step in range(epochs):
             value = float("nan") if step == 1 else 1.0 / (trial.number + step + 3)
             self.ledger.reached([(trial, step, value)])
