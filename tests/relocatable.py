@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import optuna
 import optuna_dashboard
+from optuna.trial import FrozenTrial
 
 from hms_search.document import parse_yaml
 from hms_search.search.contract import contract_of, open_study
@@ -69,7 +70,7 @@ class Recorder:
         around = Surroundings(self.tracker, self.parent_id, self.tags, self.places.pictures, work, ground)
         return Ledger(self.config, self.study, around)
 
-    def trial(self, outcome: str, *, epochs: int = 4) -> optuna.Trial:
+    def trial(self, outcome: str, *, epochs: int = 4) -> FrozenTrial:
         """Ask for a trial and let it end as told, ``paused`` and ``running`` not at all."""
         trial = self.study.ask()
         self.config.space.suggest(trial)
@@ -104,7 +105,7 @@ class Recorder:
             told: Any = outcome
             run.finish(told, reason=f"why {outcome}", metrics=metrics, files={"oof.parquet": bytes(range(256)) * 40})
             self.ledger.end(trial, replace(ended, outcome=told))
-        return trial
+        return self.study.trials[trial.number]
 
 
 def recorder(config: StudyConfig, places: Places, *, first: str | None = None) -> Recorder:
