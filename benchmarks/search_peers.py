@@ -39,13 +39,13 @@ def peer(one: Peer, interpreter: str) -> Search:
             assert process.stdout is not None
             send = _sender(process.stdin)
             send({"space": {n: _described(d) for n, d in problem.space.items()}, "total": problem.total, "seed": seed})
-            params: object = None
+            params: dict[str, float] = {}
             try:
                 for line in process.stdout:
                     asked = json.loads(line)
                     if asked["params"] != params:
                         params = asked["params"]
-                        key, curve = problem.curve(asked["params"])
+                        key, curve = problem.curve(params)
                     value = ledger.buy(key, curve, asked["step"])
                     send(None if np.isnan(value) else value)
             finally:

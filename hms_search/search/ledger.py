@@ -99,8 +99,8 @@ class Ledger:
         """Keep that a trial waits, and where its checkpoint is."""
         trial.set_user_attr(PAUSED_KEY, round(ended.seconds, 2))
         self._attach(trial, ended)
-        self.study._storage.set_trial_system_attr(trial._trial_id, HOME_KEY, home)
-        self.own([trial], "")
+        kept = ((HOME_KEY, home), (SESSION_KEY, ""))
+        set_system_attrs(self.study._storage, [(trial._trial_id, key, value) for key, value in kept])
 
     def end(self, trial: optuna.Trial, ended: TrialEnded, *, spared_at: int | None = None, died: bool = False) -> None:
         """Keep how a trial ended; ``spared_at`` is the step at which it would have been stopped by a stricter policy.

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -51,19 +52,17 @@ _OF_ID = _TRIAL.trial_id == bindparam("trial_id")
 class RowStorage(RowWriting):
     """Optuna's own storage but for how it reads trials and the attributes of studies; it finds the same."""
 
-    _known: set[int] | None = None
-    """The studies whose trials were read and not written since; None where others may write."""
-    _begun: dict[int, FrozenTrial] | None = None
-    """While nobody else writes, the trials that were begun and not written since, by their ids."""
+    _known: "_Known | None" = None
+    """None where others may write."""
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Read trials once for all who ask within: nobody else writes now, and what is written here is read again."""
-        self._known, self._begun = set(), {}
+        self._known = _Known()
         try:
             yield
         finally:
-            self._known = self._begun = None
+            self._known = None
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Keep that a trial ended or began; say False where it was to begin and another process had begun it."""
@@ -72,8 +71,8 @@ class RowStorage(RowWriting):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; raises KeyError where there is none."""
-        if self._begun is not None and trial_id in self._begun:
-            return deepcopy(self._begun[trial_id])
+        if self._known is not None and trial_id in self._known.begun:
+            return deepcopy(self._known.begun[trial_id])
         found = self._trials(_OF_ID, {"trial_id": trial_id})
         if not found:
             raise KeyError(f"there is no trial of id {trial_id}")
@@ -118,7 +117,7 @@ class RowStorage(RowWriting):
         None are returned where none can have changed since they were last read.
         """
         again = trial_id_greater_than >= 0 or included_trial_ids  # Optuna's cache asks, which has the others
-        if again and study_id in (self._known or ()):
+        if again and self._known is not None and study_id in self._known.studies:
             return []
         named = sorted(number for number in included_trial_ids if number <= trial_id_greater_than)
         asked = {"study_id": study_id, "after": trial_id_greater_than, "named": named}
@@ -126,7 +125,7 @@ class RowStorage(RowWriting):
             asked |= {"after": named[0] - 1, "named": []}
         found = self._trials(_of_study(self.engine.name), asked)
         if self._known is not None:
-            self._known.add(study_id)
+            self._known.studies.add(study_id)
         if not found:
             with _create_scoped_session(self.scoped_session) as session:
                 models.StudyModel.find_or_raise_by_id(study_id, session)
@@ -140,8 +139,8 @@ class RowStorage(RowWriting):
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         made = super()._create_new_trial(study_id, template_trial)
-        if self._begun is not None:  # Optuna's cache takes it in by itself
-            self._begun[made._trial_id] = made
+        if self._known is not None:  # Optuna's cache takes it in by itself
+            self._known.begun[made._trial_id] = made
         return made
 
     def _set_trial_param(self, *parameter: Any) -> None:
@@ -153,9 +152,8 @@ class RowStorage(RowWriting):
         return super()._written(model, rows, place)
 
     def _forget(self) -> None:
-        for kept in (self._known, self._begun):
-            if kept is not None:
-                kept.clear()
+        if self._known is not None:
+            self._known = _Known()
 
     def _trials(self, chosen: ColumnElement[bool], asked: Mapping[str, Any]) -> list[FrozenTrial]:
         rows: Sequence[Any] = []
@@ -186,6 +184,14 @@ class RowStorage(RowWriting):
             )
             for trial_id, number, state, started, completed in trials
         ]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The studies whose trials were read, and the trials that were begun, by id; nothing was written to them since."""
+
+    studies: set[int] = field(default_factory=set)
+    begun: dict[int, FrozenTrial] = field(default_factory=dict)
 
 
 class _Parts(NamedTuple):

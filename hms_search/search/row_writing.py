@@ -106,8 +106,7 @@ class RowWriting(RDBStorage):
 
     def set_study_system_attrs(self, given: Sequence[tuple[int, str, Any]]) -> None:
         """Keep attributes: of which study, name and value of each; raises as above."""
-        rows = [{"study_id": study_id, "key": key, "value_json": json.dumps(value)} for study_id, key, value in given]
-        if not self._written(models.StudySystemAttributeModel, rows, ("study_id", "key")):
+        if not self._attributes_written(models.StudySystemAttributeModel, given, owner="study_id"):
             for one in given:
                 super().set_study_system_attr(*one)
 
@@ -150,9 +149,9 @@ class RowWriting(RDBStorage):
         shown = distribution_to_json(distribution)
         return {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": shown}
 
-    def _attributes_written(self, model: Any, given: Sequence[tuple[int, str, Any]]) -> bool:
-        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for trial_id, key, value in given]
-        return self._written(model, rows, ("trial_id", "key"))
+    def _attributes_written(self, model: Any, given: Sequence[tuple[int, str, Any]], owner: str = "trial_id") -> bool:
+        rows = [{owner: owner_id, "key": key, "value_json": json.dumps(value)} for owner_id, key, value in given]
+        return self._written(model, rows, (owner, "key"))
 
     def _written(self, model: Any, rows: Sequence[Mapping[str, Any]], place: tuple[str, str]) -> bool:
         """Write rows in place of what stands there; say whether all their trials are open, or their study there."""
