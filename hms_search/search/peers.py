@@ -6,7 +6,8 @@ trials. No two clocks are compared, so that none needs to be right; while the se
 one machine a dead process is seen at once.
 
 What must not be done by two at a time, as to take the last trial of a budget, is done exclusively: a row of the study
-is held locked, for 60 s at most, so that a suspended session does not hold up the others.
+is held locked. A suspended session does not hold up the others: the server lets go of what is held idly for 60 s
+(:mod:`hms_search.connections`).
 """
 
 import os
@@ -36,8 +37,8 @@ SESSION_KEY = "hms_search:session"
 """The system attribute of a running trial: the session that runs it; empty where it waits for one."""
 
 HOME_KEY = "hms_search:home"
-_WHILE_HELD = (("idle_in_transaction_session_timeout", "60s"), ("synchronous_commit", "off"))
-"""Settings of PostgreSQL for the transaction that holds a study: nothing is kept by it that must outlast a crash."""
+_NOT_TO_LAST = ("synchronous_commit", "off", True)
+"""A setting of PostgreSQL for the transaction that holds a study: nothing is kept by it that must outlast a crash."""
 
 _TABLES = MetaData()
 _STUDIES = Table("hms_search_studies", _TABLES, Column("study", String(512), primary_key=True))
@@ -166,7 +167,7 @@ class Shared:
         try:
             held: list[sqlalchemy.ColumnElement[str]] = [_STUDIES.c.study]
             if connection.dialect.name == "postgresql":
-                held += [sqlalchemy.func.set_config(*setting, True) for setting in _WHILE_HELD]
+                held.append(sqlalchemy.func.set_config(*_NOT_TO_LAST))
             connection.execute(sqlalchemy.select(*held).where(_STUDIES.c.study == self._study).with_for_update())
         except BaseException:
             connection.close()

@@ -19,6 +19,7 @@ import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
 
+from hms_search.connections import outlived, outliving
 from hms_search.data.disk import takes_files
 from hms_search.errors import StudyError, without_password
 from hms_search.search.journal_storage import open_journal
@@ -41,7 +42,7 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> BaseStor
     StudyError
         The URL cannot be read, its driver is missing, or the database cannot be reached or is not Optuna's.
     """
-    parsed = _parse(url)
+    parsed = outliving(_parse(url))
     shown = without_password(parsed.render_as_string(hide_password=True))
     try:
         if parsed.drivername == _JOURNAL:
@@ -154,7 +155,9 @@ def _open(url: URL, **connect_args: object) -> RDBStorage:
     """Return Optuna's storage, its tables made where missing."""
     address = url.render_as_string(hide_password=False)
     with making_tables_alone(url):
-        return RowStorage(address, engine_kwargs={"connect_args": connect_args})
+        storage = RowStorage(address, engine_kwargs={"connect_args": connect_args})
+    outlived(storage.engine)
+    return storage
 
 
 def _open_sqlite(url: URL, writes: bool) -> RDBStorage:

@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 from sqlalchemy import NullPool, create_engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from hms_search.connections import outliving
 from hms_search.errors import TrackingError
 from hms_search.errors import without_password as without_password
 
@@ -43,9 +45,16 @@ def check_address(uri: str) -> None:
             f"another database ({', '.join(_DATABASES[1:])}), http://host:5000 of an MLflow server, or none"
         )
     if scheme != "sqlite":
-        engine = create_engine(uri, poolclass=NullPool)
+        engine = create_engine(outliving_uri(uri), poolclass=NullPool)
         with engine.connect():
             return
+
+
+def outliving_uri(uri: str) -> str:
+    """Return an address with which MLflow's client outlives a database server that vanishes."""
+    if urlsplit(uri).scheme.split("+")[0] != "postgresql":
+        return uri
+    return outliving(make_url(uri)).render_as_string(hide_password=False)
 
 
 def prepare_file(uri: str) -> None:

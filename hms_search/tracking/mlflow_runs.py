@@ -18,7 +18,14 @@ from mlflow.entities import Param
 from mlflow.entities import Run as StoredRun
 
 from hms_search.errors import TrackingError
-from hms_search.tracking.address import check_address, is_server, prepare_file, reported, without_password
+from hms_search.tracking.address import (
+    check_address,
+    is_server,
+    outliving_uri,
+    prepare_file,
+    reported,
+    without_password,
+)
 from hms_search.tracking.contract import Kind, Outcome, Waiting
 from hms_search.tracking.mlflow_run import (
     KEY_TAG,
@@ -70,7 +77,7 @@ class MlflowTracker:
         with reported(uri):
             check_address(uri)
             prepare_file(uri)
-            self._client = MlflowClient(tracking_uri=uri)
+            self._client = MlflowClient(tracking_uri=outliving_uri(uri))
 
     def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
         """Return the id of the study's own run, opened again where the study is resumed."""

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from hms_search.errors import TrackingError
-from hms_search.tracking.address import check_address, reported, sqlite_path, without_password
+from hms_search.tracking.address import check_address, outliving_uri, reported, sqlite_path, without_password
 from hms_search.tracking.mlflow_run import known_id, run_named
 
 
@@ -99,7 +99,7 @@ def reading_client(uri: str) -> MlflowClient:
                 f"MLflow at {uri}: there is no file {path}; change to the folder the study was run in, "
                 "or name its --tracking-uri"
             )
-        return MlflowClient(tracking_uri=uri)
+        return MlflowClient(tracking_uri=outliving_uri(uri))
 
 
 def _time(milliseconds: int | None) -> datetime | None:

@@ -6,12 +6,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import mlflow
 import pytest
 from command_line import CommandLine, wait_for
 from optuna.trial import TrialState
 from postgres_server import postgres_server
-from stored_trials import stored_trials
+from stored_trials import stored_runs, stored_trials
 
 from hms_search.servers import free_port
 from hms_search.tracking import RunReader
@@ -60,9 +59,7 @@ def test_a_study_outlives_restarts_of_its_database_and_the_death_of_its_mlflow_s
                 values = [value for _, value in sorted(trial.intermediate_values.items())]
                 assert [value for fold in told for _, value in fold] == values
                 assert len(reader.file(record.id, "oof.parquet")) > 0
-            client = mlflow.MlflowClient(uri)
-            (experiment,) = [one for one in client.search_experiments() if one.name == "small"]
-            runs = client.search_runs([experiment.experiment_id])
+            runs = stored_runs(uri, "small")
             assert (len(runs), {run.info.status for run in runs}) == (TRIALS + 1, {"FINISHED"})
     assert "the database server is away" in output
     assert "metrics are kept" in output

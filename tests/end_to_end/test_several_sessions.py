@@ -7,12 +7,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import mlflow
 import pytest
 from command_line import CommandLine, wait_for
 from killed_at_random import Sessions, n_ended
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
-from stored_trials import stored_trials
+from stored_trials import stored_runs, stored_trials
 
 from hms_search.data.folds import plan_folds
 from hms_search.data.store import Store
@@ -60,7 +59,7 @@ def test_no_trial_is_lost_or_counted_twice_whatever_is_killed(
         finally:
             sessions.stop()
         trials = stored_trials(postgres_url, STUDY)
-        runs = mlflow_runs(f"http://127.0.0.1:{port}", STUDY)
+        runs = stored_runs(f"http://127.0.0.1:{port}", STUDY)
     assert sum(sessions.killed.values()) == KILLS
     assert min(sessions.killed.values()) > 0, sessions.killed
     ended = [trial for trial in trials if trial.user_attrs.get("outcome") != "interrupted"]
@@ -96,7 +95,7 @@ def test_a_session_that_leaves_leaves_the_studys_run_to_the_others(
         for process, left in zip(reversed(sessions.processes), ("RUNNING", "FINISHED"), strict=True):
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
-            (study_run,) = [run for run in mlflow_runs(tracking, "left") if run.data.tags["kind"] == "study"]
+            (study_run,) = [run for run in stored_runs(tracking, "left") if run.data.tags["kind"] == "study"]
             assert study_run.info.status == left
     finally:
         sessions.stop()
@@ -120,12 +119,6 @@ class Pace:
 
 def started(url: str) -> bool:
     return any(trial.intermediate_values for trial in stored_trials(url, STUDY))
-
-
-def mlflow_runs(uri: str, study: str) -> list[mlflow.entities.Run]:
-    client = mlflow.MlflowClient(uri)
-    (experiment,) = [one for one in client.search_experiments() if one.name == study]
-    return list(client.search_runs([experiment.experiment_id], max_results=5000))
 
 
 def ignore(*_: object) -> None:

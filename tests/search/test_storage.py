@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -197,6 +198,23 @@ def test_sessions_that_make_the_tables_of_a_server_at_once_do_not_disturb_each_o
 def test_postgresql_is_spoken_to_through_psycopg_3(postgres_url: str) -> None:
     with opened(postgres_url) as storage:
         assert storage.engine.url.drivername == "postgresql+psycopg"
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("given", ["", "?keepalives_idle=77&connect_timeout=3"])
+def test_client_and_server_ask_after_each_other_unless_the_url_says_otherwise(postgres_url: str, given: str) -> None:
+    with opened(postgres_url + given) as storage, storage.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        client = socket.socket(fileno=os.dup(driver.pgconn.socket))
+        with client:
+            found = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            assert found == (77 if given else 10)
+            assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+        assert driver.info.get_parameters()["connect_timeout"] == ("3" if given else "10")
+        connection.rollback()  # as a pool does: what was set for the session stays
+        names = ("tcp_keepalives_idle", "tcp_user_timeout", "idle_in_transaction_session_timeout")
+        values = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+    assert values == ["10", "30000", "1min"]
 
 
 def test_the_storage_module_leaves_the_tracker_alone() -> None:
