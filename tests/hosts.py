@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from command_line import wait_for
 from lacking import lacking
 
 
@@ -21,6 +20,7 @@ class Host:
 
     name: str
     address: str
+    bridge: str
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def command(self, *command: str) -> list[str]:
@@ -43,29 +43,38 @@ class Host:
 
     def pull_cable(self) -> None:
         """Let nothing come from here or to here any more."""
-        _ip("link", "set", f"{self.name}c", "down")
+        _ip("link", "set", self._cable, "down")
 
     def plug_cable(self) -> None:
         """Let everything through again."""
-        _ip("link", "set", f"{self.name}c", "up")
+        _ip("link", "set", self._cable, "up")
 
     def lose_power(self) -> None:
-        """End all that runs here; nobody on the network is told, and when it is back it knows no connection."""
-        self.pull_cable()
-        _ip("netns", "exec", self.name, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_orphan_retries")
+        """End all that runs here, and begin anew; nobody is told, and the host has forgotten all connections."""
+        _ip("link", "delete", self._cable)
+        self.remove()
+        self.install()
+
+    def install(self) -> None:
+        """Bring the host into being, its cable plugged."""
+        _ip("netns", "add", self.name)
+        _ip("link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        _ip("link", "set", self._cable, "master", self.bridge, "up")
+        inside = ("netns", "exec", self.name, "ip")
+        _ip(*inside, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        _ip(*inside, "link", "set", "eth0", "up")
+        _ip(*inside, "link", "set", "lo", "up")
+
+    def remove(self) -> None:
+        """End the host with all that runs here."""
         for process in self.processes:
             process.kill()
             process.wait()
-        wait_for(lambda: not self._connections())
+        subprocess.run(["ip", "netns", "delete", self.name], stderr=subprocess.DEVNULL, check=False)
 
-    def _connections(self) -> list[str]:
-        """Return the connections that the host's kernel still serves, of processes that have ended too."""
-        command = ["ip", "netns", "exec", self.name, "cat", "/proc/net/tcp"]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[1:]
-        return [line for line in lines if line.split()[3] != _TIME_WAIT]
-
-
-_TIME_WAIT = "06"
+    @property
+    def _cable(self) -> str:
+        return f"{self.name}c"
 
 
 @contextmanager
@@ -73,28 +82,19 @@ def network(n: int) -> Iterator[tuple[str, list[Host]]]:
     """Give a network for the time of the context: the address of this machine in it, and ``n`` hosts."""
     if os.geteuid() != 0:
         lacking("hosts of their own need the rights of root, for network namespaces")
-    key, net = f"hms{os.getpid() % 100_000}", f"10.213.{os.getpid() % 250}"
-    hosts = [Host(f"{key}h{number}", f"{net}.{number + 2}") for number in range(n)]
+    bridge, net = f"hms{os.getpid() % 100_000}", f"10.213.{os.getpid() % 250}"
+    hosts = [Host(f"{bridge}h{number}", f"{net}.{number + 2}", bridge) for number in range(n)]
     try:
-        _ip("link", "add", key, "type", "bridge")
-        _ip("addr", "add", f"{net}.1/24", "dev", key)
-        _ip("link", "set", key, "up")
+        _ip("link", "add", bridge, "type", "bridge")
+        _ip("addr", "add", f"{net}.1/24", "dev", bridge)
+        _ip("link", "set", bridge, "up")
         for host in hosts:
-            _ip("netns", "add", host.name)
-            _ip("link", "add", f"{host.name}c", "type", "veth", "peer", "name", "eth0", "netns", host.name)
-            _ip("link", "set", f"{host.name}c", "master", key, "up")
-            inside = ("netns", "exec", host.name, "ip")
-            _ip(*inside, "addr", "add", f"{host.address}/24", "dev", "eth0")
-            _ip(*inside, "link", "set", "eth0", "up")
-            _ip(*inside, "link", "set", "lo", "up")
+            host.install()
         yield f"{net}.1", hosts
     finally:
         for host in hosts:
-            for process in host.processes:
-                process.kill()
-                process.wait()
-            subprocess.run(["ip", "netns", "delete", host.name], stderr=subprocess.DEVNULL, check=False)
-        subprocess.run(["ip", "link", "delete", key], stderr=subprocess.DEVNULL, check=False)
+            host.remove()
+        subprocess.run(["ip", "link", "delete", bridge], stderr=subprocess.DEVNULL, check=False)
 
 
 def _ip(*arguments: str) -> None:
