@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -70,7 +70,7 @@ class RunJournal:
         ``known_as`` names the run where this may be its first entry since the others were sent and removed.
         """
         with self._writing(), _open_locked(self.folder / _JOURNAL) as file:
-            self.lock.touch()
+            self._lock.touch()  # a full disk takes the entries that there are, but perhaps no file more
             number = _cut(file)
             if not number and known_as:
                 self.keep_sent(Sent(known_as))
@@ -127,9 +127,19 @@ class RunJournal:
                 self.folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
+    @contextmanager
+    def sending(self) -> Iterator[bool]:
+        """Hold the right to send it, and say whether that is so: not where another process does, or it is gone."""
+        with ExitStack() as stack:
+            is_held = False
+            with suppress(FileNotFoundError, BlockingIOError):
+                file = stack.enter_context(self._lock.open("ab"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_held = os.fstat(file.fileno()).st_ino == _inode(self._lock)
+            yield is_held
+
     @property
-    def lock(self) -> Path:
-        """The file that is held locked by who sends it."""
+    def _lock(self) -> Path:
         return self.folder / _LOCK
 
     @contextmanager

@@ -19,8 +19,6 @@ from types import MappingProxyType
 from typing import TypeVar
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
 from hms_search.errors import DataError, TrackingError
 from hms_search.tracking.contract import Kind, Outcome, Waiting
 from hms_search.tracking.journal import Entry, RunJournal, Sent
@@ -135,11 +133,11 @@ class JournaledTracker:
         if time.monotonic() < self._not_before and not insist:
             return ""
         try:
-            with FileLock(journal.lock, timeout=0):
+            with journal.sending() as is_held:
+                if not is_held:  # another process is sending it, which may die
+                    self._is_behind = True
+                    return ""
                 run_id = _send(journal, self.direct)
-        except Timeout:  # another process is sending it, which may die
-            self._is_behind = True
-            return ""
         except (DataError, UnknownRunError) as error:  # of this journal alone
             self._reason = str(error)
             return ""

@@ -329,6 +329,17 @@ def test_what_is_told_as_another_process_removes_what_it_sent_arrives(place: Pla
     assert stored.info.status == "FINISHED"
 
 
+def test_a_journal_that_another_process_has_just_sent_is_not_made_anew(place: Place) -> None:
+    tracker = place.tracker()
+    run = tracker.start_run("trial 0", parent_id=None, params={}, tags={}, texts={})
+    journal = run._journal
+    run.finish("complete", metrics={}, files={})
+    assert tracker.send(journal) == ""
+    with journal.sending() as is_held:
+        assert not is_held
+    assert list(place.journals.iterdir()) == []
+
+
 WAITER = """
 import sys, time
 from pathlib import Path
