@@ -10,7 +10,7 @@ driver, by what they are for.
 Efficiency: workers that sleep 5 s per trial, 12 trials each; the seconds slept over the seconds from when they were
 connected to MLflow until that knew all, the time to hand out the first trials and to await the last ones included. The
 largest number is also run with workers that tell MLflow nothing, as that costs processor time which workers elsewhere
-do not share.
+do not share. On a virtual machine a column says what share of the processors' time went to its neighbours.
 
 Views: ``ls``, ``show`` and ``report`` of the largest study, each in a process of its own, its start included.
 
@@ -40,6 +40,7 @@ from pathlib import Path
 from statistics import median
 
 import optuna
+import psutil
 from scale_databases import Databases, embedded, postgresql, served_per_second
 from scale_runs import Filled, Ran, filled
 from scale_study import EPOCHS, FOLDS
@@ -112,11 +113,14 @@ def overhead(databases: Databases, kind: str, options: argparse.Namespace) -> li
 
 def efficiency(databases: Databases, kind: str, options: argparse.Namespace) -> list[dict[str, object]]:
     """Run sleeping trials on more and more workers and return the worst efficiency."""
-    print(f"{'workers':>8}  {'trials':>6}  {'efficiency':>10}   sleeping {TRIAL_S:.0f} s each")
+    print(f"{'workers':>8}  {'trials':>6}  {'efficiency':>10}  {'stolen':>6}   sleeping {TRIAL_S:.0f} s each")
     found = {}
     for workers in options.workers:
+        stolen, began = _stolen_s(), time.monotonic()
         found[workers] = _efficiency(databases(f"workers{workers}"), workers)
-        print(f"{workers:>8}  {workers * TRIALS_PER_WORKER:>6}  {found[workers]:>10.3f}", flush=True)
+        share = (_stolen_s() - stolen) / (time.monotonic() - began) / (os.cpu_count() or 1)
+        row = f"{workers:>8}  {workers * TRIALS_PER_WORKER:>6}  {found[workers]:>10.3f}  {share:>6.1%}"
+        print(row, flush=True)
     most = max(found)
     elsewhere = _efficiency(databases("elsewhere"), most, tracked=False)
     return [
@@ -124,6 +128,11 @@ def efficiency(databases: Databases, kind: str, options: argparse.Namespace) -> 
         figure(f"efficiency_of_{most}_workers_{kind}", found[most], "ratio", least=EFFICIENCY_TARGET),
         figure(f"efficiency_worst_{kind}", min(found.values()), "ratio", least=EFFICIENCY_TARGET),
     ]
+
+
+def _stolen_s() -> float:
+    """Return the processor time that others have taken of a virtual machine, where the system tells."""
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
 def _efficiency(places: Places, workers: int, *, tracked: bool = True) -> float:
