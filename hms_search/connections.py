@@ -44,7 +44,7 @@ def outlived(engine: sqlalchemy.Engine) -> None:
 
 def _configure(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
-    for setting in _OF_SERVER.items():
-        cursor.execute("SELECT set_config(%s, %s, false)", setting)
+    settings = ", ".join("set_config(%s, %s, false)" for _ in _OF_SERVER)
+    cursor.execute(f"SELECT {settings}", [part for setting in _OF_SERVER.items() for part in setting])
     cursor.close()
     connection.commit()

@@ -42,12 +42,12 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> BaseStor
     StudyError
         The URL cannot be read, its driver is missing, or the database cannot be reached or is not Optuna's.
     """
-    parsed = outliving(_parse(url))
+    parsed = _parse(url)
     shown = without_password(parsed.render_as_string(hide_password=True))
     try:
         if parsed.drivername == _JOURNAL:
             return open_journal(Path(str(parsed.database)))
-        return _open_sqlite(parsed, writes) if _is_sqlite_file(parsed) else _open(parsed)
+        return _open_sqlite(parsed, writes) if _is_sqlite_file(parsed) else _open(outliving(parsed))
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
         raise StudyError(f"storage {shown}: {_one_line(error)}; {_EXPECTED}") from error
     except ImportError as error:
@@ -103,6 +103,7 @@ def making_tables_alone(url: URL) -> Iterator[None]:
         yield
         return
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    outlived(engine)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({_TABLES_LOCK})")
         yield

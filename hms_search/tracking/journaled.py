@@ -134,8 +134,8 @@ class JournaledTracker:
             return ""
         try:
             with journal.sending() as is_held:
-                if not is_held:  # another process is sending it, which may die
-                    self._is_behind = True
+                if not is_held:
+                    self._is_behind |= journal.is_there  # another process is sending it, which may die
                     return ""
                 run_id = _send(journal, self.direct)
         except (DataError, UnknownRunError) as error:  # of this journal alone

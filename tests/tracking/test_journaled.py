@@ -329,15 +329,19 @@ def test_what_is_told_as_another_process_removes_what_it_sent_arrives(place: Pla
     assert stored.info.status == "FINISHED"
 
 
-def test_a_journal_that_another_process_has_just_sent_is_not_made_anew(place: Place) -> None:
+def test_a_journal_that_has_been_sent_is_not_made_anew_and_no_reason_to_send_the_others(place: Place) -> None:
     tracker = place.tracker()
     run = tracker.start_run("trial 0", parent_id=None, params={}, tags={}, texts={})
     journal = run._journal
     run.finish("complete", metrics={}, files={})
+    other = RunJournal(place.journals / "other")
+    other.append("log", {"metrics": {"kl": 0.5}, "step": 0}, known_as="r")
     assert tracker.send(journal) == ""
+    tracker.catch_up()
     with journal.sending() as is_held:
         assert not is_held
-    assert list(place.journals.iterdir()) == []
+    assert list(place.journals.iterdir()) == [other.folder]
+    assert len(other.entries()) == 1
 
 
 WAITER = """
