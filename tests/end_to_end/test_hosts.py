@@ -36,7 +36,7 @@ def session(host: Host, home: Path, *command: str) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_host_that_vanishes_is_replaced_and_told_so_when_it_is_back(workplace: Path, recordings: Path) -> None:
-    trials = 32
+    trials = 48
     prefix = "hms-search-postgres-"
     with (
         network(2) as (here, (lost, other)),
