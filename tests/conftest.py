@@ -1,13 +1,12 @@
 """What several tests share: the real recordings beside the repository, and one thread per process."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lacking import lacking
-from postgres_server import postgres_binaries, postgres_server
+from postgres_server import postgres_server
 
 from hms_search.host_memory import collect_rarely, keep_freed_memory
 
@@ -29,7 +28,5 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A fresh PostgreSQL server on a free loopback port, run by a user that is not root."""
-    postgres_binaries()  # fails or skips where there are none
-    prefix = "hms-search-postgres-"  # pytest's own folders let no other user in
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder, postgres_server(Path(folder)) as server:
+    with postgres_server() as server:
         yield server.url

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,29 +47,33 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(cluster: Path, address: str = "127.0.0.1") -> Iterator[PostgresServer]:
-    """Run a server that listens at an address of this machine."""
-    server = new_cluster(cluster, address)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+def postgres_server(address: str = "127.0.0.1") -> Iterator[PostgresServer]:
+    """Run a fresh server that listens at an address of this machine, by a user that is not root."""
+    with postgres_cluster(address) as server:
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
-def new_cluster(cluster: Path, address: str) -> PostgresServer:
-    """Return a server that has not been started, for an address of this machine or of another host's."""
+@contextmanager
+def postgres_cluster(address: str) -> Iterator[PostgresServer]:
+    """Give a fresh server that has not been started, for an address of this machine or of another host's."""
+    binaries = postgres_binaries()  # fails or skips where there are none
     user = "postgres" if os.geteuid() == 0 else None
-    if user is not None:
-        shutil.chown(cluster, user)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = PostgresServer(postgres_binaries(), cluster, port, user, address)
-    server.call("initdb", "-D", str(cluster), "-U", "hms", "--auth=trust", "--no-sync")
-    with (cluster / "pg_hba.conf").open("a") as file:
-        file.write("host all all samenet trust\n")
-    return server
+    with tempfile.TemporaryDirectory(prefix="hms-search-postgres-") as folder:  # pytest's own let no other user in
+        cluster = Path(folder)
+        if user is not None:
+            shutil.chown(cluster, user)
+        server = PostgresServer(binaries, cluster, port, user, address)
+        server.call("initdb", "-D", str(cluster), "-U", "hms", "--auth=trust", "--no-sync")
+        with (cluster / "pg_hba.conf").open("a") as file:
+            file.write("host all all samenet trust\n")
+        yield server
 
 
 def postgres_binaries() -> Path:

@@ -1,7 +1,6 @@
 """Sessions on several hosts share a study; hosts vanish without a word, and nothing is lost or waits for ever."""
 
 import sys
-import tempfile
 from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from command_line import CommandLine, wait_for
 from hosts import Host, network
 from optuna.trial import TrialState
-from postgres_server import PostgresServer, new_cluster, postgres_server
+from postgres_server import PostgresServer, postgres_cluster, postgres_server
 from stored_trials import stored_runs, stored_trials
 
 from hms_search.search.asking import origin_of
@@ -37,11 +36,9 @@ def session(host: Host, home: Path, *command: str) -> Path:
 @pytest.mark.timeout(400)
 def test_a_host_that_vanishes_is_replaced_and_told_so_when_it_is_back(workplace: Path, recordings: Path) -> None:
     trials = 48
-    prefix = "hms-search-postgres-"
     with (
         network(2) as (here, (lost, other)),
-        tempfile.TemporaryDirectory(prefix=prefix) as cluster,
-        postgres_server(Path(cluster), here) as database,
+        postgres_server(here) as database,
         mlflow_server(
             f"sqlite:///{workplace}/server.db", workplace / "server", host=here, port=free_port(here, 0, "MLflow")
         ) as server,
@@ -82,11 +79,7 @@ def owners(url: str) -> set[str]:
 def test_a_database_host_that_loses_its_power_in_mid_statement_is_not_waited_for_for_ever(
     hms_search: CommandLine,
 ) -> None:
-    with (
-        network(1) as (_, (host,)),
-        tempfile.TemporaryDirectory(prefix="hms-search-postgres-") as cluster,
-    ):
-        database = new_cluster(Path(cluster), host.address)
+    with network(1) as (_, (host,)), postgres_cluster(host.address) as database:
         switch_on(host, database)
         arguments = ("--data", "recordings", "--set", "space.base.training.epochs=6", "--trials", "4")
         process = hms_search.start("run", "small.yaml", *arguments, "--storage", database.url)

@@ -2,9 +2,7 @@
 
 import os
 import signal
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 from command_line import CommandLine, wait_for
@@ -30,8 +28,7 @@ def test_a_study_outlives_restarts_of_its_database_and_the_death_of_its_mlflow_s
 ) -> None:
     folder, host, port = hms_search.folder, "127.0.0.1", free_port("127.0.0.1", 0, "MLflow")
     store, artifacts, uri = f"sqlite:///{folder}/server.db", folder / "server", f"http://127.0.0.1:{port}"
-    prefix = "hms-search-postgres-"
-    with tempfile.TemporaryDirectory(prefix=prefix) as cluster, postgres_server(Path(cluster)) as database:
+    with postgres_server() as database:
         arguments = ("--data", "recordings", "--set", f"space.base.training.epochs={EPOCHS}", "--trials", str(TRIALS))
         with mlflow_server(store, artifacts, host=host, port=port) as server:
             process = hms_search.start(

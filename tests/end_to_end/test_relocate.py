@@ -3,7 +3,6 @@
 import os
 import signal
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,8 +30,7 @@ def there(hms_search: CommandLine) -> Iterator[Places]:
     """A database server and an MLflow server."""
     folder, host, port = hms_search.folder / "server", "127.0.0.1", free_port("127.0.0.1", 0, "MLflow")
     folder.mkdir()
-    prefix = "hms-search-postgres-"
-    with tempfile.TemporaryDirectory(prefix=prefix) as cluster, postgres_server(Path(cluster)) as database:
+    with postgres_server() as database:
         url = database.url.replace("hms@", f"hms:{SECRET}@")
         with mlflow_server(f"sqlite:///{folder}/mlflow.db", folder / "files", host=host, port=port):
             yield Places(storage_url=url, tracking=f"http://{host}:{port}")

@@ -1,4 +1,3 @@
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +21,7 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
     postgres_binaries()
-    prefix = "hms-search-postgres-"
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder, postgres_server(Path(folder)) as running:
+    with postgres_server() as running:
         yield running
 
 
