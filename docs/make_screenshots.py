@@ -1,17 +1,24 @@
-"""Take the picture of the web app: ``PYTHONPATH=tests python docs/make_screenshots.py``.
+"""Take the pictures of what a person looks at: ``PYTHONPATH=tests python docs/make_screenshots.py``.
 
-A small model is trained on SYNTHETIC recordings, promoted and served, and a headless Chromium presses the example
-button. Takes a few minutes; written to ``docs/pictures``.
+A small study in two rounds is searched on SYNTHETIC recordings. Taken are its table in a terminal, its report, the
+study in optuna-dashboard, its trials in the MLflow UI, and the web app of its baseline's model, whose example
+button a headless Chromium presses. Takes some minutes; written to ``docs/pictures``.
 """
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 from browser import Browser, chromium
 from PIL import Image
+from rich.console import Console
+from rich.text import Text
 from selenium.webdriver.common.by import By
 
 from hms_search.cli.serve import served_model
@@ -40,43 +47,101 @@ space:
     training.optimiser.lr: {type: float, low: 3.0e-4, high: 1.0e-2, log: true}
 data: {root: synthetic, synthetic: {patients: 24, seed: 1}, sampling: {name: eeg_middle}}
 folds: {name: grouped, n_folds: 2}
-trials: 1
-pruner: {name: none}
+trials: 16
+rounds: {count: 2, trials: 8}
 seed: 1
 """
-HOST, WIDTH = "127.0.0.1", 1400
+HOST, WIDTH, COLUMNS = "127.0.0.1", 1400, 118
 
 
 def main() -> None:
-    """Train and serve an example, and take its picture."""
-    with tempfile.TemporaryDirectory() as scratch:
+    """Search, promote and serve an example, and take the pictures."""
+    with tempfile.TemporaryDirectory() as scratch, chromium(Path(scratch) / "chromium") as browser:
+        if browser is None:
+            raise SystemExit("no Chromium here: install Debian's packages chromium and chromium-driver")
         folder = Path(scratch)
         (folder / "example.yaml").write_text(STUDY)
         hms_search(folder, "run", "example.yaml")
-        hms_search(folder, "promote", "example", "--trial", "0", "--folds", "2", "--epochs", "4")
-        (model,) = (folder / "mlruns" / "models").iterdir()
-        port = free_port(HOST, 0, "the web app")
-        with served_model(model, host=HOST, port=port) as server, chromium(folder / "chromium") as browser:
-            if browser is None:
-                raise SystemExit("no Chromium here: install Debian's packages chromium and chromium-driver")
-            browser.open(server.address)
-            browser.click("//*[@id='example']")
-            browser.shows_image("#explanation img")
-            browser.shows_image("#eeg img")
-            take(browser, "app")
+        take_table(browser, folder)
+        take_report(browser, folder)
+        take_dashboards(browser, folder)
+        take_app(browser, folder)
 
 
-def hms_search(folder: Path, *arguments: str) -> None:
-    """Run the command line in a folder."""
-    subprocess.run([sys.executable, "-m", "hms_search", *arguments], cwd=folder, check=True)
+def take_table(browser: Browser, folder: Path) -> None:
+    """Take what a terminal shows of the study."""
+    shown = hms_search(folder, "show", "example", FORCE_COLOR="1", COLUMNS=str(COLUMNS))
+    console = Console(record=True, width=COLUMNS, file=StringIO())
+    console.print(Text.from_ansi(f"$ hms-search show example\n{shown}"))
+    page = folder / "table.html"
+    page.write_text(f"<body style='margin:0'>{console.export_svg(title='SYNTHETIC recordings')}</body>")
+    browser.open(page.as_uri())
+    take(browser, "table")
 
 
-def take(browser: Browser, name: str) -> None:
-    """Write the whole page that the browser shows as a PNG of at most 256 colours."""
+def take_report(browser: Browser, folder: Path) -> None:
+    """Take the report's page."""
+    hms_search(folder, "report", "example", "-o", "report.html")
+    browser.open((folder / "report.html").as_uri())
+    take(browser, "report")
+
+
+def take_dashboards(browser: Browser, folder: Path) -> None:
+    """Take the study in optuna-dashboard, and its trials in the MLflow UI."""
+    command = [sys.executable, "-m", "hms_search", "up", "--app-port", "0"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            printed = "".join(iter_until(process, "Ctrl-C"))
+            mlflow, dashboard = (word for word in printed.split() if word.startswith("http://"))
+            browser.open(f"{dashboard}/dashboard/studies/1")
+            browser.sees("History", "Hyperparameter Importance", picture="optuna-study")
+            take(browser, "optuna", high=False)
+            browser.open(mlflow)
+            browser.click("//*[text()='Model training']")
+            browser.click("//a[.='example']")
+            browser.click("//a[.='study example']/ancestor::*[@role='gridcell']//button")
+            browser.sees("trial 0", "trial 1", picture="mlflow-trials")
+            take(browser, "mlflow", high=False)
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def take_app(browser: Browser, folder: Path) -> None:
+    """Take the web app of the baseline's model, after its example."""
+    hms_search(folder, "promote", "example", "--trial", "0", "--folds", "2", "--epochs", "4")
+    (model,) = (folder / "mlruns" / "models").iterdir()
+    with served_model(model, host=HOST, port=free_port(HOST, 0, "the web app")) as server:
+        browser.open(server.address)
+        browser.click("//*[@id='example']")
+        browser.shows_image("#explanation img")
+        browser.shows_image("#eeg img")
+        take(browser, "app")
+
+
+def iter_until(process: "subprocess.Popen[str]", word: str) -> Iterator[str]:
+    """Give what a process prints, up to the line that has a word."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield line
+        if word in line:
+            return
+    raise SystemExit(f"{process.args} ended before it said {word!r}")
+
+
+def hms_search(folder: Path, *arguments: str, **environment: str) -> str:
+    """Run the command line in a folder; return what it printed."""
+    command = [sys.executable, "-m", "hms_search", *arguments]
+    told = {**os.environ, **environment}
+    return subprocess.run(command, cwd=folder, env=told, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def take(browser: Browser, name: str, *, high: bool = True) -> None:
+    """Write the page that the browser shows, ``high`` all of it, as a PNG of at most 256 colours."""
     size = {"width": WIDTH, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     time.sleep(1)  # as it is laid out anew
-    size["height"] = browser.driver.find_element(By.TAG_NAME, "body").size["height"]
+    if high:
+        size["height"] = browser.driver.find_element(By.TAG_NAME, "body").size["height"]
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     time.sleep(1)
     file = PICTURES / f"{name}.png"

@@ -79,7 +79,11 @@ def _chosen(study: RecordedStudy, top: int) -> tuple[RecordedTrial, tuple[Record
     baseline, name = study.baseline, study.config.name
     if baseline.row.value is None:
         raise StudyError(f"the baseline of study {name!r} is {baseline.row.outcome}: there is no gain over it")
-    ahead = [trial for trial in study.completed if trial.config != baseline.config][:top]
+    distinct: list[RecordedTrial] = []
+    for trial in study.completed:  # what was answered from the record is one configuration, not several
+        if trial.config not in (baseline.config, *(one.config for one in distinct)):
+            distinct.append(trial)
+    ahead = distinct[:top]
     if not ahead or (top == 1 and _loss(study.config, ahead[0]) >= _loss(study.config, baseline)):
         raise StudyError(
             f"study {name!r} has found nothing better than its baseline: there is no gain to look at again"

@@ -4,14 +4,15 @@ Narrowing a range inside one Optuna study switches its joint model off for that 
 So each space has a study of its own, to which the trials that fit are added anew, under the new distributions.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.outcomes import CARRIED_KEY
-from hms_search.search.space import Categorical, Parameter, SearchSpace
+from hms_search.search.regions import Number, at_step
+from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
 
 PARAMS_KEY = "params"
 """The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
@@ -24,7 +25,7 @@ Moved = Callable[[FrozenTrial], Mapping[str, Any]]
 
 def fits(params: Mapping[str, Any], space: SearchSpace) -> bool:
     """Say whether parameters lie in a space; those that the space does not vary are passed over."""
-    return all(path in params and _has(parameter, params[path]) for path, parameter in space.parameters.items())
+    return all(path in params and has(parameter, params[path]) for path, parameter in space.parameters.items())
 
 
 def carried(
@@ -51,7 +52,7 @@ def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str, move
         made = create_trial(
             state=trial.state,
             values=trial.values,
-            params={path: params[path] for path in space.parameters},
+            params={path: _placed(parameter, params[path]) for path, parameter in space.parameters.items()},
             distributions=distributions,
             intermediate_values=trial.intermediate_values,
             user_attrs={**origin, **trial.user_attrs},
@@ -62,10 +63,27 @@ def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str, move
         yield made
 
 
-def _has(parameter: Parameter, value: object) -> bool:
+def has(parameter: Parameter, value: object) -> bool:
+    """Say whether a value, or the name of a choice, is one that a parameter may have."""
     if isinstance(parameter, Categorical):
-        return value in parameter.named
-    if not parameter.contains(value) or parameter.log or parameter.step is None:
-        return parameter.contains(value)
-    steps = (float(str(value)) - parameter.low) / parameter.step
-    return abs(steps - round(steps)) < 1e-6
+        return isinstance(value, Hashable) and value in parameter.named  # not so what was a list or a component
+    return _is_on_grid(parameter, value) and parameter.contains(_placed(parameter, value))
+
+
+def _is_on_grid(parameter: Number, value: object) -> bool:
+    if not isinstance(value, int | float) or parameter.log or parameter.step is None:
+        return True
+    steps = (value - parameter.low) / parameter.step
+    return abs(steps - round(steps)) < _ROUNDING
+
+
+def _placed(parameter: Parameter, value: Any) -> Any:
+    """Return a value that a parameter has without what the arithmetic of floats made of it on another grid."""
+    if isinstance(parameter, Categorical) or parameter.log or parameter.step is None:
+        return value
+    on_grid = at_step(parameter, round((value - parameter.low) / parameter.step))
+    return int(on_grid) if isinstance(parameter, Int) and isinstance(value, int) else on_grid
+
+
+_ROUNDING = 1e-6
+"""What the arithmetic of floats may be off by, relative to a step."""

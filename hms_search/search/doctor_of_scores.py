@@ -39,7 +39,7 @@ def leak(history: StudyHistory) -> Iterator[Finding]:
 
 def folds_disagree(history: StudyHistory) -> Iterator[Finding]:
     """Find that the folds rank the trials differently, so that their mean ranks by chance."""
-    found = mean_agreement(fold_values(history.ended))
+    found = mean_agreement(fold_values(history.trained))
     if found is not None and _disagree(found):
         yield Finding(
             "warning",
@@ -53,7 +53,7 @@ def strata_disagree(history: StudyHistory) -> Iterator[Finding]:
     """Find that votes of many and of few experts rank the trials differently."""
     scored = [
         (trial.user_attrs["kl_high"], trial.user_attrs["kl_low"])
-        for trial in history.ended
+        for trial in history.trained
         if trial.state == TrialState.COMPLETE and {"kl_high", "kl_low"} <= trial.user_attrs.keys()
     ]
     if not scored:
@@ -74,7 +74,7 @@ def seed_noise(history: StudyHistory) -> Iterator[Finding]:
     if history.noise is not None:
         yield from _measured_noise(history, history.noise)
         return
-    baseline = [loss_of(trial, history.direction) for trial in history.trials if trial.user_attrs.get("baseline")]
+    baseline = [loss_of(trial, history.direction) for trial in history.ended if trial.user_attrs.get("baseline")]
     best = history.evidence.best
     repeated, noise = _seed_noise(history)
     if not baseline or not math.isfinite(baseline[0]) or best is None or noise is None:

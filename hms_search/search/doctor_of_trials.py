@@ -136,7 +136,7 @@ def best_on_bound(history: StudyHistory) -> Iterator[Finding]:
 
 def no_improvement(history: StudyHistory) -> Iterator[Finding]:
     """Find that the last trials have not improved the best value by more than the noise."""
-    losses = [loss_of(trial, history.direction) for trial in history.ended]
+    losses = [loss_of(trial, history.direction) for trial in history.as_they_ended]
     patience = max(_PATIENCE, 2 * len(history.config.space.parameters))
     before, recent = losses[:-patience], losses[-patience:]
     if len(before) < _FEWEST_BEFORE or not np.isfinite(min(before)):
@@ -224,7 +224,7 @@ def _culprit(history: StudyHistory, failed: Sequence[FrozenTrial]) -> str:
         if theirs and ours and len(set(theirs + ours)) > 1:
             told.append((float(mannwhitneyu(theirs, ours).pvalue), _bound_without(path, theirs, ours)))
     p_value, change = min(told, default=(1.0, ""))
-    return change if p_value <= _LEVEL else ""
+    return change if p_value * len(told) <= _LEVEL else ""
 
 
 def _bound_without(path: str, failed: Sequence[float], others: Sequence[float]) -> str:

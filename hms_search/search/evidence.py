@@ -10,7 +10,7 @@ from jaxtyping import Float
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import f as f_distribution
 
-from hms_search.search.outcomes import CARRIED_KEY, Direction
+from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY, Direction
 from hms_search.search.outcomes import OUTCOME_KEY as OUTCOME_KEY
 from hms_search.search.outcomes import carried_from as carried_from
 from hms_search.search.outcomes import is_evidence as is_evidence
@@ -80,8 +80,11 @@ class Evidence:
 
 
 def evidence_of(trials: Sequence[FrozenTrial], direction: Direction = "minimize") -> Evidence:
-    """Return what the trials say that were completed, pruned or failed by themselves."""
-    finished = [trial for trial in trials if is_evidence(trial)]
+    """Return what the trials say that were completed, pruned or failed by themselves.
+
+    What was answered from the record says nothing that its twin does not.
+    """
+    finished = [trial for trial in trials if is_evidence(trial) and SAME_KEY not in trial.user_attrs]
     scored = [Scored(_name(trial), trial.params, loss_of(trial, direction)) for trial in finished]
     ranked = tuple(sorted(scored, key=lambda trial: (trial.loss, trial.name)))
     values = fold_values(finished)

@@ -1,6 +1,7 @@
 """A study as it stands in its storage: its configuration and all its trials, for whatever reads them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import optuna
@@ -8,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from hms_search.search.carrying import fits
 from hms_search.search.evidence import Evidence, evidence_of
-from hms_search.search.outcomes import CARRIED_KEY, Direction, is_evidence
+from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY, Direction, is_evidence
 from hms_search.search.repeated import Again
 from hms_search.search.report import find_report
 from hms_search.search.study import StudyConfig
@@ -39,6 +40,16 @@ class StudyHistory:
     def ended(self) -> tuple[FrozenTrial, ...]:
         """The trials of this study that completed, were pruned or failed by themselves; none carried from another."""
         return tuple(trial for trial in self.trials if is_evidence(trial) and CARRIED_KEY not in trial.user_attrs)
+
+    @cached_property
+    def trained(self) -> tuple[FrozenTrial, ...]:
+        """Those of them that were trained, not answered from the record."""
+        return tuple(trial for trial in self.ended if SAME_KEY not in trial.user_attrs)
+
+    @cached_property
+    def as_they_ended(self) -> tuple[FrozenTrial, ...]:
+        """The trials of this study in the order they ended: one that paused may do so long after those asked later."""
+        return tuple(sorted(self.ended, key=lambda trial: (trial.datetime_complete or datetime.max, trial.number)))
 
     @cached_property
     def proposed(self) -> tuple[FrozenTrial, ...]:

@@ -15,9 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.asking import origin_of
+from hms_search.search.carrying import PARAMS_KEY
 from hms_search.search.dashboard import attach_trial
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
-from hms_search.search.overview import SAME_KEY
+from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
 from hms_search.search.patient_storage import set_intermediate_values, set_system_attrs, set_user_attrs
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
@@ -29,7 +30,7 @@ from hms_search.search.warm_start import known_configurations
 from hms_search.tracking import Tracker
 
 _RUN_KEY, _WARM_KEY, _DEATHS_KEY = "mlflow_run_id", "warm_start", "deaths"
-_OWN_KEYS = {"baseline", "retry_of", _DEATHS_KEY, "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KEY}
+_OWN_KEYS = {"baseline", "retry_of", _DEATHS_KEY, "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KEY, CARRIED_KEY, PARAMS_KEY}
 
 
 @dataclass(frozen=True)

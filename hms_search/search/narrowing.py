@@ -152,7 +152,7 @@ class _Rule:
     def move(self, path: str) -> tuple[Parameter | None, Change]:
         """Return what becomes of a parameter, None where it is frozen, and why."""
         parameter, p_value = self.space.parameters[path], self.weighed[path].p_value
-        if self._tells_importance and p_value > self.config.freeze:
+        if self._tells_importance and p_value > max(self.config.freeze, self.config.alpha):
             reason = (
                 f"its importance is within the noise: {p_value:.0%} of shuffled records make it look as important; "
                 f"the value is trial {self.best.name}'s"
@@ -188,7 +188,8 @@ class _Rule:
         kind: Kind = "widened" if region.passed else "kept" if moved == parameter else "narrowed"
         return moved, self._change(path, kind, described(moved), reason, quantile=self.config.quantile)
 
-    def _choices(self, path: str, parameter: Categorical) -> tuple[Parameter | None, Change]:
+    def _choices(self, path: str, parameter: Categorical) -> tuple[Categorical, Change]:
+        """Return the choices that are left; one at least, so that trials of those dropped are known to lie outside."""
         own = self.best.params[path]
         p_values = {name: self._worse(path, name, own) for name in parameter.named if name != own}
         level = self.config.alpha / max(1, len(p_values))
@@ -198,8 +199,6 @@ class _Rule:
         told = ", ".join(f"{name} (p = {p:.2g})" for name, p in worse.items())
         reason = f"worse than {own} beyond chance: {told}"
         left = [name for name in parameter.named if name not in worse]
-        if len(left) == 1:
-            return None, self._change(path, "frozen", str(own), reason, p_value=max(worse.values()))
         choices = parameter.choices
         kept = {str(name): choices[str(name)] for name in left} if isinstance(choices, dict) else left
         moved = Categorical.model_validate({"type": "categorical", "choices": kept})

@@ -8,6 +8,8 @@ Direction = Literal["minimize", "maximize"]
 OUTCOME_KEY = "outcome"
 CARRIED_KEY = "carried_from"
 """The user attribute that names a carried trial's origin, ``study#number``; it was not run in the study it is in."""
+SAME_KEY = "same_as"
+"""The user attribute of a trial that was answered from the record: the number of the one that was trained."""
 
 
 def carried_from(trial: FrozenTrial) -> tuple[str, int] | None:

@@ -8,10 +8,8 @@ from collections.abc import Hashable, Mapping
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY
-
-SAME_KEY = "same_as"
-"""The user attribute of a trial that was answered from the record: the number of the one that was trained."""
+from hms_search.search.carrying import PARAMS_KEY
+from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, SAME_KEY
 
 
 class Overview:
@@ -60,16 +58,19 @@ class Overview:
         return str(next(failed).user_attrs.get("reason", "unknown"))
 
     def twin(self, params: Mapping[str, object]) -> FrozenTrial | None:
-        """Return the first trial of this study that ran a configuration to its end or until it was stopped."""
+        """Return the first trial that ran a configuration to its end or until it was stopped.
+
+        One of a round before is none where it may have had other values of what this round's space does not vary.
+        """
         return self._twins.get(_key(params))
 
     def _take_in(self, trial: FrozenTrial) -> None:
-        if not counts(trial):
-            return
-        self.counted += 1
-        self.failed += trial.state == TrialState.FAIL
-        if trial.state != TrialState.FAIL and SAME_KEY not in trial.user_attrs:
+        as_it_ran = trial.user_attrs.get(PARAMS_KEY, trial.params)
+        if trial.state != TrialState.FAIL and SAME_KEY not in trial.user_attrs and as_it_ran == trial.params:
             self._twins.setdefault(_key(trial.params), trial)
+        if counts(trial):
+            self.counted += 1
+            self.failed += trial.state == TrialState.FAIL
 
 
 def counts(trial: FrozenTrial) -> bool:

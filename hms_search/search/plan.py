@@ -3,6 +3,7 @@
 Hours come from a few batches that are timed on this machine, of the base and of the space's extremes, one at a time.
 """
 
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from hms_search.search.rounds import round_name
 from hms_search.search.space import Categorical, Float, SearchSpace
 from hms_search.search.space_difference import Difference, difference
 from hms_search.search.step_timing import BatchSeconds, time_batches
+from hms_search.search.stopping import spent
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import study_names
@@ -64,8 +66,8 @@ class Plan:
     timed, untimed
         The base first, then the extremes of the space; and those for which there was no time, or which failed.
     hours
-        With every trial like the base, and if all were as the fastest or the slowest that were timed; pruning is not in
-        it.
+        With every trial like the base, and if all were as the fastest or the slowest that were timed, within the budget
+        of hours; pruning is not in it.
     bytes_on_disk
         By what they are of.
     """
@@ -91,17 +93,21 @@ def plan_study(
     changes = difference(stored_history(config.name, places), config)
     with planned_samples(config, places, progress=progress) as samples, _threads_of_a_worker(config.workers):
         timed, untimed = _timed(config, samples, progress=progress, budget_s=budget_s)
-    done = _done(config, places) if changes.kind == "same" else [0] * number_of_rounds(config)
+    done = _done(config, places) if changes.kind == "same" else [_Done()] * number_of_rounds(config)
     per_round = config.rounds.trials if config.rounds is not None else config.trials
-    left = [max(0, per_round - ended) for ended in done]
+    left = [max(0, per_round - one.trials) for one in done]
     steps = config.space.base.training.epochs * len(samples.rows)
-    epochs = sum(min(trials * steps, config.max_epochs or trials * steps) for trials in left)
+    epochs = sum(_epochs_left(trials, one, steps, config) for trials, one in zip(left, done, strict=True))
+    hours_left = sum(max(0.0, (config.max_hours or math.inf) - one.hours) for one in done)
     seconds = [one.trial_s for one in timed]
-    hours = [epochs / steps * one / 3600 / _at_a_time(config) for one in (seconds[0], min(seconds), max(seconds))]
+    hours = [
+        min(epochs / steps * one / 3600, hours_left) / _at_a_time(config)
+        for one in (seconds[0], min(seconds), max(seconds))
+    ]
     return Plan(
         study=config.name,
         trials=per_round * len(done),
-        done=sum(done),
+        done=sum(one.trials for one in done),
         epochs=epochs,
         samples=samples.count,
         counted=samples.counted,
@@ -149,11 +155,26 @@ def _threads_of_a_worker(n_workers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _done(config: StudyConfig, places: Places) -> list[int]:
-    """Return how many trials of each round have ended."""
+@dataclass(frozen=True)
+class _Done:
+    """How many trials of a round have ended, and the epochs and hours that it has trained."""
+
+    trials: int = 0
+    epochs: int = 0
+    hours: float = 0.0
+
+
+def _done(config: StudyConfig, places: Places) -> list[_Done]:
+    """Return what of each round is done."""
     names = [round_name(config.name, number) for number in range(1, number_of_rounds(config) + 1)]
     histories = [stored_history(name, places) for name in names]
-    return [len(history.ended) if history is not None else 0 for history in histories]
+    return [_Done(len(history.ended), *spent(history)) if history is not None else _Done() for history in histories]
+
+
+def _epochs_left(trials: int, done: _Done, steps: int, config: StudyConfig) -> int:
+    """Return the epochs of a round's trials that are left, within what is left of its budget of epochs."""
+    budget = trials * steps if config.max_epochs is None else max(0, config.max_epochs - done.epochs)
+    return min(trials * steps, budget)
 
 
 def _timed(

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.search.asking import is_baseline
 from hms_search.search.contenders import Contenders
 from hms_search.search.halving import PausingHalving, Resume, Scheduler, Start
+from hms_search.search.outcomes import carried_from
 from hms_search.search.pruners import FoldJudge, Pruner, Racing, Sparing
 from hms_search.search.racing import Losses, Race
 from hms_search.search.report import SPARED_KEY
@@ -142,7 +143,9 @@ class Pruning:
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
         """Take in one epoch; return whether a judge stops the trial."""
-        if not self._is_judged(number, step, value, losses) or number in self._spared or number in self._exempt:
+        is_judged = self._is_judged(number, step, value, losses)
+        is_over = step + 1 == self._total  # nothing is left to stop
+        if not is_judged or is_over or number in self._spared or number in self._exempt:
             return "continue"
         if not self._spares(number):
             return "prune"
@@ -167,7 +170,7 @@ class Pruning:
         for step, value in sorted(trial.intermediate_values.items())[since:]:
             for judge in self._judges:
                 judge.record(trial.number, step, value)
-        if is_baseline(trial):
+        if is_baseline(trial) or carried_from(trial) is not None:  # the floor is one of this study's own trials
             self._exempt.add(trial.number)
         if SPARED_KEY in trial.user_attrs:
             self._spared[trial.number] = trial.user_attrs[SPARED_KEY]
@@ -225,7 +228,9 @@ class Pausing:
         return next((audit.step for audit in self._scheduler.audits if audit.number == number), None)
 
     def replay(self, trial: FrozenTrial, since: int = 0) -> None:
-        """Take in the curve of a trial."""
+        """Take in the curve of a trial, unless it is of another study: those that fell behind there are not here."""
+        if carried_from(trial) is not None:
+            return
         for step, value in sorted(trial.intermediate_values.items())[since:]:
             self.epoch_ended(trial.number, step, value)
         if trial.state in _ENDINGS:

@@ -11,10 +11,11 @@ added to the variance, so that nothing is stopped where early epochs say little.
 the best itself still gained stands for it, with the weight of two trials.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 from zipfile import BadZipFile
 
 import numpy as np
@@ -101,17 +102,19 @@ def lag_at(
     latest = steps.latest(step)
     if any(one not in mine or one not in theirs for one in latest):
         return None
-    lags = [
-        _lag((mine[one] - theirs[one])[ground.counted[place]], ground.patients[place][ground.counted[place]])
-        for place, one in enumerate(latest)
-    ]
-    if any(lag.freedom <= 0 for lag in lags):
+    rows = [ground.counted[place] for place in range(len(latest))]
+    patients = [ground.patients[place][counted] for place, counted in enumerate(rows)]
+    differences = [(mine[one] - theirs[one])[counted] for one, counted in zip(latest, rows, strict=True)]
+    if any(len(np.unique(of_fold)) < 2 for of_fold in patients):
         return None
-    return Lag(
-        mean=float(np.mean([lag.mean for lag in lags])),
-        variance=sum(lag.variance for lag in lags) / len(lags) ** 2,
-        freedom=sum(lag.freedom for lag in lags),
-    )
+    means = [float(of_fold.mean()) for of_fold in differences]
+    errors = [_errors(*of_fold) for of_fold in zip(differences, patients, strict=True)]
+    _, place, n_rows = np.unique(np.concatenate(patients), return_inverse=True, return_counts=True)
+    of_patients = np.bincount(place, weights=np.concatenate(errors))  # one in several folds errs alike in all
+    freedom = n_rows.sum() ** 2 / float(np.square(n_rows).sum()) - len(latest)  # unequal patients count as fewer equal
+    if freedom <= 0:
+        return None
+    return Lag(float(np.mean(means)), float(np.square(of_patients).sum()) / len(latest) ** 2, freedom)
 
 
 def catch_up_at(step: int, best: Mapping[int, float], others: Sequence[Mapping[int, float]], steps: Steps) -> CatchUp:
@@ -120,20 +123,21 @@ def catch_up_at(step: int, best: Mapping[int, float], others: Sequence[Mapping[i
     ``best`` and ``others`` are the values of whole trials by step. One that falls further behind catches up nothing.
     """
     end = len(steps) - 1
-    best_gain = steps.mean(best, step) - steps.mean(best, end)
-    caught_up = [max(0.0, steps.mean(one, step) - steps.mean(one, end) - best_gain) for one in others]
-    expected = _EXPECTED_SHARE * max(0.0, best_gain)
+    gain = steps.mean(best, step) - steps.mean(best, end)
+    caught_up = [max(0.0, steps.mean(one, step) - steps.mean(one, end) - gain) for one in others]
+    begun = {steps.place(one).position: best[one] for one in steps.latest(step)}  # other folds may be harder
+    still_to_gain = float(np.mean([value - best[steps.at(fold, steps.epochs - 1)] for fold, value in begun.items()]))
+    expected = _EXPECTED_SHARE * max(0.0, still_to_gain)
     weight = _EXPECTED_WEIGHT + len(others)
     return CatchUp((_EXPECTED_WEIGHT * expected**2 + sum(one**2 for one in caught_up)) / weight, weight)
 
 
-def _lag(differences: Float[np.ndarray, " rows"], patients: Int[np.ndarray, " rows"]) -> Lag:
-    _, place, rows = np.unique(patients, return_inverse=True, return_counts=True)
-    n_patients, mean = len(rows), float(differences.mean())
-    residual = np.bincount(place, weights=differences - mean)
-    variance = float(np.square(residual).sum()) / len(differences) ** 2 * n_patients / max(n_patients - 1, 1)
-    freedom = len(differences) ** 2 / float(np.square(rows).sum()) - 1  # unequal patients count as fewer equal ones
-    return Lag(mean, variance, freedom)
+def _errors(differences: Float[np.ndarray, " rows"], patients: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+    """Return what each row adds to the error of a fold's mean; those of a patient are to be summed, then squared."""
+    n_patients = len(np.unique(patients))
+    scale = math.sqrt(n_patients / (n_patients - 1)) / len(differences)
+    errors: Float[np.ndarray, " rows"] = (differences - differences.mean()) * scale
+    return errors
 
 
 @dataclass
@@ -159,6 +163,11 @@ class Race:
         """How many trials were finished."""
         return len(self._finished)
 
+    @property
+    def best(self) -> Racer | None:
+        """The best trial that was finished with all its losses known; None where there is none of this study."""
+        return self._best if self._is_known(self._best) else None
+
     def p_value(self, number: int, step: int, losses: Losses | None) -> float:
         """Take in a trial's losses at a step; return the chance of its lag if it ended as good as the best: 1 if none.
 
@@ -168,8 +177,8 @@ class Race:
             return 1.0
         mine = self._running.setdefault(number, {})
         mine[step] = losses
-        best = self._best
-        if best is None or best.number not in self._finished:
+        best = self.best
+        if best is None:
             return 1.0
         lag = lag_at(step, self.steps, self.ground, mine=mine, theirs=best.losses)
         if lag is None:
@@ -181,11 +190,23 @@ class Race:
         """Take in the values by step of a trial that was finished."""
         self._finished[number] = dict(values)
         value = self.steps.mean(values, len(self.steps) - 1)
-        losses = self._running.pop(number, None)
-        if losses and (self._best is None or value < self._best.value):
-            self._best = Racer(number, value, losses)
-            self._best.save(self.file)
+        losses = self._running.pop(number, {})
+        if len(losses) < len(self.steps):  # it was taken up on its way: against what is not known nobody can race
+            return
+        another = Racer.load(self.file)
+        best = min(filter(self._is_known, (self._best, another)), key=lambda racer: racer.value, default=None)
+        if best is None or value < best.value:
+            best = Racer(number, value, losses)
+            best.save(self.file)
+        self._best = best
 
     def ended(self, number: int) -> None:
         """Forget a trial that was not finished."""
         self._running.pop(number, None)
+
+    def _is_known(self, racer: Racer | None) -> TypeGuard[Racer]:
+        """Say whether a kept trial is one of this study, not of an earlier one of its name, and whole."""
+        values = self._finished.get(racer.number) if racer is not None else None
+        if racer is None or values is None or len(racer.losses) < len(self.steps):
+            return False
+        return math.isclose(racer.value, self.steps.mean(values, len(self.steps) - 1), rel_tol=1e-9)

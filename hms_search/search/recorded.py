@@ -13,6 +13,7 @@ from hms_search.models import resolve_weights
 from hms_search.search.asking import WEIGHTS_KEY, origin_of, trial_seed
 from hms_search.search.contract import Contract
 from hms_search.search.lineage import FIRST_KEY
+from hms_search.search.outcomes import SAME_KEY
 from hms_search.search.repeated import Again
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.study import StudyConfig
@@ -102,6 +103,9 @@ def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedS
         if row.carried_from is not None:
             origin, number = row.carried_from
             return replace(rounds[origin].trial(number), row=row)
+        if SAME_KEY in trial.user_attrs:
+            twin = trial.user_attrs[SAME_KEY]
+            return replace(record(report.rows[twin], trials[twin]), row=row, label=f"{name}-trial{trial.number}")
         return RecordedTrial(
             label=f"{name}-trial{trial.number}",
             row=row,

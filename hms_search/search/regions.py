@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from hms_search.search.field_limits import Limits
@@ -79,6 +80,11 @@ def place_in(parameter: Number, value: float) -> float:
     return (scale.to(value) - low) / (high - low) if high > low else 0.5
 
 
+def at_step(parameter: Number, steps: int) -> float:
+    """Return the value so many steps above a number's low bound, as Optuna reckons: 0.1 and 4 of 0.05 are 0.3."""
+    return float(Decimal(str(parameter.low)) + steps * Decimal(str(parameter.step)))
+
+
 def _reachable(bound: float, limit: float, is_open: bool) -> float:
     """Return how far a bound may go towards a limit."""
     return (bound + limit) / 2 if is_open else limit
@@ -110,9 +116,8 @@ class _Scale:
         value = sign * (math.exp(sign * place) if self.parameter.log else sign * place)
         step = self.parameter.step
         if step is not None and not self.parameter.log:
-            origin = sign * self.parameter.low
-            steps = math.ceil((value - origin) / step - _ROUNDING)
-            return origin + steps * step
+            steps = math.ceil((value - sign * self.parameter.low) / step - _ROUNDING)
+            return sign * at_step(self.parameter, sign * steps)
         if isinstance(self.parameter, Int):
             return math.ceil(value - _ROUNDING)
         size = quantum * abs(value) if self.parameter.log else quantum

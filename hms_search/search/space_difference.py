@@ -62,13 +62,13 @@ def moved(trial: FrozenTrial, old: SearchSpace, new: SearchSpace) -> dict[str, A
     A parameter that is new had the old base's value; one that is gone must have had the value that is fixed now.
     """
     gone = [path for path in old.parameters if path not in new.parameters]
-    if any(trial.params.get(path) != _name_in(old, path, new.base_value(path)) for path in gone):
+    if any(trial.params.get(path) != name_in(old, path, new.base_value(path)) for path in gone):
         return {}
-    added = {path: _name_in(new, path, old.base_value(path)) for path in new.parameters if path not in old.parameters}
+    added = {path: name_in(new, path, old.base_value(path)) for path in new.parameters if path not in old.parameters}
     return {**trial.params, **added}
 
 
-def _name_in(space: SearchSpace, path: str, value: Any) -> Any:
+def name_in(space: SearchSpace, path: str, value: Any) -> Any:
     """Return what stands for a value in a trial's parameters: the value, or the name of the choice that it is."""
     parameter = space.parameters[path]
     if not isinstance(parameter, Categorical):
@@ -80,6 +80,8 @@ def _same(choice: Any, value: Any) -> bool:
     """Say whether a choice as written is a value as it became, which has the defaults filled in."""
     if isinstance(choice, Mapping) and isinstance(value, Mapping):
         return all(key in value and _same(inner, value[key]) for key, inner in choice.items())
+    if isinstance(choice, list) and isinstance(value, list):
+        return len(choice) == len(value) and all(map(_same, choice, value))
     return bool(choice == value)
 
 

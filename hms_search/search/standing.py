@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.events import Event, Notice
 from hms_search.search.ledger import Ledger
-from hms_search.search.outcomes import is_evidence
-from hms_search.search.overview import SAME_KEY, Overview
+from hms_search.search.outcomes import SAME_KEY, is_evidence
+from hms_search.search.overview import Overview
 from hms_search.search.peers import Peers, home_of, owner_of
 from hms_search.search.policy import Policy
 from hms_search.search.stopping import PAUSED_KEY

@@ -1,10 +1,13 @@
 """When a study has done enough: its budget is spent, or it has stopped getting better than chance."""
 
+from collections import defaultdict
+
 import numpy as np
 
+from hms_search.search.asking import origin_of
 from hms_search.search.evidence import loss_of
 from hms_search.search.history import StudyHistory
-from hms_search.search.outcomes import CARRIED_KEY
+from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
 from hms_search.search.study import Patience, StudyConfig
 
 PAUSED_KEY = "paused_seconds"
@@ -14,18 +17,30 @@ PAUSED_KEY = "paused_seconds"
 def reason_to_stop(config: StudyConfig, history: StudyHistory) -> str:
     """Return why no more trials should be started, with the figures; empty where they should."""
     if config.max_epochs is not None or config.max_hours is not None:  # a pass over all trials, only where asked for
-        own = [trial for trial in history.trials if CARRIED_KEY not in trial.user_attrs]
-        epochs = sum(len(trial.intermediate_values) for trial in own)
+        epochs, hours = spent(history)
         if config.max_epochs is not None and epochs >= config.max_epochs:
             return f"{epochs} epochs were trained, the budget is {config.max_epochs} (max_epochs)"
-        hours = sum(trial.user_attrs.get("seconds", trial.user_attrs.get(PAUSED_KEY, 0.0)) for trial in own) / 3600
         if config.max_hours is not None and hours >= config.max_hours:
             return f"trials took {hours:.2f} hours, the budget is {config.max_hours:g} (max_hours)"
     return "" if config.patience is None else _no_gain(config.patience, history)
 
 
+def spent(history: StudyHistory) -> tuple[int, float]:
+    """Return how many epochs a study's own trials were trained, and their hours.
+
+    What was answered from the record was not trained, and a trial that was run again went on where it had come to.
+    """
+    epochs: defaultdict[int, int] = defaultdict(int)
+    seconds = 0.0
+    for trial in history.trials:
+        if not trial.user_attrs.keys() & {CARRIED_KEY, SAME_KEY}:
+            epochs[origin_of(trial)] = max(epochs[origin_of(trial)], len(trial.intermediate_values))
+            seconds += trial.user_attrs.get("seconds", trial.user_attrs.get(PAUSED_KEY, 0.0))
+    return sum(epochs.values()), seconds / 3600
+
+
 def _no_gain(patience: Patience, history: StudyHistory) -> str:
-    losses = [loss_of(trial, history.direction) for trial in history.ended]
+    losses = [loss_of(trial, history.direction) for trial in history.as_they_ended]
     before, recent = losses[: -patience.trials], losses[-patience.trials :]
     noise = patience.of_noise * history.evidence.told_apart
     if not noise or not np.isfinite(min(before, default=np.inf)):

@@ -1,12 +1,13 @@
 """Warm start: configurations that were good elsewhere are tried before a sampler proposes any.
 
 A source is the name of a study in the same storage, whose best configurations that lie in the space are taken, or a
-CSV file with a column per parameter (its dotted path; a choice by its name) and a row per configuration. What a source
-does not say is the base's.
+CSV file with a column per parameter (its dotted path; a choice by its name) and a row per configuration. What a study
+did not search is what its base has, if that lies in the space; what a source does not say at all is the base's.
 """
 
 import csv
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import optuna
 from optuna.trial import TrialState
 
 from hms_search.errors import ConfigError, DataError, StudyError
-from hms_search.search.carrying import fits
+from hms_search.search.carrying import PARAMS_KEY, fits, has
 from hms_search.search.space import Categorical, Int, Parameter, Scalar, SearchSpace
-from hms_search.search.study_attributes import study_names
+from hms_search.search.space_difference import name_in
+from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import CONFIG_KEY, stored_config, study_names
 
 MOST_OF_A_STUDY = 5
 """Configurations that are taken from a study: the report went on from its best few, too."""
@@ -56,14 +59,30 @@ def _of_study(name: str, space: SearchSpace, storage: optuna.storages.BaseStorag
     sign = 1 if study.directions[0] == optuna.study.StudyDirection.MINIMIZE else -1
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     ranked = sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))
-    inside = [(trial, params) for trial in ranked if fits(params := _completed(trial.params, space), space)]
+    base = _base_of(study, space)
+    filled = [_completed({**base, **trial.user_attrs.get(PARAMS_KEY, {}), **trial.params}, space) for trial in ranked]
+    inside = [(trial, params) for trial, params in zip(ranked, filled, strict=True) if fits(params, space)]
     if not inside:
         raise StudyError(
             f"warm_start: none of the {len(done)} completed trials of study {name!r} lies in space {space.name}; "
             "widen the space or name another study"
         )
-    for trial, params in inside[:MOST_OF_A_STUDY]:
+    distinct = [one for place, one in enumerate(inside) if one[1] not in (before for _, before in inside[:place])]
+    for trial, params in distinct[:MOST_OF_A_STUDY]:
         yield Known(params, f"{name}#{trial.number}")
+
+
+def _base_of(study: optuna.Study, space: SearchSpace) -> dict[str, Scalar]:
+    """Return what a study's own base has at the paths of a space, where that lies in it; nothing of a foreign study."""
+    if CONFIG_KEY not in study.user_attrs:
+        return {}
+    theirs, found = StudyConfig.model_validate(stored_config(study)).space, {}
+    for path, parameter in space.parameters.items():
+        with suppress(LookupError, TypeError):  # another model or filter has no such path
+            value = name_in(space, path, theirs.base_value(path))
+            if has(parameter, value):
+                found[path] = value
+    return found
 
 
 def _of_file(file: Path, space: SearchSpace) -> Iterator[Known]:

@@ -148,11 +148,16 @@ def test_a_bound_that_is_a_limit_of_the_field_is_no_finding() -> None:
 
 def test_a_search_that_stands_still_is_found() -> None:
     study = config()
-    falling = [trial(study, 1.0 - 0.02 * number) for number in range(12)]
-    still = [trial(study, 0.9 + 0.001 * number) for number in range(22)]
+
+    def falling() -> list[FrozenTrial]:
+        return [trial(study, 1.0 - 0.02 * number) for number in range(12)]
+
+    def still() -> list[FrozenTrial]:
+        return [trial(study, 0.9 + 0.001 * number) for number in range(22)]
+
     what = "the search no longer improves"
-    assert "the last 20 trials gained 0" in found(history(study, [*falling, *still]))[what].evidence
-    assert what not in found(history(study, [*still, *falling]))
+    assert "the last 20 trials gained 0" in found(history(study, [*falling(), *still()]))[what].evidence
+    assert what not in found(history(study, [*still(), *falling()]))
     assert what not in found(history(study, falling))
 
 

@@ -6,7 +6,8 @@ from optuna.trial import FrozenTrial
 
 from hms_search.errors import ConfigError, DataError, StudyError
 from hms_search.search.ledger import Ledger, Surroundings
-from hms_search.search.overview import SAME_KEY, Overview
+from hms_search.search.outcomes import SAME_KEY
+from hms_search.search.overview import Overview
 from hms_search.search.racing import Ground
 from hms_search.search.space import SearchSpace
 from hms_search.search.study import StudyConfig, read_study
