@@ -53,7 +53,7 @@ def run_again(
     """
     with existing_storage(places.storage) as storage:
         study = recorded_study(storage, request.study)
-    baseline, chosen = _chosen(study, request.top)
+    baseline, chosen = chosen_trials(study, request.top)
     with only_session(places.lock(f"{request.study}.again"), request.study):
         store = open_samples(study, request.data, places, notify=notify, progress=progress)
         check_same(store, study)
@@ -74,16 +74,15 @@ def run_again(
     return found
 
 
-def _chosen(study: RecordedStudy, top: int) -> tuple[RecordedTrial, tuple[RecordedTrial, ...]]:
-    """Return the baseline and the best completed trials beside it."""
+def chosen_trials(study: RecordedStudy, top: int) -> tuple[RecordedTrial, tuple[RecordedTrial, ...]]:
+    """Return the baseline and the best completed trials beside it, each of another configuration."""
     baseline, name = study.baseline, study.config.name
     if baseline.row.value is None:
         raise StudyError(f"the baseline of study {name!r} is {baseline.row.outcome}: there is no gain over it")
-    distinct: list[RecordedTrial] = []
+    ahead: list[RecordedTrial] = []
     for trial in study.completed:  # what was answered from the record is one configuration, not several
-        if trial.config not in (baseline.config, *(one.config for one in distinct)):
-            distinct.append(trial)
-    ahead = distinct[:top]
+        if len(ahead) < top and trial.config not in (baseline.config, *(one.config for one in ahead)):
+            ahead.append(trial)
     if not ahead or (top == 1 and _loss(study.config, ahead[0]) >= _loss(study.config, baseline)):
         raise StudyError(
             f"study {name!r} has found nothing better than its baseline: there is no gain to look at again"

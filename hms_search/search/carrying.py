@@ -4,6 +4,7 @@ Narrowing a range inside one Optuna study switches its joint model off for that 
 So each space has a study of its own, to which the trials that fit are added anew, under the new distributions.
 """
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.outcomes import CARRIED_KEY
-from hms_search.search.regions import Number, at_step
+from hms_search.search.regions import at_step
 from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
 
 PARAMS_KEY = "params"
@@ -52,7 +53,7 @@ def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str, move
         made = create_trial(
             state=trial.state,
             values=trial.values,
-            params={path: _placed(parameter, params[path]) for path, parameter in space.parameters.items()},
+            params={path: placed(parameter, params[path]) for path, parameter in space.parameters.items()},
             distributions=distributions,
             intermediate_values=trial.intermediate_values,
             user_attrs={**origin, **trial.user_attrs},
@@ -67,21 +68,19 @@ def has(parameter: Parameter, value: object) -> bool:
     """Say whether a value, or the name of a choice, is one that a parameter may have."""
     if isinstance(parameter, Categorical):
         return isinstance(value, Hashable) and value in parameter.named  # not so what was a list or a component
-    return _is_on_grid(parameter, value) and parameter.contains(_placed(parameter, value))
+    return parameter.contains(placed(parameter, value))
 
 
-def _is_on_grid(parameter: Number, value: object) -> bool:
-    if not isinstance(value, int | float) or parameter.log or parameter.step is None:
-        return True
-    steps = (value - parameter.low) / parameter.step
-    return abs(steps - round(steps)) < _ROUNDING
-
-
-def _placed(parameter: Parameter, value: Any) -> Any:
-    """Return a value that a parameter has without what the arithmetic of floats made of it on another grid."""
+def placed(parameter: Parameter, value: Any) -> Any:
+    """Return a value as the parameter has it: on its grid, where the arithmetic of floats put it beside; NaN off it."""
     if isinstance(parameter, Categorical) or parameter.log or parameter.step is None:
         return value
-    on_grid = at_step(parameter, round((value - parameter.low) / parameter.step))
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return value
+    steps = (value - parameter.low) / parameter.step
+    if abs(steps - round(steps)) >= _ROUNDING:
+        return math.nan
+    on_grid = at_step(parameter, round(steps))
     return int(on_grid) if isinstance(parameter, Int) and isinstance(value, int) else on_grid
 
 

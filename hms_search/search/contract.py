@@ -52,11 +52,13 @@ def open_study(
     storage: optuna.storages.BaseStorage,
     *,
     sampler_session: int | None = None,
+    sampler_seed: int | None = None,
     keeps_config: bool = False,
 ) -> optuna.Study:
     """Return the Optuna study, created or resumed.
 
     ``sampler_session`` tells the proposals of this session from those of others; without it the number of trials does.
+    ``sampler_seed`` goes before the study's seed.
     With ``keeps_config`` the study keeps its stored configuration, where it else takes on ``config``.
 
     Raises StudyError where a study of that name exists with another space, data, folds, objective, seed or order of
@@ -78,7 +80,7 @@ def open_study(
         if not keeps_config and stored_config(study) != config.to_dict():  # a larger total, say
             study.set_user_attr(CONFIG_KEY, config.to_dict())
     session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
-    study.sampler = config.sampler.build(config.space, config.seed, session)
+    study.sampler = config.sampler.build(config.space, config.seed if sampler_seed is None else sampler_seed, session)
     return study
 
 
@@ -88,8 +90,8 @@ def has_study(storage: optuna.storages.BaseStorage, name: str) -> bool:
 
 
 def is_empty(study: optuna.Study) -> bool:
-    """Say whether nothing is known of a study but perhaps its configuration: no session has begun to run it."""
-    return not study.user_attrs.keys() - {CONFIG_KEY} and not study.get_trials(deepcopy=False)
+    """Say whether nothing is known of a study but what its file says: no session has begun to run it."""
+    return not study.user_attrs.keys() - {CONFIG_KEY, CONTRACT_KEY} and not study.get_trials(deepcopy=False)
 
 
 def value_name(task: Task, objective: Stratum) -> str:

@@ -14,7 +14,7 @@ from hms_search.search.field_limits import limits_of
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory
 from hms_search.search.importance import importances
-from hms_search.search.narrowing import Narrow
+from hms_search.search.narrowing import Narrow, is_settled
 from hms_search.search.pruners import Threshold
 from hms_search.search.rank_agreement import agreement
 from hms_search.search.regions import End, Number, on_bound, place_in, region_of
@@ -161,7 +161,8 @@ def without_effect(history: StudyHistory) -> Iterator[Finding]:
     if len(evidence.completed) < _FEW_PRUNED:
         return
     weighed = importances(space, evidence, quantile=narrowing.quantile, seed=history.config.seed)
-    idle = {path: found.p_value for path, found in weighed.items() if found.p_value > _NO_EFFECT}
+    varied = {path: found for path, found in weighed.items() if not is_settled(space.parameters[path])}
+    idle = {path: found.p_value for path, found in varied.items() if found.p_value > _NO_EFFECT}
     if idle and any(found.p_value <= _LEVEL for found in weighed.values()):
         shares = ", ".join(f"{path} ({p_value:.0%})" for path, p_value in idle.items())
         yield Finding(

@@ -116,6 +116,11 @@ def described(parameter: Parameter) -> str:
     return f"{parameter.low:g} to {parameter.high:g}{', log' if parameter.log else ''}{steps}"
 
 
+def is_settled(parameter: Parameter) -> bool:
+    """Say whether a parameter has a single choice left; it stays one, so that trials of the others lie outside."""
+    return isinstance(parameter, Categorical) and len(parameter.named) == 1
+
+
 def _unclear(space: SearchSpace, evidence: Evidence, config: Narrow) -> str:
     """Return why the trials say too little to move anything, or nothing."""
     n, needed = len(evidence.trials), config.needed(len(space.parameters))
@@ -152,7 +157,11 @@ class _Rule:
     def move(self, path: str) -> tuple[Parameter | None, Change]:
         """Return what becomes of a parameter, None where it is frozen, and why."""
         parameter, p_value = self.space.parameters[path], self.weighed[path].p_value
-        if self._tells_importance and p_value > max(self.config.freeze, self.config.alpha):
+        if (
+            self._tells_importance
+            and p_value > max(self.config.freeze, self.config.alpha)
+            and not is_settled(parameter)
+        ):
             reason = (
                 f"its importance is within the noise: {p_value:.0%} of shuffled records make it look as important; "
                 f"the value is trial {self.best.name}'s"
@@ -189,7 +198,7 @@ class _Rule:
         return moved, self._change(path, kind, described(moved), reason, quantile=self.config.quantile)
 
     def _choices(self, path: str, parameter: Categorical) -> tuple[Categorical, Change]:
-        """Return the choices that are left; one at least, so that trials of those dropped are known to lie outside."""
+        """Return the choices that are left, one at least, and why."""
         own = self.best.params[path]
         p_values = {name: self._worse(path, name, own) for name in parameter.named if name != own}
         level = self.config.alpha / max(1, len(p_values))

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 
 import optuna
 
+from hms_search.errors import StudyError
+from hms_search.search.asking import derived_seed
 from hms_search.search.contract import has_study, is_empty
 from hms_search.search.lineage import FIRST_KEY as FIRST_KEY
 from hms_search.search.lineage import LINEAGE_KEY, Change
@@ -25,6 +27,12 @@ class RoundStudy:
     first: str
     config: StudyConfig
     start: Round | None = None
+
+    @property
+    def sampler_seed(self) -> int:
+        """What its sampler starts from: with the first round's it would propose that one's first trials again."""
+        seed = self.config.seed
+        return seed if self.number == 1 else derived_seed("round", seed, self.number)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -50,7 +58,8 @@ def number_of_rounds(config: StudyConfig) -> int:
 def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: optuna.storages.BaseStorage) -> RoundStudy:
     """Return the round after those played; it follows from their record alone, in whatever session.
 
-    A round that was opened keeps its space, also where trials were added to an earlier one since.
+    A round that was opened keeps its space, also where trials were added to an earlier one since. Raises StudyError
+    where a study has the round's name that is none.
     """
     if config.rounds is None:
         return RoundStudy(1, config.name, config)
@@ -63,6 +72,11 @@ def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: opt
         study = optuna.load_study(study_name=following.study, storage=storage)
         if is_empty(study):
             return RoundStudy(following.number, config.name, named, following)
+        if study.user_attrs.get(FIRST_KEY) != config.name:
+            raise StudyError(
+                f"round {following.number} of study {config.name!r} is to be called {following.study!r}, and there is "
+                f"another study of that name; give this one another: --set name={config.name}_2"
+            )
         space = StudyConfig.model_validate(stored_config(study)).space
         if space != following.space:
             return RoundStudy(following.number, config.name, named.model_copy(update={"space": space}))

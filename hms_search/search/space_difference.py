@@ -89,6 +89,7 @@ def _changed_settings(old: StudyConfig, new: StudyConfig) -> Iterator[str]:
     before, after = old.to_dict(), new.to_dict()
     for key in _SHARED:
         yield from _line(key, before[key], after[key])
+    yield from _line("schedule", old.schedule.order, new.schedule.order)
     synthetic = SYNTHETIC in (old.data.root, new.data.root)
     for key in ("sampling", "baked", *(("root", "synthetic") if synthetic else ())):  # a folder may have been moved
         yield from _line(f"data.{key}", before["data"][key], after["data"][key])

@@ -6,6 +6,9 @@ did not search is what its base has, if that lies in the space; what a source do
 """
 
 import csv
+import io
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ import optuna
 from optuna.trial import TrialState
 
 from hms_search.errors import ConfigError, DataError, StudyError
-from hms_search.search.carrying import PARAMS_KEY, fits, has
+from hms_search.search.carrying import PARAMS_KEY, fits, has, placed
 from hms_search.search.space import Categorical, Int, Parameter, Scalar, SearchSpace
 from hms_search.search.space_difference import name_in
 from hms_search.search.study import StudyConfig
@@ -88,20 +91,33 @@ def _base_of(study: optuna.Study, space: SearchSpace) -> dict[str, Scalar]:
 def _of_file(file: Path, space: SearchSpace) -> Iterator[Known]:
     if not file.is_file():
         raise DataError(f"warm_start: no file {file}; give a .csv with a column per parameter")
-    with file.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
-        unknown = [column for column in reader.fieldnames or () if column not in space.parameters]
-        if unknown or not reader.fieldnames:
-            raise ConfigError(
-                f"{file}:1: expected columns among {', '.join(space.parameters)}, found "
-                f"{', '.join(map(str, unknown)) or 'none'}"
-            )
-        for row in reader:
-            where = f"{file}:{reader.line_num}"
-            if None in row or None in row.values():
-                raise ConfigError(f"{where}: expected {len(reader.fieldnames)} values, found another number")
-            read = {path: _read(space.parameters[path], text, f"{where}: {path}") for path, text in row.items()}
-            yield Known(_completed(read, space), where)
+    reader = csv.DictReader(io.StringIO(_text(file), newline=""))
+    columns = reader.fieldnames or ()
+    unknown = [column for column in columns if column not in space.parameters]
+    if unknown or not columns:
+        raise ConfigError(
+            f"{file}:1: expected columns among {', '.join(space.parameters)}, found "
+            f"{', '.join(map(str, unknown)) or 'none'}"
+        )
+    if twice := [column for column, times in Counter(columns).items() if times > 1]:
+        raise ConfigError(f"{file}:1: expected each column once, found {', '.join(twice)} again")
+    empty = True
+    for row in reader:
+        empty, where = False, f"{file}:{reader.line_num}"
+        if None in row or None in row.values():
+            raise ConfigError(f"{where}: expected {len(columns)} values, found another number")
+        read = {path: _read(space.parameters[path], text, f"{where}: {path}") for path, text in row.items()}
+        yield Known(_completed(read, space), where)
+    if empty:
+        raise ConfigError(f"{file}:2: expected a row per configuration, found none")
+
+
+def _text(file: Path) -> str:
+    """Return a file's text, without the mark that Excel begins it with."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: expected text in UTF-8, found byte {error.object[error.start]:#04x}") from None
 
 
 def _completed(params: Mapping[str, Scalar], space: SearchSpace) -> dict[str, Scalar]:
@@ -116,9 +132,12 @@ def _read(parameter: Parameter, text: str, where: str) -> Scalar:
                 return name
         raise ConfigError(f"{where}: expected one of {', '.join(map(str, parameter.named))}, found {text!r}")
     try:
-        value = int(text) if isinstance(parameter, Int) else float(text)
+        value = float(text)
     except ValueError:
-        value = None
-    if value is None or not parameter.contains(value):
-        raise ConfigError(f"{where}: expected a number from {parameter.low} to {parameter.high}, found {text!r}")
-    return value
+        value = math.nan
+    number = int(value) if isinstance(parameter, Int) and value.is_integer() else value  # 8.0, as pandas writes it
+    if not has(parameter, number):
+        kind = "whole number" if isinstance(parameter, Int) else "number"
+        steps = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
+        raise ConfigError(f"{where}: expected a {kind} from {parameter.low} to {parameter.high}{steps}, found {text!r}")
+    return placed(parameter, number)

@@ -18,6 +18,7 @@ from hms_search.search.doctor import DEEP, LIVE, findings, live_findings
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory, study_history
 from hms_search.search.repeated import Again, Gain, Repeated
+from hms_search.search.space import Categorical
 from hms_search.search.study import StudyConfig, read_study
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
@@ -158,7 +159,7 @@ def test_a_search_that_stands_still_is_found() -> None:
     what = "the search no longer improves"
     assert "the last 20 trials gained 0" in found(history(study, [*falling(), *still()]))[what].evidence
     assert what not in found(history(study, [*still(), *falling()]))
-    assert what not in found(history(study, falling))
+    assert what not in found(history(study, falling()))
 
 
 def folds_of(study: StudyConfig, seeds: tuple[int, int]) -> list[FrozenTrial]:
@@ -323,3 +324,26 @@ def test_a_gain_that_does_not_survive_other_seeds_is_found_from_what_was_run_aga
     assert (
         "under 2 other seeds 0.01 [-1, 1] over seeds" in evidence["the gain is within the noise of the seed"].evidence
     )
+
+
+def test_of_many_numbers_one_that_differs_by_chance_is_not_blamed_for_failures() -> None:
+    study, blamed = config(), 0
+    numbers = {path: one for path, one in study.space.parameters.items() if not isinstance(one, Categorical)}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        drawn = [{path: float(rng.uniform(one.low, one.high)) for path, one in numbers.items()} for _ in range(16)]
+        failed = [trial(study, failed="no memory", params=params) for params in drawn[:6]]
+        others = [trial(study, 1.0, params=params) for params in drawn[6:]]
+        blamed += "parameters." in found(history(study, [*failed, *others]))["many trials fail"].change
+    assert blamed <= 6
+
+
+def test_a_baseline_that_was_interrupted_first_is_still_the_baseline() -> None:
+    study = config()
+    gone = trial(study, failed="killed", baseline=True)
+    gone.user_attrs["outcome"] = "interrupted"
+    again = trial(study, 1.0, baseline=True)
+    others = [trial(study, 1.0 + 0.1 * place, params={DROPOUT: 0.3}) for place in range(-1, 2)]
+    what = "the gain is within the noise of the seed"
+    assert what in found(history(study, [again, *others]))
+    assert what in found(history(study, [gone, again, *others]))

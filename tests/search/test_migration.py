@@ -152,3 +152,15 @@ def test_other_recordings_are_refused(storage: Any) -> None:
 def test_what_makes_no_sense_with_migration_is_refused(settings: tuple[str, ...], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         read_study(QUICKSTART, settings)
+
+
+def test_what_was_answered_from_the_record_has_the_seed_that_made_its_value(storage: Any) -> None:
+    study = optuna.load_study(study_name="quickstart", storage=storage)
+    first = next(trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE)
+    study.enqueue_trial(first.params)
+    again = study.ask(dict(first.distributions))
+    again.set_user_attr("same_as", first.number)
+    study.tell(again, first.value)
+    record = recorded_study(storage, "quickstart")
+    assert record.trial(again.number).seed == record.trial(first.number).seed
+    assert record.trial(again.number).label == f"quickstart-trial{again.number}"

@@ -185,10 +185,41 @@ def test_a_choice_that_may_be_as_good_or_was_hardly_tried_is_kept() -> None:
     assert list(narrowed.space.parameters[SCHEDULER].named) == ["cosine", "step", "constant"]  # type: ignore[union-attr]
 
 
-def test_the_last_choice_left_is_frozen() -> None:
-    narrowed = narrow(space(), choices_tried(step_is_worse_by=0.3, constants=8), Narrow(freeze=1))
-    assert SCHEDULER not in narrowed.space.parameters
+def test_the_last_choice_left_stays_a_parameter_so_that_trials_of_the_others_lie_outside() -> None:
+    tried = choices_tried(step_is_worse_by=0.3, constants=8)
+    narrowed = narrow(space(), tried, Narrow(freeze=1))
+    assert list(narrowed.space.parameters[SCHEDULER].named) == ["cosine"]  # type: ignore[union-attr]
     assert narrowed.space.base.training.scheduler.name == "cosine"
+    assert {trial.params[SCHEDULER] for trial in tried if fits(trial.params, narrowed.space)} == {"cosine"}
+    rng = np.random.default_rng(0)
+    rates = 10 ** rng.uniform(-3.9, -3.2, 40)
+    later = [made({SCHEDULER: "cosine", LR: float(rate)}, math.log(rate / 3e-4) ** 2) for rate in rates]
+    again = narrow(narrowed.space, [one for one in later if fits(one.params, narrowed.space)])
+    assert "frozen" in {change.kind for change in again.changes}
+    assert SCHEDULER in again.space.parameters
+
+
+def test_what_was_answered_from_the_record_is_no_evidence() -> None:
+    trained = [made({GAPS: gaps}, 0.5, folds=[0.4, 0.6]) for gaps in ("floor", "mean")] * 3
+    rng = np.random.default_rng(0)
+    trained = [made(trial.params, 0.5 + 0.05 * rng.normal()) for trial in trained]
+    answered = [made(trial.params, trial.value, same_as=place) for place, trial in enumerate(trained)] * 5
+    moved = narrow(space(), [*trained, *answered])
+    assert moved.space == space()
+    assert moved.changes[0].reason.startswith("6 finished trials, at least 10 are needed")
+
+
+@pytest.mark.parametrize("freeze", [0.2, 0.01])
+def test_a_parameter_that_stands_out_is_never_frozen(freeze: float) -> None:
+    only = space().model_copy(update={"parameters": {path: space().parameters[path] for path in (DROPOUT, GAPS)}})
+    rng = np.random.default_rng(3)
+    tried = [
+        made({GAPS: gaps, DROPOUT: float(rng.uniform(0, 0.5))}, 0.5 + 0.3 * (gaps == "mean") + 0.02 * rng.normal())
+        for gaps in ["floor", "mean"] * 10
+    ]
+    narrowed = narrow(only, tried, Narrow(freeze=freeze))
+    assert list(narrowed.space.parameters[GAPS].named) == ["floor"]  # type: ignore[union-attr]
+    assert SearchSpace.model_validate(narrowed.space.to_dict()) == narrowed.space
 
 
 def test_a_bound_that_is_a_limit_of_the_field_is_not_passed() -> None:

@@ -202,3 +202,36 @@ def test_samples_are_counted_in_the_table_as_the_prepared_recordings_have_them(
     prepare(recordings, tmp_path / "store", workers=1)
     exact = len(Store.open(tmp_path / "store", sampling, kinds=("eeg", "spectrogram")))
     assert counted_samples(recordings, sampling) == pytest.approx(exact, rel=0.1)
+
+
+def test_a_plan_is_of_what_is_left_of_the_budgets_of_epochs_and_hours(recordings: Path, tmp_path: Path) -> None:
+    places = Places(tmp_path / "mlruns")
+    study = config(f"data.root={recordings}", "max_epochs=11", "max_hours=1", "workers=1")
+    prepare(recordings, places.store(recordings), workers=1)
+    done = [ran(study) for _ in range(2)]
+    for one in done:
+        one.intermediate_values = dict.fromkeys(range(4), 0.5)
+        one.user_attrs["seconds"] = 1799.999
+    storage = open_storage(places.storage)
+    open_study(study, contract_of(study, data="d" * 12, folds="f" * 12), storage).add_trials(done)
+    close_storage(storage)
+    plan = plan_study(study, places, progress=unseen, budget_s=0)
+    assert plan.epochs == 3
+    assert max(plan.hours) < 1e-6
+
+
+def test_another_order_of_the_folds_is_another_study() -> None:
+    found = difference(stored(1e-3), config("schedule={name: interleaved}", "pruner={name: none}"))
+    assert found.kind == "incompatible"
+    assert "schedule: sequential -> interleaved" in found.lines
+
+
+def test_a_choice_that_is_a_list_is_known_again() -> None:
+    path, usual = "training.optimiser.betas", "space.base.training.optimiser.betas=[0.9, 0.999]"
+    both = "{type: categorical, choices: {usual: [0.9, 0.999], slow: [0.95, 0.999]}}"
+    before = StudyHistory(config(usual), (ran(config(usual)),))
+    found = difference(before, config(usual, f"space.parameters.{path}={both}"))
+    assert (found.kind, found.fitting) == ("migratable", 1)
+    slow = "{type: categorical, choices: {slow: [0.95, 0.999]}}"
+    other = config("space.base.training.optimiser.betas=[0.95, 0.999]", f"space.parameters.{path}={slow}")
+    assert difference(before, other).fitting == 0

@@ -5,6 +5,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.halving import PausingHalving, Resume, Start
+from hms_search.search.outcomes import CARRIED_KEY
 from hms_search.search.policy import Policy, policy_of
 from hms_search.search.pruners import (
     Hyperband,
@@ -188,3 +189,32 @@ def test_the_baseline_runs_all_folds_though_it_is_no_contender() -> None:
     judge = policy(NoPruner(floor=0.0, audit=0.0), keep=0.01)
     assert run(judge, 0, [0.1, 0.1]) == TOTAL
     assert run(judge, 1, [0.9, 0.9], exempt=True) == TOTAL
+
+
+def test_trials_carried_from_an_earlier_round_do_not_use_up_the_floor() -> None:
+    begun, fresh = (policy(Threshold(upper=0.57, audit=0.0, floor=0.1)) for _ in range(2))
+    for number in range(8):
+        begun.replay(stored(number, [0.1, 0.1], TOTAL, {CARRIED_KEY: f"earlier#{number}"}))  # type: ignore[dict-item]
+    finished = [sum(run(judge, 8 + n, [0.8, 0.8]) == TOTAL for n in range(40)) for judge in (begun, fresh)]
+    assert finished[0] == finished[1] > 0
+
+
+def test_trials_carried_from_an_earlier_round_take_nobodys_place_at_a_rung() -> None:
+    config = PausingHalving(min_epochs=2, reduction_factor=4, straight=0.0)
+    begun, fresh = policy(config), policy(config)
+    for number in range(6):
+        begun.replay(stored(number, [0.1, 0.1], TOTAL, {CARRIED_KEY: f"earlier#{number}"}))  # type: ignore[dict-item]
+    for judge in (begun, fresh):
+        for number in range(6, 10):
+            judge.begin(number, 2)
+            for step in range(2):
+                judge.epoch_ended(number, step, value_at(step, [0.5 + 0.01 * number] * 2))
+    assert begun.next((), may_start=True) == fresh.next((), may_start=True) == Resume(6, TOTAL)
+
+
+def test_a_trial_that_is_over_cannot_be_stopped_and_so_is_not_spared() -> None:
+    judge = policy(Threshold(upper=0.57, n_warmup_epochs=EPOCHS - 1, audit=1.0))
+    for step in range(TOTAL):
+        low_until_the_end = 0.1 if step < TOTAL - 1 else 0.9
+        assert judge.epoch_ended(0, step, low_until_the_end) == "continue"
+    assert judge.spared_at(0) is None

@@ -243,3 +243,67 @@ def test_the_best_is_kept_in_a_file_and_a_damaged_one_is_no_loss(tmp_path: Path)
     np.testing.assert_array_equal(kept.losses[7], np.arange(4.0))
     file.write_bytes(file.read_bytes()[:100])
     assert Racer.load(file) is None
+
+
+def test_a_patient_in_all_folds_is_one_patient_and_not_as_many_as_folds() -> None:
+    patients = np.repeat(np.arange(PATIENTS), 1)
+    everywhere = Ground((patients,) * 5, (np.ones(PATIENTS, dtype=bool),) * 5)
+    steps, rng, found = Steps(5, 1), np.random.default_rng(0), []
+    for _ in range(400):
+        liked = rng.normal(0, 1.0, (2, PATIENTS))  # by each of two equal trials, in every fold alike
+        mine, theirs = ({step: one + rng.normal(0, 0.3, PATIENTS) for step in range(5)} for one in liked)
+        lag = lag_at(4, steps, everywhere, mine=mine, theirs=theirs)
+        assert lag is not None
+        found.append(lag.p_value(NOTHING) < 0.05)
+    assert np.mean(found) < 0.08
+
+
+def test_what_the_best_may_still_gain_does_not_depend_on_how_hard_the_folds_to_come_are() -> None:
+    curve = [1.0, 0.8, 0.6]
+    even, harder = (dict(enumerate([*curve, *(value + shift for value in curve)])) for shift in (0.0, 0.5))
+    found = [[catch_up_at(step, best, [], Steps(2, 3)) for step in range(6)] for best in (even, harder)]
+    for one, other in zip(*found, strict=True):
+        assert one.mean_square == pytest.approx(other.mean_square)
+    assert found[0][0].mean_square > 0
+
+
+def finished(race: Race, number: int, losses: list[np.ndarray], *, since: int = 0) -> None:
+    """Let a trial run to its end; without its first epochs it was taken up there."""
+    for step, of_step in list(enumerate(losses))[since:]:
+        race.p_value(number, step, of_step)
+    race.finished(number, {step: float(of_step.mean()) for step, of_step in enumerate(losses)})
+
+
+def test_the_best_of_an_earlier_study_of_the_name_is_not_raced_against(tmp_path: Path) -> None:
+    trials, where, file = Trials(ground()), ground(), tmp_path / "best.npz"
+    finished(Race(STEPS, where, file), 0, trials.losses(-5.0))
+    race = Race(STEPS, where, file)
+    finished(race, 0, trials.losses(1.0))
+    assert race.best is not None
+    assert race.p_value(1, 0, trials.losses(1.0)[0]) > 0.001
+    kept = Racer.load(file)
+    assert kept is not None
+    assert kept.value == race.best.value > 0
+
+
+def test_a_trial_that_was_taken_up_on_its_way_does_not_end_the_race(tmp_path: Path) -> None:
+    trials, race = Trials(ground()), Race(STEPS, ground(), tmp_path / "best.npz")
+    finished(race, 0, trials.losses(0.6))
+    finished(race, 1, trials.losses(0.2), since=4)
+    assert race.best is not None
+    assert race.best.number == 0
+    assert race.p_value(2, 0, trials.losses(2.5)[0]) < 0.01
+
+
+def test_of_two_sessions_of_one_folder_the_better_best_is_kept(tmp_path: Path) -> None:
+    trials, file = Trials(ground()), tmp_path / "best.npz"
+    mine, other = Race(STEPS, ground(), file), Race(STEPS, ground(), file)
+    better, worse = trials.losses(0.5), trials.losses(0.6)
+    finished(mine, 0, better)
+    other.finished(0, {step: float(of_step.mean()) for step, of_step in enumerate(better)})  # as the storage tells
+    finished(other, 1, worse)
+    assert other.best is not None
+    assert other.best.number == 0
+    kept = Racer.load(file)
+    assert kept is not None
+    assert kept.number == 0

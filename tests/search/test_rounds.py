@@ -8,13 +8,18 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.document import parse_yaml
+from hms_search.errors import StudyError
 from hms_search.search.carrying import PARAMS_KEY, carried, fits
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.narrowing import Narrow
 from hms_search.search.outcomes import CARRIED_KEY
+from hms_search.search.round_studies import RoundStudy, round_study
 from hms_search.search.rounds import PlayedRound, Round, next_round, round_name
-from hms_search.search.space import SearchSpace
+from hms_search.search.space import Categorical, Float, SearchSpace
 from hms_search.search.storage import close_storage, open_storage
+from hms_search.search.study import read_study
 
+QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
 LR, DROPOUT, SCHEDULER = "training.optimiser.lr", "model.dropout", "training.scheduler"
 TEXT = """\
 name: small
@@ -146,3 +151,49 @@ def test_what_a_round_was_seeded_with_follows_from_the_rounds_before(
     first, second, _ = played
     half_seeded = PlayedRound(second.study, second.space, second.own)
     assert next_round([first, half_seeded], FOR_EVER) == next_round([first, second], FOR_EVER)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_trials_on_a_grid_of_tenths_and_twentieths_are_carried_into_the_narrowed_grid(seed: int) -> None:
+    document = parse_yaml(TEXT, source="small.yaml").with_setting(
+        "parameters.model.dropout={type: float, low: 0.1, high: 0.5, step: 0.05}"
+    )
+    space = SearchSpace.from_document(document)
+    study = optuna.create_study(study_name="small", sampler=optuna.samplers.RandomSampler(seed=seed))
+    for _ in range(24):
+        trial = study.ask()
+        space.suggest(trial)
+        study.tell(trial, abs(trial.params[DROPOUT] - 0.3) + 0.01 * abs(math.log(trial.params[LR] / 5e-4)))
+    second = next_round([PlayedRound("small", space, tuple(study.get_trials()))], FOR_EVER)
+    dropout = second.space.parameters[DROPOUT]
+    assert isinstance(dropout, Float)
+    assert (dropout.low, dropout.high) == (round(dropout.low, 2), round(dropout.high, 2))
+    rates, schedulers = second.space.parameters[LR], second.space.parameters[SCHEDULER]
+    assert isinstance(schedulers, Categorical)
+    inside = [
+        trial
+        for trial in study.trials
+        if dropout.low - 0.01 < trial.params[DROPOUT] < dropout.high + 0.01
+        and rates.contains(trial.params[LR])
+        and trial.params[SCHEDULER] in schedulers.named
+    ]
+    assert len(second.carried) == len(inside) > 0
+
+
+def test_a_later_round_proposes_from_a_seed_of_its_own() -> None:
+    config = read_study(QUICKSTART, ("rounds={count: 3, trials: 5}",))
+    seeds = [RoundStudy(number, config.name, config).sampler_seed for number in (1, 2, 3)]
+    assert seeds[0] == config.seed
+    assert len(set(seeds)) == 3
+
+
+def test_a_study_that_only_has_the_name_of_a_round_is_not_taken_for_one() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    config = read_study(QUICKSTART, ("rounds={count: 2, trials: 5}",))
+    other = config.model_copy(update={"name": round_name(config.name, 2), "rounds": None})
+    study = open_study(other, contract_of(other, data="d" * 12, folds="f" * 12), storage)
+    played = PlayedRound(config.name, config.space, ())
+    assert round_study(config, [played], storage).start is not None  # nobody has begun to run it
+    study.enqueue_trial(config.space.baseline())
+    with pytest.raises(StudyError, match=r"to be called 'quickstart\.round2', and there is another study of that"):
+        round_study(config, [played], storage)

@@ -41,6 +41,8 @@ def paused(seconds: float) -> FrozenTrial:
 
 
 def reason(study: StudyConfig, *trials: FrozenTrial) -> str:
+    for number, one in enumerate(trials):
+        one.number = number
     return reason_to_stop(study, StudyHistory(study, trials))
 
 
@@ -70,3 +72,20 @@ def test_patience_ends_where_the_last_trials_gain_less_than_the_noise(latest: fl
 
 def test_patience_waits_until_the_noise_is_known() -> None:
     assert reason(config("patience={trials: 5}"), *[trial(1.0) for _ in range(3)]) == ""
+
+
+def test_epochs_that_were_not_trained_do_not_count_towards_the_budget() -> None:
+    study, answered, interrupted, again = config("max_epochs=20"), *(trial(1.0, steps=steps) for steps in (8, 6, 8))
+    answered.user_attrs |= {"same_as": 0, "seconds": 0.0}
+    interrupted.user_attrs["outcome"] = "interrupted"
+    again.user_attrs["retry_of"] = 2  # it went on from the sixth epoch and reports all eight
+    assert reason(study, trial(1.0), answered, interrupted, again) == ""
+    assert "20 epochs were trained" in reason(study, trial(1.0), answered, interrupted, again, trial(1.0, steps=4))
+
+
+def test_patience_looks_at_the_trials_in_the_order_they_ended() -> None:
+    study = config("patience={trials: 5}")
+    trials = [trial(1.0 + 0.1 * number, wobble=0.1 * (-1) ** number) for number in range(15)]
+    assert "within the noise" in reason(study, *trials)
+    trials[3] = trial(0.3, wobble=0.1)  # it paused, went on last, and gained
+    assert reason(study, *trials) == ""

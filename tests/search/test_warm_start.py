@@ -5,8 +5,10 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from hms_search.errors import ConfigError, DataError, StudyError
+from hms_search.search.carrying import PARAMS_KEY
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.ledger import Ledger, Surroundings
-from hms_search.search.outcomes import SAME_KEY
+from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
 from hms_search.search.overview import Overview
 from hms_search.search.racing import Ground
 from hms_search.search.space import SearchSpace
@@ -74,9 +76,9 @@ def test_the_best_configurations_of_a_study_come_first_and_each_once(
 ) -> None:
     earlier(storage, space, [0.1, 0.4, 0.2, 0.4, 0.3, 0.05, 0.15, 0.25])
     known = known_configurations(("earlier",), space, storage)
-    assert [one.params["model.dropout"] for one in known] == [0.4, 0.3, 0.25, 0.2]
-    assert [one.origin for one in known] == ["earlier#1", "earlier#4", "earlier#7", "earlier#2"]
-    assert len(known) <= MOST_OF_A_STUDY
+    assert [one.params["model.dropout"] for one in known] == [0.4, 0.3, 0.25, 0.2, 0.15]
+    assert [one.origin for one in known] == ["earlier#1", "earlier#4", "earlier#7", "earlier#2", "earlier#6"]
+    assert len(known) == MOST_OF_A_STUDY
 
 
 def test_configurations_outside_the_space_are_left_out_and_a_study_without_any_is_refused(
@@ -109,16 +111,19 @@ def test_a_file_has_a_column_per_parameter_and_the_base_says_the_rest(
         ("lr\n1\n", ":1: expected columns among model.dropout, .*found lr"),
         ("", ":1: expected columns among .*found none"),
         ("model.dropout\n0.9\n", ":2: model.dropout: expected a number from 0.0 to 0.5, found '0.9'"),
-        ("training.batch_size\n4.5\n", ":2: training.batch_size: expected a number from 4 to 16, found '4.5'"),
+        ("training.batch_size\n4.5\n", ":2: training.batch_size: expected a whole number from 4 to 16.*, found '4.5'"),
         ("pipeline.normalise\nnone\n", ":2: pipeline.normalise: expected one of instance, datawide, found 'none'"),
         ("model.dropout,training.batch_size\n0.1\n", ":2: expected 2 values, found another number"),
+        ("model.dropout,model.dropout\n0.1,0.2\n", ":1: expected each column once, found model.dropout again"),
+        ("model.dropout\n", ":2: expected a row per configuration, found none"),
+        ("model.dropout\n0.1\nü\n", "expected text in UTF-8, found byte 0xfc"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line(
     tmp_path: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage, content: str, said: str
 ) -> None:
     table = tmp_path / "bad.csv"
-    table.write_text(content)
+    table.write_text(content, encoding="latin-1")
     with pytest.raises(ConfigError, match=said):
         known_configurations((str(table),), space, storage)
 
@@ -200,3 +205,67 @@ def test_a_configuration_that_was_pruned_is_pruned_again_and_an_interrupted_one_
     ended = book.answer(trials[2], twin)
     assert (ended.outcome, ended.value) == ("pruned", None)
     assert book.study.trials[2].state == optuna.trial.TrialState.PRUNED
+
+
+def test_a_table_as_excel_and_pandas_write_it_is_read(
+    tmp_path: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage
+) -> None:
+    table = tmp_path / "good.csv"
+    table.write_bytes("model.dropout,training.batch_size\r\n0.2,12.0\r\n".encode("utf-8-sig"))
+    (known,) = known_configurations((str(table),), space, storage)
+    assert (known.params["model.dropout"], known.params["training.batch_size"]) == (0.2, 12)
+    assert isinstance(known.params["training.batch_size"], int)
+
+
+def test_a_value_beside_the_grid_is_refused(file: Path, storage: optuna.storages.InMemoryStorage) -> None:
+    space = read_study(file, ("space.parameters.model.dropout={type: float, low: 0, high: 0.5, step: 0.1}",)).space
+    table = file.parent / "grid.csv"
+    table.write_text("model.dropout\n0.3\n")
+    (known,) = known_configurations((str(table),), space, storage)
+    assert known.params["model.dropout"] == 0.3
+    table.write_text("model.dropout\n0.15\n")
+    with pytest.raises(ConfigError, match=r"expected a number from 0\.0 to 0\.5 in steps of 0\.1, found '0\.15'"):
+        known_configurations((str(table),), space, storage)
+
+
+def test_what_a_study_had_fixed_is_taken_over_with_its_trials(
+    file: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage
+) -> None:
+    source = read_study(file, ("space.base.model.dropout=0.42", "name=fixed"))
+    parameters = {path: one for path, one in source.space.parameters.items() if path != "model.dropout"}
+    source = source.model_copy(update={"space": source.space.model_copy(update={"parameters": parameters})})
+    study = open_study(source, contract_of(source, data="d" * 12, folds="f" * 12), storage)
+    study.enqueue_trial({"training.batch_size": 12, "pipeline.normalise": "datawide"})
+    trial = study.ask({path: one.distribution for path, one in parameters.items()})
+    study.tell(trial, 0.5)
+    (known,) = known_configurations(("fixed",), space, storage)
+    assert known.params == {"model.dropout": 0.42, "training.batch_size": 12, "pipeline.normalise": "datawide"}
+
+
+def test_a_trial_of_a_round_before_is_a_twin_unless_other_values_were_frozen_since(
+    file: Path, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    config = read_study(file)
+    book, params = (
+        ledger(config, storage, tmp_path),
+        {"model.dropout": 0.2, "training.batch_size": 8, "pipeline.normalise": "datawide"},
+    )
+    distributions = {path: one.distribution for path, one in config.space.parameters.items()}
+    for origin, ran in (("a#0", {**params, "model.dropout": 0.3}), ("a#1", {**params, "training.optimiser.lr": 1e-3})):
+        shown = {path: ran[path] for path in distributions}
+        attributes = {CARRIED_KEY: origin, PARAMS_KEY: ran, "outcome": "complete", "kl_high": 0.5}
+        book.study.add_trial(
+            optuna.trial.create_trial(value=0.6, params=shown, distributions=distributions, user_attrs=attributes)
+        )
+    for one in ({**params, "model.dropout": 0.3}, params):
+        book.study.enqueue_trial(one)
+    known, unknown = book.study.ask(), book.study.ask()
+    config.space.suggest(known)
+    config.space.suggest(unknown)
+    twin = twin_of(book, known)
+    assert twin is not None
+    assert twin_of(book, unknown) is None
+    book.answer(known, twin)
+    kept = book.study.trials[known.number].user_attrs
+    assert (kept[SAME_KEY], kept["kl_high"]) == (0, 0.5)
+    assert not kept.keys() & {CARRIED_KEY, PARAMS_KEY}  # it was asked for here, and counts here
