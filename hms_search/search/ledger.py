@@ -29,8 +29,21 @@ from hms_search.search.trial import Before, Ending, TrialEnded, trial_folder
 from hms_search.search.warm_start import known_configurations
 from hms_search.tracking import Tracker
 
-_RUN_KEY, _WARM_KEY, _DEATHS_KEY = "mlflow_run_id", "warm_start", "deaths"
-_OWN_KEYS = {"baseline", "retry_of", _DEATHS_KEY, "seconds", SPARED_KEY, PAUSED_KEY, _WARM_KEY, CARRIED_KEY, PARAMS_KEY}
+_RUN_KEY, _WARM_KEY, _DEATHS_KEY, _SESSIONS_KEY = "mlflow_run_id", "warm_start", "deaths", "dead_sessions"
+_MOST_SESSIONS = 10
+"""That a trial may outlive without getting further; machines are taken away, too, but not always in the same epoch."""
+_OWN_KEYS = {
+    "baseline",
+    "retry_of",
+    _DEATHS_KEY,
+    "seconds",
+    SPARED_KEY,
+    PAUSED_KEY,
+    _WARM_KEY,
+    CARRIED_KEY,
+    PARAMS_KEY,
+    _SESSIONS_KEY,
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,8 @@ class Ledger:
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
             if ended.outcome == "interrupted":
-                self._queue_again(self._stored(trial), died=died)
+                stored = self._stored(trial)
+                self._queue_again(stored, {_DEATHS_KEY: stored.user_attrs.get(_DEATHS_KEY, 0) + 1} if died else {})
             self.study.tell(trial, state=TrialState.FAIL)
 
     def may_try_again(self, trial: optuna.Trial) -> bool:
@@ -165,12 +179,20 @@ class Ledger:
         self.own([trial], "")
 
     def run_again(self, trial: FrozenTrial) -> None:
-        """End a trial whose session died, and queue its parameters, unless the session still did."""
-        self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), "its session died", failed=False)
-        self.study._storage.set_trial_user_attr(trial._trial_id, OUTCOME_KEY, "interrupted")
+        """End a trial whose session died, and queue its parameters, unless the session still did.
+
+        One that gets no further in one session after the other is failed: it may be what ends them, container and all.
+        """
+        times, before = trial.user_attrs.get(_SESSIONS_KEY, (0, -1))
+        times, reached = (1, now) if (now := len(trial.intermediate_values)) > before else (times + 1, before)
+        is_hopeless = times > _MOST_SESSIONS
+        reason = f"{times} sessions in turn died in its epoch {reached + 1}" if is_hopeless else "its session died"
+        self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), reason, failed=is_hopeless)
+        kept = {OUTCOME_KEY: "failed", "reason": reason} if is_hopeless else {OUTCOME_KEY: "interrupted"}
+        self._keep(trial, {**kept, _SESSIONS_KEY: (times, reached)})
         later = self.study.get_trials(deepcopy=False)[trial.number + 1 :]
-        if all(other.user_attrs.get("retry_of") != origin_of(trial) for other in later):
-            self._queue_again(trial)
+        if not is_hopeless and all(other.user_attrs.get("retry_of") != origin_of(trial) for other in later):
+            self._queue_again(trial, {_SESSIONS_KEY: (times, reached)})
         self.study.tell(trial.number, state=TrialState.FAIL)
 
     def _constrain(self, trial: optuna.Trial, ended: TrialEnded) -> None:
@@ -189,9 +211,9 @@ class Ledger:
     def _stored(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)
 
-    def _queue_again(self, trial: FrozenTrial, *, died: bool = False) -> None:
-        kept = {name: trial.user_attrs[name] for name in ("baseline", _DEATHS_KEY) if name in trial.user_attrs}
-        deaths = {_DEATHS_KEY: kept.get(_DEATHS_KEY, 0) + 1} if died else {}
+    def _queue_again(self, trial: FrozenTrial, deaths: Mapping[str, Any]) -> None:
+        lasting = ("baseline", _DEATHS_KEY, _SESSIONS_KEY)
+        kept = {name: trial.user_attrs[name] for name in lasting if name in trial.user_attrs}
         self.study.enqueue_trial(dict(trial.params), user_attrs={**kept, **deaths, "retry_of": origin_of(trial)})
 
     def _attach(self, trial: optuna.Trial, ended: TrialEnded) -> None:

@@ -140,4 +140,5 @@ def _read(parameter: Parameter, text: str, where: str) -> Scalar:
         kind = "whole number" if isinstance(parameter, Int) else "number"
         steps = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
         raise ConfigError(f"{where}: expected a {kind} from {parameter.low} to {parameter.high}{steps}, found {text!r}")
-    return placed(parameter, number)
+    on_grid: float = placed(parameter, number)
+    return on_grid

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import optuna
@@ -269,3 +271,26 @@ def test_a_trial_of_a_round_before_is_a_twin_unless_other_values_were_frozen_sin
     kept = book.study.trials[known.number].user_attrs
     assert (kept[SAME_KEY], kept["kl_high"]) == (0, 0.5)
     assert not kept.keys() & {CARRIED_KEY, PARAMS_KEY}  # it was asked for here, and counts here
+
+
+def sessions_died_with(book: Ledger, *, reached: Iterator[int]) -> FrozenTrial:
+    """Let one session after the other die with the same trial after so many epochs; return it when it is not queued."""
+    while any(trial.state == optuna.trial.TrialState.WAITING for trial in book.study.trials):
+        trial = book.study.ask()
+        for step in range(next(reached)):
+            trial.report(0.9, step)
+        book.run_again(book.study.trials[trial.number])
+    return book.study.trials[-1]
+
+
+def test_a_trial_that_ends_every_session_in_the_same_epoch_is_failed_and_one_that_gets_further_goes_on(
+    file: Path, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    book = ledger(read_study(file), storage, tmp_path)
+    book.study.enqueue_trial({"model.dropout": 0.2}, user_attrs={"baseline": True})
+    last = sessions_died_with(book, reached=chain(range(20), repeat(20)))
+    assert len(book.study.trials) == 20 + 11
+    assert last.user_attrs["outcome"] == "failed"
+    assert last.user_attrs["reason"] == "11 sessions in turn died in its epoch 21"
+    assert {trial.user_attrs["outcome"] for trial in book.study.trials[:-1]} == {"interrupted"}
+    assert last.user_attrs["baseline"]
