@@ -11,7 +11,7 @@ from hms_search.search.relocation import Relocated, relocate
 
 def migrate_command(study: str, source: Places, target: Places) -> None:
     """Copy a study, and say what was copied and how to go on there."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
 
     def notify(event: Event) -> None:
         if isinstance(event, Notice):

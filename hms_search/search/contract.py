@@ -90,8 +90,8 @@ def has_study(storage: optuna.storages.BaseStorage, name: str) -> bool:
 
 
 def is_empty(study: optuna.Study) -> bool:
-    """Say whether nothing is known of a study but what its file says: no session has begun to run it."""
-    return not study.user_attrs.keys() - {CONFIG_KEY, CONTRACT_KEY} and not study.get_trials(deepcopy=False)
+    """Say whether nothing is known of a study but perhaps its configuration: no session has begun to run it."""
+    return not study.user_attrs.keys() - {CONFIG_KEY} and not study.get_trials(deepcopy=False)
 
 
 def value_name(task: Task, objective: Stratum) -> str:

@@ -30,7 +30,7 @@ from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.halving import Resume, Start
 from hms_search.search.history import StudyHistory
 from hms_search.search.ledger import Ledger, Surroundings
-from hms_search.search.patient_storage import undisturbed
+from hms_search.search.patient_storage import not_waiting_once, undisturbed
 from hms_search.search.peers import Alone, Peers
 from hms_search.search.policy import policy_of
 from hms_search.search.racing import Race
@@ -102,10 +102,11 @@ class Coordinator:
     def run(self, workers: Sequence[Slot]) -> bool:
         """Run trials until the budget is spent or the user stops it; :meth:`recover` comes first.
 
-        Return whether the study is over. Raises StudyError where other sessions took this one for dead.
+        Return whether the study is over. Raises StudyError where other sessions took this one for dead, or where the
+        user stops it while its database server is away.
         """
         try:
-            with self._interruptible():
+            with self._interruptible(), not_waiting_once(lambda: self._interrupts > 0):
                 self._run(workers)
         except optuna.exceptions.UpdateFinishedTrialError as error:
             raise StudyError(f"a trial of this session was ended by another one ({error}); start it again") from error
@@ -205,11 +206,14 @@ class Coordinator:
     # --- listening -----------------------------------------------------------------------------------------------
 
     def _listen(self, ready: Sequence[Slot]) -> None:
-        """Take in what workers have to say; what they began and reached is kept for all of them at once."""
+        """Take in what workers have to say; what they began and reached is kept for all of them at once.
+
+        That a trial has started may be heard after its end, as another thread of the worker says so.
+        """
         said = [(worker, worker.receive()) for worker in ready]
         running, messages = self._running, [message for _, message in said]
         started = [message for message in messages if isinstance(message, TrialStarted)]
-        self._ledger.started([(running[message.number], message.run_id) for message in started])
+        self._ledger.started([(running[one.number], one.run_id) for one in started if one.number in running])
         epochs = [message for message in messages if isinstance(message, EpochEnded) and message.judged]
         self._ledger.reached([(running[one.number], one.epoch.step, one.epoch.value) for one in epochs])
         for worker, message in said:

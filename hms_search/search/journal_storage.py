@@ -5,6 +5,8 @@ after that on nobody could read the file any more.
 """
 
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from optuna.storages import JournalStorage
@@ -12,6 +14,8 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, Jour
 
 from hms_search.errors import StudyError
 
+GRACE_S = 30.0
+"""How long one lock may be held before it is taken for that of a process that died: an append takes milliseconds."""
 _STEP = 2**16
 
 
@@ -20,6 +24,7 @@ def open_journal(path: Path) -> JournalStorage:
 
     Raises OSError where it cannot be written, StudyError where it is another kind of file or damaged.
     """
+    path = path.resolve()  # the storage outlives a change of the working directory
     path.parent.mkdir(parents=True, exist_ok=True)
     backend: BaseJournalBackend = JournalFileBackend(str(path), lock_obj=_MendingLock(path))
     try:
@@ -32,16 +37,45 @@ def open_journal(path: Path) -> JournalStorage:
 
 
 class _MendingLock(JournalFileSymlinkLock):
-    """Optuna's lock for any network file system; whoever gets it first cuts off half a line."""
+    """Optuna's lock for any network file system; whoever gets it first cuts off half a line.
+
+    Optuna asks how old a lock is of what it points to, and for ever where that is not there: where the folder was
+    moved, say, while the lock was held by a process that died.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
         self._path = path
 
     def acquire(self) -> bool:
-        acquired = super().acquire()
+        pause_s, seen, since = 0.001, self._holder(), time.monotonic()
+        while not self._taken():
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 1.0)
+            now, holder = time.monotonic(), self._holder()
+            if holder != seen:
+                seen, since = holder, now
+            elif holder is not None and now - since > GRACE_S:
+                with suppress(RuntimeError):  # another process was quicker
+                    self.release()
         cut_torn_line(self._path)
-        return acquired
+        return True
+
+    def _taken(self) -> bool:
+        """Take the lock, which points beside itself; say whether it was free."""
+        try:
+            Path(self._lock_file).symlink_to(self._path.name)
+        except FileExistsError:
+            return False
+        return True
+
+    def _holder(self) -> tuple[int, int] | None:
+        """Return what tells the link of one holder from another's; None: there is none."""
+        try:
+            found = Path(self._lock_file).lstat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
 
 def cut_torn_line(path: Path) -> int:

@@ -7,6 +7,7 @@ was asked of it, and the trials that are running would be lost with the session.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,12 +16,16 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._cached_storage import _CachedStorage
 
+from hms_search.errors import StudyError
 from hms_search.search.row_storage import RowStorage
 
 Answer = TypeVar("Answer")
 PATIENCE_S = 900.0
 """How long a server may be away; a restart takes seconds, an upgrade minutes."""
 _LONGEST_PAUSE_S = 5.0
+_LOOK_S = 0.1
+"""How often who waits looks whether it is still to: a signal that has a handler does not end a sleep."""
+_STOPPED: ContextVar[Callable[[], bool]] = ContextVar("hms_search_stopped")
 
 
 def patient_storage(storage: BaseStorage, say: Callable[[str], None]) -> BaseStorage:
@@ -165,7 +170,8 @@ def _patiently(storage: BaseStorage, call: Callable[[], None]) -> None:
 def insist(ask: Callable[[bool], Answer], say: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> Answer:
     """Return what a server answers, asked again and again while it is away; ``ask`` is told whether it is asked again.
 
-    Raises what ``ask`` last did where the server has been away for too long.
+    Raises what ``ask`` last did where the server has been away for too long, StudyError where it was not to be waited
+    for any more (:func:`not_waiting_once`).
     """
     until, pause_s = time.monotonic() + patience_s, 0.1
     again = False
@@ -175,11 +181,37 @@ def insist(ask: Callable[[bool], Answer], say: Callable[[str], None], *, patienc
         except (StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
             if not is_away(error) or time.monotonic() > until:
                 raise
+            if again and _is_stopped():  # the first may only have met a connection from before a restart
+                raise StudyError(
+                    "stopped while the database server was away; when it answers again, the same command goes on: "
+                    "the trials that were running are taken up after their last checkpoint"
+                ) from error
             if not again:
                 say(f"the database server is away: waiting up to {patience_s / 60:.0f} min for it")
         again = True
-        time.sleep(pause_s)
+        _pause(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+@contextmanager
+def not_waiting_once(stopped: Callable[[], bool]) -> Iterator[None]:
+    """Within, what waits for a server gives up soon after ``stopped`` says that the user asked for that."""
+    token = _STOPPED.set(stopped)
+    try:
+        yield
+    finally:
+        _STOPPED.reset(token)
+
+
+def _is_stopped() -> bool:
+    stopped = _STOPPED.get(None)
+    return stopped is not None and stopped()
+
+
+def _pause(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not _is_stopped():
+        time.sleep(min(left, _LOOK_S))
 
 
 def is_away(error: BaseException | None) -> bool:

@@ -7,18 +7,20 @@ one machine a dead process is seen at once.
 
 What must not be done by two at a time, as to take the last trial of a budget, is done exclusively: a row of the study
 is held locked. A suspended session does not hold up the others: the server lets go of what is held idly for 60 s
-(:mod:`hms_search.connections`).
+(:mod:`hms_search.connections`). One that is only busy is not idle, as it says something at every beat. Turns are
+counted, so that a session whose lock was let go of finds out whether another has had the study since.
 """
 
 import os
 import socket
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import sqlalchemy
@@ -41,7 +43,13 @@ _NOT_TO_LAST = ("synchronous_commit", "off", True)
 """A setting of PostgreSQL for the transaction that holds a study: nothing is kept by it that must outlast a crash."""
 
 _TABLES = MetaData()
-_STUDIES = Table("hms_search_studies", _TABLES, Column("study", String(512), primary_key=True))
+_TURNS = Table(
+    "hms_search_turns",
+    _TABLES,
+    Column("study", String(512), primary_key=True),
+    Column("session", String(32), nullable=False),
+    Column("turn", BigInteger, nullable=False),
+)
 _SESSIONS = Table(
     "hms_search_sessions",
     _TABLES,
@@ -69,7 +77,7 @@ class Peers(Protocol):
         """The working directories of the sessions that live, this one's among them."""
 
     def exclusively(self) -> AbstractContextManager[None]:
-        """Let no other session of the study do what is done within."""
+        """Let no other session of the study do what is done within; raise StudyError where one may have."""
 
     def check(self) -> None:
         """Raise StudyError where the others take this session for dead."""
@@ -106,6 +114,9 @@ class Shared:
         self._missed: Counter[str] = Counter()
         self._homes = {self.session: home}
         self._expelled = False
+        self._held: sqlalchemy.Connection | None = None
+        self._hand = threading.Lock()
+        """Held by the thread that uses the connection that holds the study."""
 
     @property
     def homes(self) -> dict[str, str]:
@@ -114,19 +125,27 @@ class Shared:
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Hold the study's row; a server that restarts lets go of it."""
+        """Hold the study's row.
+
+        A server that restarts lets go of it, as it does where this process was suspended. Raises StudyError where
+        another session has held it since.
+        """
         self.check()
-        connection = insist(lambda _: self._lock(), self._say)
+        self._held, turn = insist(lambda _: self._lock(), self._say)
         try:
-            self._look(connection)
+            insist(lambda _: self._look_now(), self._say)
             yield
-        finally:
-            try:
-                with connection:
-                    connection.commit()
-            except sqlalchemy.exc.DBAPIError as error:
-                if not is_away(error):
-                    raise
+        except BaseException:
+            self._let_go()
+            raise
+        if not self._let_go():
+            self._check_turn(turn)
+
+    def keep(self) -> None:
+        """Say something on the connection that holds the study, if one does: the server ends one that is idle."""
+        with self._hand, suppress(sqlalchemy.exc.SQLAlchemyError):  # what it lost is found out as it lets go
+            if self._held is not None:
+                self._held.execute(sqlalchemy.select(1))
 
     def check(self) -> None:
         """Raise StudyError where the others took this session for dead, after a suspension of the machine, say."""
@@ -162,17 +181,57 @@ class Shared:
         with suppress(sqlalchemy.exc.DBAPIError), self._engine.begin() as connection:
             connection.execute(_SESSIONS.delete().where(_SESSIONS.c.session == self.session))
 
-    def _lock(self) -> sqlalchemy.Connection:
-        connection = self._engine.connect()
+    def _lock(self) -> tuple[sqlalchemy.Connection, int]:
+        """Return a connection that holds the study's row, and the number of the turn."""
+        connection, row = self._engine.connect(), _TURNS.c.study == self._study
         try:
-            held: list[sqlalchemy.ColumnElement[str]] = [_STUDIES.c.study]
+            taking = _TURNS.update().where(row).values(turn=_TURNS.c.turn + 1, session=self.session)
             if connection.dialect.name == "postgresql":
-                held.append(sqlalchemy.func.set_config(*_NOT_TO_LAST))
-            connection.execute(sqlalchemy.select(*held).where(_STUDIES.c.study == self._study).with_for_update())
+                taking = taking.returning(_TURNS.c.turn, sqlalchemy.func.set_config(*_NOT_TO_LAST))
+                turn: int = connection.execute(taking).scalar_one()
+            else:
+                connection.execute(taking)
+                turn = connection.execute(sqlalchemy.select(_TURNS.c.turn).where(row)).scalar_one()
         except BaseException:
             connection.close()
             raise
-        return connection
+        return connection, turn
+
+    def _let_go(self) -> bool:
+        """Let go of the study's row; say whether it was held until now."""
+        with self._hand:
+            held, self._held = self._held, None
+            assert held is not None
+            try:
+                with held:
+                    held.commit()
+            except sqlalchemy.exc.SQLAlchemyError as error:
+                if not is_away(error):
+                    raise
+                return False
+        return True
+
+    def _check_turn(self, turn: int) -> None:
+        """Raise StudyError where another session has had a turn since; one that has it now is waited for."""
+
+        def last(_: bool) -> tuple[int, str]:
+            with self._engine.begin() as connection:
+                row = sqlalchemy.select(_TURNS).where(_TURNS.c.study == self._study).with_for_update()
+                found = connection.execute(row).one()
+            return found.turn, found.session
+
+        number, session = insist(last, self._say)
+        if session != self.session and number >= turn:  # this one's own number was not kept
+            raise StudyError(
+                f"study {self._study!r} was written by two sessions at once: the database server had ended the "
+                "connection by which this one held it, as where a machine was suspended; compare its trials "
+                "(hms-search show), then start this session again to help"
+            )
+
+    def _look_now(self) -> None:
+        """See who lives, apart from what holds the study: of what that deletes a beat would wait for its end."""
+        with self._engine.begin() as connection:
+            self._look(connection)
 
     def _look(self, connection: sqlalchemy.Connection, *, counts: bool = False) -> None:
         """See who lives; ``counts`` says that this is a beat, in which each of the others should have beaten too."""
@@ -218,6 +277,7 @@ def joined(storage: BaseStorage, study: str, folder: Path, say: Callable[[str], 
 
     def beat() -> None:
         while not over.wait(BEAT_S):
+            peers.keep()
             with suppress(sqlalchemy.exc.DBAPIError):  # it is away: nobody can beat
                 peers.beat()
 
@@ -233,14 +293,40 @@ def joined(storage: BaseStorage, study: str, folder: Path, say: Callable[[str], 
 
 def living_sessions(storage: BaseStorage, study: str) -> int:
     """Return how many sessions hold a lease of a study on a database server; some may have died a short while ago."""
+    return len(_leases(storage, [study]))
+
+
+def running_studies(storage: BaseStorage, studies: Sequence[str], say: Callable[[str], None]) -> set[str]:
+    """Return which studies of a storage are run by sessions on a database server.
+
+    Whether a session of another machine lives only its beats tell: where there are no others, it waits for them.
+
+    Parameters
+    ----------
+    say
+        Told that it waits.
+    """
+    before = _leases(storage, studies)
+    if any(row.machine == _machine() for row in before) or not before:
+        return {row.study for row in before}
+    wait_s = BEAT_S * (MISSED + 1)
+    names = ", ".join(sorted({row.study for row in before}))
+    say(f"study {names} was run on another machine: waiting {wait_s:.0f} s to see whether it still is")
+    time.sleep(wait_s)
+    stood_still = {(row.session, row.beat) for row in before}
+    return {row.study for row in _leases(storage, studies) if (row.session, row.beat) not in stood_still}
+
+
+def _leases(storage: BaseStorage, studies: Sequence[str]) -> list[sqlalchemy.Row[Any]]:
+    """Return the leases of studies but for those of processes of this machine that are gone."""
     if not has_server(storage):
-        return 0
+        return []
     assert isinstance(storage, RDBStorage)
     with storage.engine.connect() as connection:
         if not sqlalchemy.inspect(connection).has_table(_SESSIONS.name):
-            return 0
-        rows = connection.execute(_SESSIONS.select().where(_SESSIONS.c.study == study)).all()
-    return sum(row.machine != _machine() or _runs(row.pid, row.started) for row in rows)
+            return []
+        rows = connection.execute(_SESSIONS.select().where(_SESSIONS.c.study.in_(studies))).all()
+    return [row for row in rows if row.machine != _machine() or _runs(row.pid, row.started)]
 
 
 def owner_of(trial: FrozenTrial) -> str:
@@ -272,8 +358,8 @@ def make_tables(engine: sqlalchemy.Engine, study: str) -> None:
     with making_tables_alone(engine.url):
         _TABLES.create_all(engine)
     with suppress(sqlalchemy.exc.IntegrityError), engine.begin() as connection:
-        if not connection.execute(_STUDIES.select().where(_STUDIES.c.study == study)).first():
-            connection.execute(_STUDIES.insert(), {"study": study})
+        if not connection.execute(_TURNS.select().where(_TURNS.c.study == study)).first():
+            connection.execute(_TURNS.insert(), {"study": study, "session": "", "turn": 0})
 
 
 @cache

@@ -15,19 +15,20 @@ import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage
 
+from hms_search.data.disk import takes_files
 from hms_search.errors import StudyError, TrackingError, without_password
 from hms_search.search.events import Event, Notice
-from hms_search.search.locks import only_session
+from hms_search.search.locks import only_session, only_session_beside
 from hms_search.search.outcomes import carried_from
 from hms_search.search.patient_storage import patient_storage
-from hms_search.search.peers import living_sessions
+from hms_search.search.peers import running_studies
 from hms_search.search.places import Places
 from hms_search.search.relocated_runs import RelocatedRuns, relocate_runs
 from hms_search.search.round_studies import FIRST_KEY
-from hms_search.search.storage import close_storage, existing_storage, open_storage, same_address
+from hms_search.search.storage import close_storage, existing_storage, lock_beside, open_storage, same_address
 from hms_search.search.study_copy import StudyRecord, check_place, read_record, reserve_copy, write_copy
 from hms_search.search.study_data import ReportProgress
-from hms_search.tracking import NO_TRACKING, open_journaled
+from hms_search.tracking import NO_TRACKING, open_journaled, sync_line
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,15 @@ def relocate(
         names = related_studies(opened, name)
         for path in (source.lock(f"{one}{of}") for one in names for of in ("", ".again", ".promotion")):
             stack.enter_context(only_session(path, path.stem))
+        _hold_beside(names, source, stack)
         for one in names:
             _send_journals(one, source)
         records = [record for one in names if (record := read_record(opened, one)) is not None]
         made = open_storage(target.storage)
         stack.callback(close_storage, made)
-        _check_idle(names, opened, made)
+        _hold_beside(names, target, stack)
+        for storage in (opened, made):
+            _check_idle(names, storage, lambda text: notify(Notice(text)))
         storage = patient_storage(made, lambda text: notify(Notice(text, warning=True)))
         for record in records:
             check_place(record, read_record(storage, record.name))
@@ -104,11 +108,21 @@ def related_studies(storage: BaseStorage, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _check_idle(names: Sequence[str], *storages: BaseStorage) -> None:
-    """Raise StudyError where a session runs one of the studies, on whatever machine."""
+def _hold_beside(names: Sequence[str], places: Places, stack: ExitStack) -> None:
+    """Hold the locks of studies beside a storage in a file; where it cannot be written nobody runs them."""
     for name in names:
-        if any(living_sessions(storage, name) for storage in storages):
-            raise StudyError(f"study {name!r} is being run, perhaps on another machine; stop its sessions first")
+        path = lock_beside(places.storage, name)
+        if path is not None and takes_files(path.parent):
+            stack.enter_context(only_session_beside(path, name, places.root))
+
+
+def _check_idle(names: Sequence[str], storage: BaseStorage, say: Callable[[str], None]) -> None:
+    """Raise StudyError where a session runs one of the studies, on whatever machine."""
+    for name in sorted(running_studies(storage, names, say)):
+        raise StudyError(
+            f"study {name!r} is being run, perhaps on another machine; stop its sessions (hms-search run, "
+            f"hms-search worker {name}) first"
+        )
 
 
 def _reserve(records: Sequence[StudyRecord], storage: BaseStorage) -> None:
@@ -123,7 +137,7 @@ def _send_journals(name: str, source: Places) -> None:
     if waiting.runs and source.tracking_uri != NO_TRACKING:
         raise TrackingError(
             f"{waiting.runs} runs of {name!r} wait in {journals} for MLflow: {waiting.reason}; when it answers: "
-            "hms-search sync, then this command again"
+            f"{sync_line(source.tracking)}, then this command again"
         )
 
 

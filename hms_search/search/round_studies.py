@@ -11,7 +11,7 @@ import optuna
 
 from hms_search.errors import StudyError
 from hms_search.search.asking import derived_seed
-from hms_search.search.contract import has_study, is_empty
+from hms_search.search.contract import has_study
 from hms_search.search.lineage import FIRST_KEY as FIRST_KEY
 from hms_search.search.lineage import LINEAGE_KEY, Change
 from hms_search.search.rounds import PlayedRound, Round, next_round
@@ -70,7 +70,7 @@ def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: opt
     named = config.model_copy(update={**budget, "name": following.study, "space": following.space})
     if has_study(storage, following.study):
         study = optuna.load_study(study_name=following.study, storage=storage)
-        if is_empty(study):
+        if LINEAGE_KEY not in study.user_attrs and not study.get_trials(deepcopy=False):  # nobody has begun to run it
             return RoundStudy(following.number, config.name, named, following)
         if study.user_attrs.get(FIRST_KEY) != config.name:
             raise StudyError(

@@ -1,5 +1,6 @@
 """A session of a study: data, folds, storage, tracking and workers brought together, run, and closed."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml
 from hms_search.provenance import code_tags
-from hms_search.search.contract import Contract, contract_of, open_study
+from hms_search.search.contract import Contract, contract_of, has_study, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.executors import LocalExecutor
 from hms_search.search.front_picture import front_picture
 from hms_search.search.ledger import Surroundings
-from hms_search.search.locks import locked, one_after_the_other, only_session
+from hms_search.search.locks import locked, one_after_the_other, only_session, only_session_beside
 from hms_search.search.migration import migrate
 from hms_search.search.patient_storage import patient_storage
 from hms_search.search.peers import Peers, joined, living_sessions
@@ -29,11 +30,12 @@ from hms_search.search.room import ending_without_room, session_on_disk
 from hms_search.search.round_studies import FIRST_KEY, RoundStudy, number_of_rounds, played_round, round_study
 from hms_search.search.rounds import PlayedRound
 from hms_search.search.slots import working_slots
-from hms_search.search.storage import close_storage, is_server, open_storage
+from hms_search.search.storage import close_storage, is_server, lock_beside, open_storage
 from hms_search.search.study import SYNTHETIC, StudyConfig
 from hms_search.search.study_data import ReportProgress, study_samples
+from hms_search.search.warm_start import known_configurations
 from hms_search.search.workers import WorkerSettings, warm_up
-from hms_search.tracking import Outcome, Tracker, open_journaled
+from hms_search.tracking import Outcome, Tracker, open_journaled, sync_line
 from hms_search.training.metrics import Stratum, in_stratum
 
 _USE_GROUPED = "use folds: {name: grouped}"
@@ -64,6 +66,8 @@ def run_study(
 
     with session_on_disk(places.root), ExitStack() as stack:
         stack.enter_context(only_session(places.lock(config.name), config.name, shared=is_server(places.storage)))
+        if (beside := lock_beside(places.storage, config.name)) is not None:
+            stack.enter_context(only_session_beside(beside, config.name, places.root))
         with one_after_the_other(places.lock(".data")):
             store = study_samples(config, places, progress=progress, notify=notify)
         plan = plan_folds(config.folds, store, order=config.schedule.order)
@@ -105,9 +109,16 @@ class _Session:
         journals = places.journals(config.name)
         tracker = open_journaled(places.tracking_uri, places.artifacts, journals, study=config.name)
         tags = study_tags(config, contract) | ({"round": str(current.number)} if config.rounds is not None else {})
+        if not has_study(self.storage, config.name):  # what is wrong with them is said before anything is written
+            known_configurations(config.warm_start, config.space, self.storage)
         with self.peers.exclusively():
             study = open_study(
-                config, contract, self.storage, sampler_session=self.peers.number, keeps_config=self.helps
+                config,
+                contract,
+                self.storage,
+                sampler_session=self.peers.number,
+                sampler_seed=current.sampler_seed,
+                keeps_config=self.helps,
             )
             current.begin(study)
             if config.migrate is not None:
@@ -135,7 +146,7 @@ class _Session:
             _end_orphans(tracker, report)
         else:
             what = f"{waiting.runs} runs wait in {journals} for MLflow: {waiting.reason}"
-            self.notify(Notice(f"{what}; when it answers again: hms-search sync", warning=True))
+            self.notify(Notice(f"{what}; when it answers again: {sync_line(places.tracking)}", warning=True))
         return study, is_over
 
     def _migrate(self, config: StudyConfig, contract: Contract, study: optuna.Study) -> None:
@@ -211,10 +222,8 @@ def _remarks(config: StudyConfig, store: Store | SeizureTypes, plan: FoldPlan) -
 def in_session(places: Places, study: str, storage: optuna.storages.BaseStorage) -> bool:
     """Say whether a session runs a study, here or, on a database server, anywhere; that of the first round runs all."""
     first = optuna.load_study(study_name=study, storage=storage).user_attrs.get(FIRST_KEY, study)
-    path = places.lock(first)
     if living_sessions(storage, first):
         return True
-    if not path.is_file():
-        return False
-    with locked(path) as free:
+    locks = (places.lock(first), lock_beside(places.storage, first))
+    with locked(*(path for path in locks if path is not None and os.access(path, os.W_OK))) as free:
         return not free

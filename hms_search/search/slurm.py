@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import submitit
 from hms_search.errors import StudyError
 from hms_search.search.executors import SlurmExecutor
 
+_OF_NOTICE = 0.75
+"""Of the time between Slurm's notice and the job's end: a session may take it; the rest is to submit the job again."""
+
 
 class SessionJob:
     """A command as a job; where Slurm is about to end it, the command ends in order, and the job is queued again."""
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
-        self._command, self._folder = tuple(command), folder
+    def __init__(self, command: Sequence[str], folder: Path, *, patience_s: float) -> None:
+        self._command, self._folder, self._patience_s = tuple(command), folder, patience_s
         self._pid = 0
 
     def __call__(self) -> None:
@@ -28,10 +32,24 @@ class SessionJob:
             raise StudyError(f"the session ended with exit code {code}; its output stands above")
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
-        """Let the session put its trials back, and return what is to be submitted again; submitit calls it."""
+        """Let the session put its trials back, and return what is to be submitted again; submitit calls it.
+
+        A session that does not end within ``patience_s`` is killed, else Slurm would end this process first, and
+        nothing would be submitted; other sessions take up its trials.
+        """
         os.kill(self._pid, signal.SIGTERM)
-        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)  # this interrupts Popen.wait, which holds a lock
-        return submitit.helpers.DelayedSubmission(SessionJob(self._command, self._folder))
+        until = time.monotonic() + self._patience_s
+        while not self._has_ended():
+            if time.monotonic() > until:
+                os.kill(self._pid, signal.SIGKILL)
+                break
+            time.sleep(0.1)
+        again = SessionJob(self._command, self._folder, patience_s=self._patience_s)
+        return submitit.helpers.DelayedSubmission(again)
+
+    def _has_ended(self) -> bool:
+        """Say so without Popen.wait, which submitit's signal has interrupted, and which holds a lock."""
+        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def submit_sessions(
@@ -56,7 +74,8 @@ def submit_sessions(
         slurm_signal_delay_s=executor.notice_s,
     )
     with submitter.batch():
-        return [submitter.submit(SessionJob(command, Path.cwd())) for _ in range(count)]
+        job = SessionJob(command, Path.cwd(), patience_s=_OF_NOTICE * executor.notice_s)
+        return [submitter.submit(job) for _ in range(count)]
 
 
 def _ignore_notice() -> None:

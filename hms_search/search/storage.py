@@ -66,8 +66,7 @@ def open_existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -
     Raises StudyError as :func:`open_storage`, and where there is no file.
     """
     parsed = _parse(url)
-    is_file = _is_sqlite_file(parsed) or parsed.drivername == _JOURNAL
-    if is_file and not Path(str(parsed.database)).is_file():
+    if _is_file(parsed) and not Path(str(parsed.database)).is_file():
         raise StudyError(
             f"there are no studies yet: no file {parsed.database}; make one with hms-search run STUDY.yaml, "
             "or change to the folder it was run in, or give --storage URL"
@@ -115,6 +114,18 @@ def is_server(url: str) -> bool:
     return parsed.get_backend_name() != "sqlite" and parsed.drivername != _JOURNAL
 
 
+def lock_beside(url: str, study: str) -> Path | None:
+    """Return the file beside a storage's own that a session of a study holds locked; None where that is a server.
+
+    Sessions of several working directories may name one file.
+    """
+    parsed = _parse(url)
+    if not _is_file(parsed):
+        return None
+    file = Path(str(parsed.database)).resolve()
+    return file.with_name(f".{file.name}.{study}.lock")
+
+
 def same_address(one: str, other: str) -> bool:
     """Say whether two addresses, as of databases or servers, are the same one."""
     return _canonical(one) == _canonical(other)
@@ -137,6 +148,11 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
         raise StudyError(f"storage {without_password(url)!r} is not a database URL; {_EXPECTED}") from error
+    if parsed.drivername == _JOURNAL and (parsed.host or not parsed.database):
+        raise StudyError(
+            f"storage {without_password(url)!r} names no file; write journal:///FILE, or journal:////FOLDER/FILE for "
+            "an absolute path"
+        )
     if parsed.drivername in ("postgres", "postgresql") and importlib.util.find_spec("psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
@@ -150,6 +166,10 @@ def _canonical(address: str) -> str:
 
 def _is_sqlite_file(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+
+
+def _is_file(url: URL) -> bool:
+    return url.drivername == _JOURNAL or _is_sqlite_file(url)
 
 
 def _open(url: URL, **connect_args: object) -> RDBStorage:

@@ -105,13 +105,13 @@ class Worker:
         """Return the message that is waiting, or how the process died; None when an idle one died."""
         try:
             message: Message = self._connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # the latter also in the middle of a message
             job, run_id = self.job, self._run_id
             self._process.join(timeout=10)
             code = self._process.exitcode
             self.restart()
             return WorkerDied(job, run_id, _reason(code)) if job is not None else None
-        if isinstance(message, TrialStarted):
+        if isinstance(message, TrialStarted) and self.job is not None and message.number == self.job.number:
             self._run_id = message.run_id
         if isinstance(message, TrialEnded):
             self.job = None

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from command_line import CommandLine, wait_for
+from command_line import CommandLine, interrupt, wait_for
 from optuna.trial import TrialState
 from postgres_server import postgres_server
 from stored_trials import stored_runs, stored_trials
@@ -61,6 +61,33 @@ def test_a_study_outlives_restarts_of_its_database_and_the_death_of_its_mlflow_s
     assert "the database server is away" in output
     assert "metrics are kept" in output
     assert not any((folder / "mlruns" / "journals" / "small").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_session_can_be_stopped_while_its_database_is_away_and_goes_on_later(
+    hms_search: CommandLine, how: signal.Signals
+) -> None:
+    arguments = ("run", "small.yaml", "--data", "recordings", "--trials", "1", "--tracking-uri", "none")
+    with postgres_server() as database:
+        arguments = (*arguments, "--set", "space.base.training.epochs=40", "--storage", database.url)
+        process = hms_search.start(*arguments)
+        wait_for(lambda: steps(database.url) >= 2, timeout_s=120)
+        database.stop()
+        try:
+            assert process.stdout is not None
+            assert any("the database server is away" in line for line in process.stdout)
+            interrupt(process) if how == signal.SIGINT else process.send_signal(how)
+            output, _ = process.communicate(timeout=100)  # it waits for 900 s
+        finally:
+            database.start()
+        assert process.returncode == 2, output
+        assert "error: stopped while the database server was away" in output
+        assert "Traceback" not in output
+        output = hms_search(*arguments)
+        assert "left running by a session that died" in output
+        states = [trial.state for trial in stored_trials(database.url, "small")]
+        assert states == [TrialState.FAIL, TrialState.COMPLETE]
 
 
 def test_sync_sends_what_an_outage_left_and_may_be_repeated(hms_search: CommandLine) -> None:

@@ -101,6 +101,34 @@ def test_a_session_that_leaves_leaves_the_studys_run_to_the_others(
         sessions.stop()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_study_in_a_file_has_one_session_whatever_the_folder(
+    hms_search: CommandLine, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    folder = hms_search.folder
+    url = f"{kind}:///{folder}/shared/studies"
+    (folder / "shared").mkdir()
+    (folder / "elsewhere").mkdir()
+    (folder / "other_name").symlink_to(folder / "shared")
+    run = ("run", f"{folder}/small.yaml", "--data", f"{folder}/recordings", "--tracking-uri", "none")
+    run = (*run, "--set", "space.base.training.epochs=2000")
+    process = hms_search.start(*run, "--storage", url)
+    wait_for(lambda: any(trial.intermediate_values for trial in stored_trials(url, "small")), timeout_s=120)
+    monkeypatch.chdir(folder / "elsewhere")
+    refused = hms_search(*run, "--storage", url.replace("shared", "other_name"), code=2)
+    assert "study 'small' is being run or promoted by another process" in refused
+    (folder / "elsewhere" / "mlruns" / "optuna.db").unlink(missing_ok=True)
+    there = ("--storage", url, "--tracking-uri", "none", "--to-storage", f"sqlite:///{folder}/copy.db")
+    assert "is being run" in hms_search("migrate", "small", *there, "--to-tracking-uri", "none", code=2)
+    said = "trials were left running by a session that died"
+    assert said not in hms_search("doctor", "small", "--storage", url, "--tracking-uri", "none")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert said in hms_search("doctor", "small", "--storage", url, "--tracking-uri", "none")
+    assert [trial.number for trial in stored_trials(url, "small")] == [0]
+
+
 def n_owners(url: str, study: str) -> int:
     return len({owner_of(trial) for trial in stored_trials(url, study)} - {""})
 

@@ -17,7 +17,7 @@ from hms_search.search.peers import Alone
 from hms_search.search.racing import Ground
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig
-from hms_search.search.trial import Job, TrialEnded, Verdict
+from hms_search.search.trial import Job, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import WorkerDied
 from hms_search.tracking import MemoryTracker
 
@@ -68,6 +68,24 @@ class Instant:
         self.connection.close()
 
 
+class Late(Instant):
+    """A worker of which is heard that a trial has started when it has ended, and the next one runs."""
+
+    _before: Job | None = None
+
+    def submit(self, job: Job) -> None:
+        if self._before is not None:
+            self._end.send(TrialStarted(self._before.number, "r" * 32))
+        self._before = job
+        super().submit(job)
+
+    def receive(self) -> TrialEnded:
+        found: TrialEnded = self.connection.recv()
+        if isinstance(found, TrialEnded):
+            self.job = None
+        return found
+
+
 class Counting(Alone):
     """The only session, which counts how often it has the study for itself."""
 
@@ -95,7 +113,14 @@ class Ran:
     turns: int
 
 
-def ran(config: StudyConfig, storage: optuna.storages.BaseStorage, tmp_path: Path, *, workers: int) -> Ran:
+def ran(
+    config: StudyConfig,
+    storage: optuna.storages.BaseStorage,
+    tmp_path: Path,
+    *,
+    workers: int,
+    kind: type[Instant] = Instant,
+) -> Ran:
     sampler = config.sampler.build(config.space, config.seed, 0)
     study = optuna.create_study(study_name=config.name, storage=storage, sampler=sampler)
     around = Surroundings(MemoryTracker(), "study", {}, tmp_path / "pictures", tmp_path, Ground((), ()))
@@ -103,7 +128,7 @@ def ran(config: StudyConfig, storage: optuna.storages.BaseStorage, tmp_path: Pat
     said: list[Event | None] = []
     coordinator = Coordinator(config, study, around, notify=said.append, peers=peers)
     coordinator.recover()
-    before, slots = peers.turns, [Instant(slot) for slot in range(workers)]
+    before, slots = peers.turns, [kind(slot) for slot in range(workers)]
     coordinator._hand_out(slots)
     first, turns = sum(not slot.idle for slot in slots), peers.turns - before
     assert coordinator.run(slots)
@@ -129,3 +154,12 @@ def test_a_grid_is_tried_once_by_more_workers_than_it_has_points(
     baseline, *points = found.trials
     assert baseline.user_attrs["baseline"]
     assert sorted(tuple(trial.params.values()) for trial in points) == [(0.0, 4), (0.0, 16), (0.5, 4), (0.5, 16)]
+
+
+def test_a_start_that_is_heard_of_after_the_end_is_passed_over(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    config = StudyConfig.model_validate({"name": "late", "space": SPACE, "trials": 5, "pruner": {"name": "none"}})
+    found = ran(config, storage, tmp_path, workers=2, kind=Late)
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 5
+    assert not any("mlflow_run_id" in trial.user_attrs for trial in found.trials)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -6,6 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hms_search.errors import StudyError
+from hms_search.search import journal_storage
 from hms_search.search.journal_storage import cut_torn_line
 from hms_search.search.storage import close_storage, existing_storage, open_storage
 
@@ -81,3 +84,42 @@ def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="expected a journal of Optuna's"):
         open_storage(f"journal:///{tmp_path}/text")
     assert (tmp_path / "text").read_text() == "not a journal\nat all\n"
+
+
+DIE_WITH_THE_LOCK = """
+import os, signal, sys
+from hms_search.search.storage import open_storage
+open_storage(sys.argv[1])._backend._lock.acquire()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_lock_of_a_process_that_died_is_waited_for_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    url, file = "journal:///sub/study.journal", tmp_path / "sub" / "study.journal"
+    subprocess.run([sys.executable, "-c", DIE_WITH_THE_LOCK, url], check=False)
+    lock = file.with_name("study.journal.lock")
+    assert lock.is_symlink()
+    if moved:  # as Optuna makes it
+        lock.unlink()
+        lock.symlink_to(tmp_path / "where_it_was" / "study.journal")
+    monkeypatch.setattr(journal_storage, "GRACE_S", 0.5)
+    storage = open_storage(url)
+    monkeypatch.chdir(tmp_path / "sub")  # it is found from anywhere
+    optuna.create_study(study_name="s", storage=storage)
+    close_storage(storage)
+    assert states(file) == []
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("url", ["journal://", "journal:///", "journal://folder/file"])
+def test_a_journal_without_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match="names no file; write journal:///FILE"):
+        open_storage(url)
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 from postgres_server import PostgresServer, postgres_binaries, postgres_server
 
-from hms_search.search.patient_storage import PatientStorage, patient_storage
+from hms_search.errors import StudyError
+from hms_search.search.patient_storage import PatientStorage, not_waiting_once, patient_storage
 from hms_search.search.storage import close_storage, open_storage
 
 # psycopg complains of connections that their server has cut off and nobody can close any more
@@ -85,4 +86,22 @@ def test_a_server_that_stays_away_ends_in_its_own_error(server: PostgresServer) 
     study.ask()
     with pytest.raises(KeyError):  # what is no outage is not waited for
         storage.get_trial(10**6)
+    close_storage(opened)
+
+
+def test_who_is_to_stop_waits_for_no_server_but_asks_twice(server: PostgresServer) -> None:
+    opened = open_storage(server.url)
+    storage = patient_storage(opened, lambda _: None)
+    study = optuna.create_study(study_name="stopped", storage=storage)
+    server.stop()
+    server.start()
+    with not_waiting_once(lambda: True):
+        study.ask()  # only its connection was broken
+    server.stop()
+    try:
+        with not_waiting_once(lambda: True), pytest.raises(StudyError, match=r"stopped while .*same command goes on"):
+            study.ask()
+    finally:
+        server.start()
+    study.ask()
     close_storage(opened)

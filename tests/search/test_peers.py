@@ -3,15 +3,28 @@
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 from optuna.storages import RDBStorage
 
+from hms_search import connections
 from hms_search.errors import StudyError
-from hms_search.search.peers import MISSED, Alone, Shared, joined, living_sessions, make_tables, name_of_home
+from hms_search.search import peers
+from hms_search.search.peers import (
+    MISSED,
+    Alone,
+    Shared,
+    joined,
+    living_sessions,
+    make_tables,
+    name_of_home,
+    running_studies,
+)
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.workers import warm_up
 
@@ -104,6 +117,126 @@ def test_what_is_done_exclusively_waits_for_the_other(storage: RDBStorage) -> No
         done.append("first")
     thread.join()
     assert done == ["first", "second"]
+
+
+def test_a_session_that_is_busy_keeps_the_study_for_longer_than_the_server_lets_one_be_idle(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections._OF_SERVER, "idle_in_transaction_session_timeout", "3s")
+    monkeypatch.setattr(peers, "BEAT_S", 0.2)
+    done = []
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(joined(opened(stack, postgres_url), "busy", tmp_path, lambda _: None)) for _ in range(2)
+        )
+
+        def second() -> None:
+            with other.exclusively():
+                done.append("second")
+
+        thread = threading.Thread(target=second)
+        with one.exclusively():
+            thread.start()
+            time.sleep(6)
+            done.append("first")
+        thread.join()
+    assert done == ["first", "second"]
+
+
+def opened(stack: ExitStack, url: str) -> RDBStorage:
+    found = open_storage(url)
+    assert isinstance(found, RDBStorage)
+    stack.callback(close_storage, found)
+    return found
+
+
+def end_idle_transactions(storage: RDBStorage) -> None:
+    """End the connections that hold something, as the server does with those of a suspended process."""
+    held = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+    with storage.engine.begin() as connection:
+        assert connection.execute(sqlalchemy.text(held)).all() == [(True,)]
+
+
+@pytest.mark.parametrize("beats", [False, True])
+def test_a_session_that_lost_the_study_to_another_is_told_so(storage: RDBStorage, beats: bool) -> None:
+    one, other, entered = session(storage), session(storage), []
+
+    def lose_it() -> None:
+        with one.exclusively():
+            end_idle_transactions(storage)
+            if beats:
+                one.keep()
+            with other.exclusively():
+                entered.append(other)
+
+    with pytest.raises(StudyError, match=r"was written by two sessions at once: .*start this session again"):
+        lose_it()
+    assert entered == [other]
+    with one.exclusively():
+        pass
+
+
+def test_a_session_that_lost_the_study_to_nobody_goes_on(storage: RDBStorage) -> None:
+    one, other = session(storage), session(storage)
+    with other.exclusively():
+        pass
+    for _ in range(2):
+        with one.exclusively():
+            end_idle_transactions(storage)
+    with other.exclusively():
+        pass
+
+
+def test_what_went_wrong_within_is_not_hidden_by_the_loss_of_the_study(storage: RDBStorage) -> None:
+    one = session(storage)
+
+    def go_wrong() -> None:
+        with one.exclusively():
+            end_idle_transactions(storage)
+            raise KeyError("within")
+
+    with pytest.raises(KeyError, match="within"):
+        go_wrong()
+
+
+def test_a_beat_does_not_wait_for_what_is_done_exclusively(storage: RDBStorage, postgres_url: str) -> None:
+    warm_up()
+    process = multiprocessing.get_context("forkserver").Process(target=die_with_a_lease, args=(postgres_url,))
+    process.start()
+    process.join()
+    one = session(storage)
+    with one.exclusively():  # takes the lease of the dead one
+        thread = threading.Thread(target=one.beat)
+        thread.start()
+        thread.join(timeout=20)
+        waited = thread.is_alive()
+    thread.join()
+    assert not waited
+
+
+def of_another_machine(storage: RDBStorage) -> Shared:
+    """A session whose process nobody here can see."""
+    found = session(storage)
+    with storage.engine.begin() as connection:
+        here = sqlalchemy.text("UPDATE hms_search_sessions SET machine = 'another' WHERE session = :session")
+        connection.execute(here, {"session": found.session})
+    return found
+
+
+def test_a_session_of_another_machine_that_does_not_beat_runs_nothing(
+    storage: RDBStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "BEAT_S", 0.01)
+    far, said = of_another_machine(storage), list[str]()
+    assert living_sessions(storage, "shared") == 1
+    assert running_studies(storage, ["shared", "other"], said.append) == set()
+    assert [text.startswith("study shared was run on another machine: waiting") for text in said] == [True]
+    assert running_studies(storage, ["shared"], lambda _: far.beat()) == {"shared"}
+    here = session(storage)
+    assert running_studies(storage, ["shared"], pytest.fail) == {"shared"}
+    here.end()
+    far.end()
+    assert running_studies(storage, ["shared"], pytest.fail) == set()
 
 
 def test_a_session_that_ends_gives_its_lease_back(storage: RDBStorage, tmp_path: Path) -> None:
