@@ -109,12 +109,19 @@ def _written_path(loc: tuple[str | int, ...], content: Any) -> tuple[str | int, 
     """Drop what pydantic adds to a location (the tags of unions) and keep what stands in the document."""
     path: list[str | int] = []
     for key in loc:
-        in_mapping = isinstance(content, dict) and key in content
+        names: dict[str | int, Any] = {_in_json(name): name for name in content} if isinstance(content, dict) else {}
+        in_mapping = key in names
+        key = names.get(key, key)  # a number or a truth value, as it is written
         in_list = isinstance(content, list) and isinstance(key, int) and key < len(content)
         if in_mapping or in_list:
             content = content[key]
             path.append(key)
     return tuple(path)
+
+
+def _in_json(key: str | float) -> str:
+    """Return what a key is called in JSON, which has words only."""
+    return str(next(iter(json.loads(json.dumps({key: None})))))
 
 
 def _fields_at(model: type[Component], loc: tuple[str | int, ...]) -> set[str]:

@@ -20,6 +20,7 @@ from ruamel.yaml.events import (
     Event,
     MappingEndEvent,
     MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -31,6 +32,8 @@ Path_ = tuple[str | int, ...]
 
 _MOST_VALUES, _DEEPEST, _SHOWN = 100_000, 50, 80
 """Of a document with its aliases filled in; a study has some hundred values, six levels deep."""
+_NO_NUMBER = 2**64
+"""Whole numbers are smaller: a seed has 64 bits at most, and what is longer than 4,300 digits Python does not write."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,17 @@ class Document:
 
 
 def read_yaml(path: Path) -> Document:
-    """Return the document in a YAML file; raises ConfigError for a missing, unreadable or malformed file."""
+    """Return the document in a YAML file; raises ConfigError for a missing, unreadable or malformed file.
+
+    What is no regular file is not opened: a pipe would be waited for, and a device need not end.
+    """
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"cannot read {path}: it is no file; name a YAML file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"no such file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name that no file can have
         raise ConfigError(f"cannot read {path}: {error}") from None
     return parse_yaml(text, source=str(path))
 
@@ -90,11 +98,11 @@ def read_yaml(path: Path) -> Document:
 def parse_yaml(text: str, *, source: str) -> Document:
     """Return the document in ``text``; ``source`` names it in errors.
 
-    Raises ConfigError, with the line, for malformed YAML, for duplicate keys, for tags, and for a document that is
-    larger or deeper than any of ours.
+    Raises ConfigError, with the line, for malformed YAML, for duplicate keys, for tags, for keys that are no plain
+    values, for whole numbers of more than 64 bits, and for a document that is larger or deeper than any of ours.
     """
     try:
-        for event, size, depth in _measured(_reader().parse(text)):
+        for event, size, depth in _measured(_with_plain_keys(source, _reader().parse(text))):
             _check(source, event, size, depth)
         tree = _reader().load(text)
     except DuplicateKeyError as error:
@@ -121,6 +129,26 @@ def _reader() -> YAML:
     yaml = YAML(typ="rt", pure=True)
     yaml.version = (1, 2)
     return yaml
+
+
+def _with_plain_keys(source: str, events: Iterable[Event]) -> Iterator[Event]:
+    """Give events on; raises ConfigError at a key that is a list or a mapping: it cannot be told from others."""
+    opened: list[bool | None] = []  # of each mapping whether a key is next, None of a list
+    collections: set[str | None] = set()
+    for event in events:
+        if isinstance(event, NodeEvent):
+            is_collection = isinstance(event, MappingStartEvent | SequenceStartEvent)
+            if opened and opened[-1] is not None:
+                if opened[-1] and (is_collection or (isinstance(event, AliasEvent) and event.anchor in collections)):
+                    where = f"{source}:{event.start_mark.line + 1}"
+                    raise ConfigError(f"{where}: expected a word or a number as key, found a list or a mapping")
+                opened[-1] = not opened[-1]
+            if is_collection:
+                collections.add(event.anchor)
+                opened.append(True if isinstance(event, MappingStartEvent) else None)
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            opened.pop()
+        yield event
 
 
 def _measured(events: Iterable[Event]) -> Iterator[tuple[Event, int, int]]:
@@ -163,7 +191,9 @@ def _marked(source: str, error: MarkedYAMLError) -> str:
 def _plain(node: Any, path: Path_, source: str, places: dict[Path_, str]) -> Any:
     if isinstance(node, CommentedMap):
         for key in node:
-            places[(*path, key)] = f"{source}:{node.lc.key(key)[0] + 1}" if key in node.lc.data else places[path]
+            where = f"{source}:{node.lc.key(key)[0] + 1}" if key in node.lc.data else places[path]
+            _check_key(key, where)
+            places[(*path, key)] = where
         return {key: _plain(value, (*path, key), source, places) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
         for index in range(len(node)):
@@ -171,10 +201,28 @@ def _plain(node: Any, path: Path_, source: str, places: dict[Path_, str]) -> Any
         return [_plain(value, (*path, index), source, places) for index, value in enumerate(node)]
     if isinstance(node, bool) or node is None:
         return node
+    if isinstance(node, int):
+        _check_whole(node, places[path])
     for kind in (int, float, str):  # ruamel's scalars are subclasses that remember their spelling
         if isinstance(node, kind):
             return kind(node)
     return node
+
+
+def _check_key(key: Any, where: str) -> None:
+    """Raise ConfigError for a key that is a date or nothing: no key of ours, and none of JSON's."""
+    if not isinstance(key, str | int | float):
+        found = "nothing" if key is None else str(key)[:_SHOWN]
+        raise ConfigError(f"{where}: expected a word or a number as key, found {found}; write a word, in quotes")
+    if isinstance(key, int):
+        _check_whole(key, where)
+
+
+def _check_whole(number: int, where: str) -> None:
+    """Raise ConfigError for a whole number that nothing of ours can be; not all of them can be written down."""
+    if abs(number) >= _NO_NUMBER:
+        bits = number.bit_length()
+        raise ConfigError(f"{where}: expected a whole number below 2**64, found one of {bits} bits")
 
 
 def _keys_of(content: Any, dotted: str) -> list[str]:

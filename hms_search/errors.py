@@ -21,13 +21,40 @@ Stopping = Literal["pruned", "paused", "interrupted"]
 """Why the search stops a trial."""
 
 
-_IN_ADDRESS = re.compile(r"([^\s/@:'\"]*:)(?!/)\S*@")
-_IN_QUERY = re.compile(r"\b(password|passwd|pwd|token)=[^&\s'\"]+", re.IGNORECASE)
+_AS_USER = re.compile(r"(\bhttps?://)[^\s/@:'\"]+(?:@|:@(?!\S*@))", re.IGNORECASE)
+"""A token in the place of a web address's user, who has no password."""
+_IN_URL = re.compile(r"(\b[a-z][\w+.-]*://(?=[^/\s])[^\s@:'\"]*:)\S*@", re.IGNORECASE)
+"""``scheme://user:password@``, the password with slashes, quotes and signs that ought to have been escaped."""
+_IN_URL_WITH_BLANKS = re.compile(
+    r"(\b[a-z][\w+.-]*://(?=[^/\s])[^\s@:'\"]*:)(?=\S)(?!\d+(?:\W|$))(?:(?!://|['\"](?:[\s,;:.)]|$))[^@\n])*@(?=\w)",
+    re.IGNORECASE,
+)
+"""The same with blanks in it; what begins as a port is one, and no password reaches into another address."""
+_IN_ADDRESS = re.compile(r"((?:(?<=//)|(?<=:/)|(?<![^\s@=,;<(\['\"`]))[^\s/@:'\"]*:)(?!/)\S*@")
+"""``user:password@`` without a scheme."""
+_IN_SETTING = re.compile(
+    r"((?:\b\w*(?:password|passwd|passphrase|secret)|\bpwd|\b(?:[a-z]+_)*(?:api|access|secret|private)[_-]?key"
+    r"|\b(?:(?:access|api|auth|bearer|id|refresh|security|session)[_-]?|(?-i:[A-Z_]+_))?token)"
+    r"[ \t]*=[ \t]*)"
+    r"(?:(\\*['\"])(?:\\.|[^\\\n])*?\2"  # in quotes, which may be escaped themselves
+    r"|['\"][^\s'\"].*"  # in quotes that were cut off
+    r"|(?:[^&\s]|&(?![\w.-]+=))+?(?=['\"]?[,;:.)\]]*(?:&[\w.-]+=|\s|$)))",  # up to what surrounds the address
+    re.IGNORECASE,
+)
+"""A setting of an address's query, or of PostgreSQL's own ``host=... password=...``; a plain ``key=`` is none."""
 
 
 def without_password(text: str) -> str:
     """Return a text as it may be shown: ``***`` for the passwords in its addresses, well written or not."""
-    return _IN_QUERY.sub(r"\1=***", _IN_ADDRESS.sub(r"\1***@", text))
+    for pattern, shown in (
+        (_AS_USER, r"\1***@"),
+        (_IN_URL, r"\1***@"),
+        (_IN_URL_WITH_BLANKS, r"\1***@"),
+        (_IN_ADDRESS, r"\1***@"),
+        (_IN_SETTING, r"\1***"),
+    ):
+        text = pattern.sub(shown, text)
+    return text
 
 
 class HmsSearchError(Exception):

@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
+from hms_search.component import Component
 from hms_search.document import dump_yaml, parse_yaml, read_yaml
 from hms_search.errors import ConfigError
 
@@ -95,3 +97,69 @@ def test_an_anchor_used_twice_is_filled_in() -> None:
     text = "one: &rate {lr: 1e-3}\ntwo: *rate\nthree: {<<: *rate, steps: 2}\n"
     content = parse_yaml(text, source="a.yaml").content
     assert content == {"one": {"lr": 0.001}, "two": {"lr": 0.001}, "three": {"steps": 2, "lr": 0.001}}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("trials: 0x" + "f" * 4000, 1),
+        ("a: 1\nb:\n  - 1\n  - -0x" + "f" * 4000, 4),
+        ("a: 1\n0x" + "f" * 100 + ": 2", 2),
+        ("x: 1\nseed: 18446744073709551616", 2),
+        ("seed: 0b1" + "0" * 64, 1),
+    ],
+)
+def test_a_whole_number_of_more_than_64_bits_is_an_error_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(ConfigError, match=r"expected a whole number below 2\*\*64, found one of \d+ bits") as caught:
+        parse_yaml(text, source="bad.yaml")
+    assert str(caught.value).startswith(f"bad.yaml:{line}:")
+    assert len(str(caught.value)) < 100
+
+
+def test_a_seed_may_have_64_bits() -> None:
+    content = parse_yaml("a: 18446744073709551615\nb: -18446744073709551615", source="a.yaml").content
+    assert content == {"a": 2**64 - 1, "b": 1 - 2**64}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found"),
+    [
+        ("? [1, 2]\n: 3", 1, "a list or a mapping"),
+        ("a: 1\n? {b: 1}\n: 3", 2, "a list or a mapping"),
+        ("a: &a [1]\n*a : 2", 2, "a list or a mapping"),
+        ("? &a [1]\n: *a", 1, "a list or a mapping"),
+        ("- x\n- ? - 1\n  : 2", 2, "a list or a mapping"),
+        ("? [[1], {a: b}]\n: 3", 1, "a list or a mapping"),
+        ("a: 1\n2001-01-01: 3", 2, "2001-01-01"),
+        ("a: {null: 3}", 1, "nothing"),
+    ],
+)
+def test_a_key_that_is_no_word_or_number_is_an_error_with_its_line(text: str, line: int, found: str) -> None:
+    with pytest.raises(ConfigError, match="expected a word or a number as key, found ") as caught:
+        parse_yaml(text, source="bad.yaml")
+    assert str(caught.value).startswith(f"bad.yaml:{line}: ")
+    assert f"found {found}" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["? a\n: [b]", "&k a: {*k : [1, {c: 2}]}", "a: &v [1]\nb: *v", "- {a: [1]}\n- a"])
+def test_keys_that_are_words_are_told_from_values_that_are_lists(text: str) -> None:
+    assert parse_yaml(text, source="a.yaml").content
+
+
+@pytest.mark.parametrize(("key", "shown"), [("1", "1"), ("true", "True"), ("1.5", "1.5"), ("two", "two")])
+def test_an_unknown_key_is_named_whatever_its_kind(key: str, shown: str) -> None:
+    class Named(Component):
+        size: int = 1
+
+    with pytest.raises(ConfigError, match=rf"^a\.yaml:2: {shown}: unknown key .*; known: size$"):
+        Named.from_document(parse_yaml(f"size: 2\n{key}: 3\n", source="a.yaml"))
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ConfigError, match=f"cannot read {path}: it is no file"):
+            read_yaml(path)
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_yaml(Path("a\0b.yaml"))

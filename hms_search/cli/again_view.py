@@ -13,7 +13,7 @@ from hms_search.search.storage import existing_storage
 
 def again_command(request: AgainRequest, places: Places) -> None:
     """Run trials again and print what that found."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with StepProgress(console) as progress:
         found = run_again(request, places, notify=lambda event: print_notice(event, console), progress=progress)
     with existing_storage(places.storage) as storage:

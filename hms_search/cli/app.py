@@ -125,7 +125,9 @@ def list_studies(storage: StorageOption = None) -> None:
 
     with existing_storage(Places(storage_url=storage).storage) as opened:
         reports = all_reports(opened)
-    Console().print(studies_table(reports) if reports else "no studies yet; hms-search run STUDY.yaml makes one")
+    Console(emoji=False).print(
+        studies_table(reports) if reports else "no studies yet; hms-search run STUDY.yaml makes one"
+    )
 
 
 @app.command()
@@ -151,13 +153,17 @@ def show(
 @app.command()
 def sync(
     study: Annotated[str | None, typer.Argument(help="The study's name; all of them without one.")] = None,
+    earlier: Annotated[
+        str | None,
+        typer.Option("--from", help="Also send what was written for this URI, an earlier one of that MLflow."),
+    ] = None,
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Tell MLflow what it could not be told while it was away; it may be repeated."""
     from hms_search.cli.sync import sync_command
     from hms_search.search.places import Places
 
-    sync_command(study, Places(tracking=tracking_uri))
+    sync_command(study, Places(tracking=tracking_uri), earlier=earlier)
 
 
 @app.command()
@@ -204,7 +210,8 @@ def main() -> None:
     except HmsSearchError as error:
         if os.environ.get("HMS_SEARCH_DEBUG"):
             raise
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", style="bold red", markup=False)
+        console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        console.print(f"error: {error}", style="bold red", markup=False)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)

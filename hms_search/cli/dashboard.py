@@ -12,7 +12,7 @@ from hms_search.search.places import Places
 
 def dashboard_command(places: Places, *, host: str, port: int, names: Collection[str]) -> None:
     """Serve the studies' dashboard, print its address, and wait for Ctrl-C or SIGTERM."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     served = serve_dashboard(places.storage, places.pictures, host=host, port=port, names=names)
     with suppress(KeyboardInterrupt), served as address:

@@ -23,7 +23,7 @@ def check(root: CheckedArgument, workers: WorkersOption = None) -> None:
     from hms_search.data.check import check as check_folder
     from hms_search.data.seizure_types import check_seizure_types, is_seizure_folder
 
-    with StepProgress(Console(stderr=True)) as progress:
+    with StepProgress(Console(stderr=True, emoji=False)) as progress:
         if is_seizure_folder(root):
             report = check_seizure_types(root, on_progress=lambda step: progress(f"checking {root}", step))
         else:
@@ -49,7 +49,7 @@ def prepare(
     from hms_search.search.study_data import open_store
 
     store = out if out is not None else Places().store(root)
-    with StepProgress(Console(stderr=True)) as progress:
+    with StepProgress(Console(stderr=True, emoji=False)) as progress:
         report = prepare_store(
             root, store, workers=workers, on_progress=lambda step: progress(f"preparing {root}", step)
         )
@@ -77,7 +77,7 @@ def synthetic(
     if task == "seizure_types":
         print_synthetic_seizures(write_synthetic_seizures(folder, n_patients=patients, seed=seed))
         return
-    with StepProgress(Console(stderr=True)) as progress:
+    with StepProgress(Console(stderr=True, emoji=False)) as progress:
         report = write_synthetic(
             folder,
             n_patients=patients,
@@ -100,11 +100,11 @@ def seizures(
     from hms_search.cli.progress import StepProgress
     from hms_search.data.seizure_recordings import write_seizures
 
-    with StepProgress(Console(stderr=True)) as progress:
+    with StepProgress(Console(stderr=True, emoji=False)) as progress:
         count = write_seizures(
             recordings, intervals, folder, on_progress=lambda step: progress(f"reading {recordings}", step)
         )
-    Console(highlight=False, soft_wrap=True).print(f"{folder}: {count} seizures", markup=False)
+    Console(highlight=False, soft_wrap=True, emoji=False).print(f"{folder}: {count} seizures", markup=False)
 
 
 @data_app.command()

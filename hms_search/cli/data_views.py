@@ -32,7 +32,7 @@ _SHOWN = 20
 
 def print_findings(report: CheckReport) -> int:
     """Print a check's findings, errors first; return the exit code, 2 where there is an error."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     for finding in report.findings:
         console.print(
             f"{finding.severity}: {finding.where}: {finding.message}", style=_STYLES[finding.severity], markup=False
@@ -44,7 +44,7 @@ def print_findings(report: CheckReport) -> int:
 
 def print_prepared(report: PrepareReport, samples: Store | None = None) -> None:
     """Print what is in a Store and what was refused; and what is baked of some samples."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     kinds = ", ".join(f"{count} {kind} recordings" for kind, count in report.n_recordings.items())
     state = "was already fresh" if report.was_fresh else f"written in {duration(report.seconds)}"
     console.print(f"Store {report.store} {state}: {report.n_rows} rows, {kinds}")
@@ -63,7 +63,7 @@ def print_prepared(report: PrepareReport, samples: Store | None = None) -> None:
 
 def print_synthetic(report: SyntheticReport, folder: Path) -> None:
     """Print what a synthetic data set holds."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     console.print(
         f"{folder}: SYNTHETIC data (seed {report.seed}) of {report.n_patients} patients: {report.eegs} EEGs, "
         f"{report.spectrograms} spectrograms, {report.rows} rows of votes, {report.tests} test recordings"
@@ -74,7 +74,7 @@ def print_synthetic(report: SyntheticReport, folder: Path) -> None:
 
 def print_synthetic_seizures(report: SyntheticSeizures) -> None:
     """Print what a synthetic set of seizures holds."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     state = "written" if report.written else "already there"
     what = f"{report.files} files of {report.n_patients} patients, seed {report.seed}, {state}"
     console.print(f"{report.root}: SYNTHETIC seizures, {what}", markup=False)
@@ -88,7 +88,7 @@ def print_file(file: Path) -> None:
         groups = [(region, values[:, 100 * i : 100 * (i + 1)]) for i, region in enumerate(REGIONS)]
     else:
         groups = [(electrode, values[:, i]) for i, electrode in enumerate(ELECTRODES)]
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     length = values.shape[0] * 2 if kind == "spectrogram" else values.shape[0] / 200
     unit = "power" if kind == "spectrogram" else "µV"
     console.print(f"{file}: {kind}, {values.shape[0]} x {values.shape[1]}, {length:g} s, values in {unit}")
@@ -105,7 +105,7 @@ def print_steps(file: Path, space: Path | None, settings: tuple[str, ...]) -> No
         raise ConfigError(
             f"{file} is an {kind} file, the pipeline's source is {pipeline.source}; give a file of that kind"
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if isinstance(pipeline.normalise, Datawide):
         console.print("datawide statistics are this file's own here; a study takes them from its training folds")
     recording = log_power(values) if kind == "spectrogram" else middle_of(to_microvolts(values))

@@ -78,7 +78,7 @@ def blend_members(
     aligned = align(members)
     if not learns(method):
         return cross_fit(method, aligned, seed=seed, name=name)
-    with StepProgress(Console(stderr=True)) as progress:
+    with StepProgress(Console(stderr=True, emoji=False)) as progress:
         return cross_fit(method, aligned, seed=seed, name=name, fit_on=fit_on, on_fit=_fitting(method, progress))
 
 
@@ -101,7 +101,7 @@ def ensemble_command(
         raise ConfigError(f"-o expects a .parquet file, found {out}")
     fit = blend_members(read_members(files, labels), method, seed=seed, name=name, fit_on=fit_on)
     scores = scores_of(fit, seed=seed)
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     print_blend(fit, scores, console)
     written = write_blend(fit, scores, out, seed=seed)
     console.print(f"written: {', '.join(map(str, written))}", markup=False, soft_wrap=True)
@@ -115,8 +115,8 @@ def models_command(request: EnsembleRequest, places: Places) -> None:
             f"an ensemble needs at least two members, found {', '.join(request.members) or 'none'}; "
             "write: hms-search ensemble NAME --members MODEL MODEL ..."
         )
-    console = Console(highlight=False)
-    with StepProgress(Console(stderr=True)) as progress:
+    console = Console(highlight=False, emoji=False)
+    with StepProgress(Console(stderr=True, emoji=False)) as progress:
         found = ensemble_models(request, places, on_fit=_fitting(request.method, progress))
     print_blend(found.fit, scores_of(found.fit, seed=request.seed), console)
     print_gate(found.standing.gate, console)

@@ -17,7 +17,7 @@ def export_command(model: Path, target: Path) -> None:
     export_bundle(found, target)
     files = [file for file in target.rglob("*") if file.is_file()]
     megabytes = sum(file.stat().st_size for file in files) / 1e6
-    Console(highlight=False, soft_wrap=True).print(
+    Console(highlight=False, soft_wrap=True, emoji=False).print(
         f"{target}: {found.card.kind} {found.card.name}, {len(files)} files, {megabytes:.1f} MB, checked\n"
         f"try it: python {target / 'predict.py'} --data FOLDER -o {OUTPUT[found.card.task]}\n"
         f"{_KAGGLE if found.card.task == 'hms' else ''}{target / 'README.md'} says how",

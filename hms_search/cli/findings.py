@@ -20,7 +20,7 @@ def print_installation(root: Path) -> tuple[Finding, ...]:
 
 def print_findings(where: str, found: Sequence[Finding]) -> None:
     """Print findings, each with its evidence and with what to change."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     if not found:
         console.print(f"{where}: nothing found", style="green", markup=False)
     for finding in found:
@@ -33,7 +33,7 @@ def print_findings(where: str, found: Sequence[Finding]) -> None:
 def print_counts(found: Sequence[Finding]) -> int:
     """Print how many findings there are of each severity; return the exit code, 2 where there is an error."""
     counts = {severity: sum(finding.severity == severity for finding in found) for severity in _STYLES}
-    Console(highlight=False).print(
+    Console(highlight=False, emoji=False).print(
         ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
     )
     return 2 if counts["error"] else 0

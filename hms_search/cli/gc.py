@@ -16,7 +16,7 @@ from hms_search.search.unused_data import unused_data
 
 def gc_command(study: str | None, places: Places, *, stores: bool, apply: bool) -> None:
     """Print what is kept and what may go, line by line with size and reason, and remove the latter with ``apply``."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     verb = "removed" if apply else "may go"
     count, freed = 0, 0
     for held in _all(study, places, stores):

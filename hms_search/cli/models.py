@@ -14,7 +14,7 @@ from hms_search.training.tasks import TASKS, Task
 
 def models_command(places: Places) -> None:
     """Print the models of this working directory, the newest first."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     models = known_models(places)
     if not models:
         console.print("no models yet; hms-search promote STUDY makes one")

@@ -16,7 +16,7 @@ from hms_search.search.storage import existing_storage
 
 def narrow_command(study: str, output: Path | None, places: Places) -> None:
     """Print what becomes of each parameter, and write the narrowed space where ``output`` says so."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with existing_storage(places.storage) as storage:
         history = study_history(storage, study)
     config = history.config

@@ -16,7 +16,7 @@ from hms_search.search.study import read_study
 def plan_command(path: Path, settings: tuple[str, ...], places: Places) -> None:
     """Print the plan of a study."""
     config = read_study(path, settings)
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with StepProgress(console) as progress:
         plan = plan_study(config, places, progress=progress)
     for line in _lines(plan):

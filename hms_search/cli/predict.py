@@ -29,7 +29,7 @@ def predict_command(
     With ``strict``, raises DataError, and writes nothing, where a recording cannot be predicted.
     """
     predictor = Predictor.open(model, device=device)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     with StepProgress(errors) as progress:
         submission = predict_folder(
             predictor,
@@ -57,7 +57,7 @@ def predict_command(
         errors.print(_listed(submission.unreadable), markup=False)
     priors = f", {len(submission.unreadable)} of them the prior" if submission.unreadable else ""
     heads = predictor.card.tta if tta == "own" else tta
-    Console(highlight=False, soft_wrap=True).print(
+    Console(highlight=False, soft_wrap=True, emoji=False).print(
         f"{out}: {len(submission.rows)} rows{priors}, by {_described(predictor.card)}, TTA {heads}", markup=False
     )
     return SOME_UNREADABLE if submission.unreadable else 0
@@ -66,7 +66,9 @@ def predict_command(
 def check_command(file: Path, root: Path) -> None:
     """Say that a submission would be scored; raises DataError that lists every rule it breaks."""
     table = check_submission(file, open_unlabelled(root).eeg_ids)
-    Console(highlight=False, soft_wrap=True).print(f"{file}: {len(table)} rows, would be scored", markup=False)
+    Console(highlight=False, soft_wrap=True, emoji=False).print(
+        f"{file}: {len(table)} rows, would be scored", markup=False
+    )
 
 
 def _listed(unreadable: Sequence[Unreadable]) -> str:

@@ -25,7 +25,7 @@ _STRATA: dict[Stratum, str] = {"all": "all", "high": "HIGH", "low": "LOW"}
 
 def promote_command(request: PromotionRequest, places: Places) -> None:
     """Promote, and print scores, gates and what is champion now."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with StepProgress(console) as progress:
         promoted = promote(request, places, notify=lambda event: print_notice(event, console), progress=progress)
     _print_scores(f"study {request.study}", [one.model.card for one in promoted], console)
@@ -38,7 +38,7 @@ def promote_command(request: PromotionRequest, places: Places) -> None:
 
 def system_command(request: SystemRequest, places: Places) -> None:
     """Rebuild a system, and print its members' and its own scores, its gate, and what is champion now."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with StepProgress(console) as progress:
         rebuilt = rebuild(request, places, notify=lambda event: print_notice(event, console), progress=progress)
     cards = [one.card for one in (*rebuilt.members, rebuilt.ensemble.model)]

@@ -18,7 +18,7 @@ def report_command(study: str, output: Path | None, places: Places) -> None:
     page_path = output or places.root / "reports" / f"{study}.html"
     if page_path.suffix != ".html":
         raise ConfigError(f"expected a file name that ends in .html, found {page_path}; the Markdown goes beside it")
-    messages = Console(stderr=True, soft_wrap=True, highlight=False)
+    messages = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     reader = _reader(places, messages)
     with existing_storage(places.storage) as storage:
         page = study_page(storage, study, reader)

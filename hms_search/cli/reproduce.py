@@ -15,7 +15,7 @@ DIFFERS = 1
 
 def reproduce_command(study: str, trial: int, data: str | None, places: Places) -> int:
     """Run a trial again, print recorded and found values and what has changed since; return the exit code."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with StepProgress(console) as progress:
         found = reproduce(
             study, trial, places, data=data, notify=lambda event: print_notice(event, console), progress=progress

@@ -1,5 +1,6 @@
 """``hms-search run``: a live table on a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ def run_and_report(config: StudyConfig, places: Places, *, again: str, helps: bo
 
     ``again`` is the command that goes on with it; for ``helps`` see :func:`hms_search.search.session.run_study`.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     view = StudyView(config, console)
     with StepProgress(console) as progress, view.shown():
         report = run_study(config, places, notify=view.on_event, progress=progress, helps=helps)
@@ -78,6 +79,9 @@ class StudyView:
     def __init__(self, config: StudyConfig, console: Console) -> None:
         self._config, self._console, self._task = config, console, config.learned
         self._steps = config.steps
+        self._n_rounds = 1 if config.rounds is None else config.rounds.count
+        self._rounds_to_come = self._n_rounds - 1
+        self._of_a_round = config.trials if config.rounds is None else config.rounds.trials
         self._rows: dict[int, _Row] = {}
         self._epoch_seconds: list[float] = []
         self._live: Live | None = None
@@ -112,6 +116,7 @@ class StudyView:
 
     def _round_began(self, event: RoundBegan) -> None:
         self._config = event.config
+        self._rounds_to_come = max(0, self._n_rounds - event.number)
         self._rows.clear()
         self._console.print(f"round {event.number}: study {event.config.name}", markup=False)
         self._console.print(changes_table(event.changes))
@@ -166,7 +171,7 @@ class StudyView:
             table.add_row(str(row.number), label, row.where, value, duration(seconds), outcome)
         done = sum(row.outcome not in {"running", "interrupted", "paused"} for row in self._rows.values())
         best_text = f"best {best:.4f}" if best is not None else "no completed trial yet"
-        return Group(table, Text(f"{done} of {self._config.trials} trials this session, {best_text}, {self._eta()}"))
+        return Group(table, Text(f"{done} of {self._of_a_round} trials this session, {best_text}, {self._eta()}"))
 
     @property
     def _other_level(self) -> str:
@@ -178,16 +183,24 @@ class StudyView:
         return f"{task.symbol} ({self._config.objective} votes)" if len(task.strata) > 1 else task.measure
 
     def _eta(self) -> str:
-        """Return the time left, as if the trials to come went as far as those before; paused ones may go on."""
-        if not self._epoch_seconds:
-            return "ETA unknown yet"
+        return f"ETA {duration(self._seconds_left())}" if self._epoch_seconds else "ETA unknown yet"
+
+    def _seconds_left(self) -> float:
+        """Return the time left, as if the trials to come went as far as those before; paused ones may go on.
+
+        Rounds to come count whole. None trains more than ``max_epochs``, but trials that run are let to their end.
+        """
         recent = self._epoch_seconds[-20:]
         ended = [row.epochs for row in self._rows.values() if row.outcome != "running"]
-        whole = len(self._steps) * (2 if self._task.levels else 1)  # each trial also runs the folds of the other level
-        typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else whole
+        levels = 2 if self._task.levels else 1  # each trial also runs the folds of the other level
+        typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else len(self._steps) * levels
+        most = math.inf if self._config.max_epochs is None else self._config.max_epochs * levels
         running = [max(1.0, typical - row.epochs) for row in self._rows.values() if row.outcome == "running"]
-        left = sum(running) + typical * max(0, self._config.trials - len(self._rows))
-        return f"ETA {duration(left / self._config.workers * sum(recent) / len(recent))}"
+        to_start = typical * max(0, self._of_a_round - len(self._rows))
+        unspent = most - sum(row.epochs for row in self._rows.values()) - sum(running)
+        left = sum(running) + min(to_start, max(0.0, unspent))
+        left += self._rounds_to_come * min(typical * self._of_a_round, most)
+        return left / self._config.workers * sum(recent) / len(recent)
 
 
 def _say_next(report: StudyReport, console: Console, again: str) -> None:

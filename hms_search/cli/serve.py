@@ -23,7 +23,7 @@ def serve_command(folder: Path, *, host: str, port: int, auth: str | None, devic
     Gradio reads from the environment, as it is imported, where uploads go (a folder that ends with the app) and
     whether it tells its makers about them (no).
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
 
     def ready(address: str) -> None:
         console.print(f"web app: {address}\nJSON:    {address}/api/predict, described by {address}/openapi.json")

@@ -37,7 +37,7 @@ def submit_command(
     command = (sys.executable, "-m", "hms_search", "run", str(path), *chosen, *alone)
     folder = places.root / "slurm" / config.name
     jobs = submit_sessions(executor, config.workers, command, name=config.name, folder=folder)
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(f"jobs {', '.join(job.job_id for job in jobs)}; their output: {folder}", markup=False)
     waiting = list(jobs)
     while waiting:

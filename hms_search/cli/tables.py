@@ -53,7 +53,7 @@ def studies_table(reports: Sequence[StudyReport]) -> Table:
 
 def print_report(report: StudyReport, *, console: Console | None = None, top: int = 10) -> None:
     """Print a study: the best beside the baseline with what the score means, then its trials, best first."""
-    console = console or Console(highlight=False)
+    console = console or Console(highlight=False, emoji=False)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
     console.print(f"study {report.name}: {counts or 'no trials yet'}")
     console.print(

@@ -14,7 +14,7 @@ def teach_command(
     study: str, out: Path | None, places: Places, *, trial: int | None, folds: int | None, data: str | None
 ) -> None:
     """Train the teachers and say how to use them."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     folder = out or places.root / "teachers" / study
     with StepProgress(console) as progress:
         teach(

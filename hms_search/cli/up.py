@@ -15,7 +15,7 @@ from hms_search.servers import ChildServer, free_port
 
 def up_command(places: Places, *, host: str, mlflow_port: int, dashboard_port: int, app_port: int) -> None:
     """Start the servers, print their addresses, and wait for Ctrl-C; what keeps the app from starting is named."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     dashboards = dashboards_up(
         storage_url=places.storage,
         tracking_uri=places.tracking_uri,

@@ -15,7 +15,7 @@ from hms_search.search.study import StudyConfig, read_study
 
 def validate_command(files: list[Path]) -> int:
     """Print the verdict on each file; return the exit code, 2 where any has a fault."""
-    console, failed = Console(soft_wrap=True, highlight=False), False
+    console, failed = Console(soft_wrap=True, highlight=False, emoji=False), False
     for file in files:
         try:
             console.print(f"{file}: {_verdict(file)}", markup=False)
@@ -48,4 +48,8 @@ def _verdict(file: Path) -> str:
         studies = read_system(str(file)).studies()
         return f"a valid system of {len(studies)} members"
     study = read_study(file)
-    return f"a valid study of {study.trials} trials over {len(study.space.parameters)} parameters"
+    count = f"{study.trials} trials"
+    if study.rounds is not None:
+        rounds = study.rounds
+        count = f"{rounds.count * rounds.trials} trials in {rounds.count} rounds"
+    return f"a valid study of {count} over {len(study.space.parameters)} parameters"

@@ -6,6 +6,8 @@ from hms_search.tracking import environment as environment
 
 # isort: split
 # Only now, under the environment's rules, may MLflow be imported.
+from hms_search.tracking.address import kept_destination
+from hms_search.tracking.address import sync_line as sync_line
 from hms_search.tracking.contract import Outcome, Run, Tracker, Waiting
 from hms_search.tracking.journaled import JournaledTracker
 from hms_search.tracking.memory import MemoryRun, MemoryTracker, NullTracker
@@ -31,6 +33,7 @@ __all__ = [
     "Waiting",
     "open_journaled",
     "open_tracker",
+    "sync_line",
 ]
 
 
@@ -42,12 +45,20 @@ def open_tracker(uri: str, artifacts: Path, *, study: str) -> Tracker:
     return NullTracker() if uri == NO_TRACKING else MlflowTracker(uri, artifacts, study=study)
 
 
-def open_journaled(uri: str, artifacts: Path, journals: Path, *, study: str, aside: bool = False) -> Tracker:
+def open_journaled(
+    uri: str, artifacts: Path, journals: Path, *, study: str, aside: bool = False, also: str | None = None
+) -> Tracker:
     """Return the tracker of a study that keeps in ``journals`` what MLflow cannot be told now.
+
+    What lies there for another MLflow stays, unless that is ``also``: an address that this one had before.
 
     Whether the URI is understood and answers turns out when the study is started. ``aside`` has MLflow told of runs by
     a thread, so that trials do not wait for it; ``send_waiting`` waits until that has told all.
     """
     if uri == NO_TRACKING:
         return NullTracker()
-    return JournaledTracker(lambda: MlflowTracker(uri, artifacts, study=study), journals, aside=aside)
+    earlier = () if also is None else (kept_destination(also, journals),)
+    to = kept_destination(uri, journals)
+    return JournaledTracker(
+        lambda: MlflowTracker(uri, artifacts, study=study), journals, aside=aside, to=to, also=earlier
+    )

@@ -1,5 +1,7 @@
 """The address of an MLflow store: checked before MLflow sees it, and named in every error."""
 
+import os
+import shlex
 import sqlite3
 import urllib.error
 import urllib.request
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 from sqlalchemy import NullPool, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from hms_search.connections import outliving
@@ -18,6 +20,11 @@ from hms_search.errors import TrackingError
 from hms_search.errors import without_password as without_password
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_PLACES = ("host", "port", "dbname", "service", "unix_socket")
+"""Settings of a database's address that say which one it is."""
+
+
+_REFUSALS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @contextmanager
@@ -28,6 +35,15 @@ def reported(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, ImportError, OSError, sqlite3.Error) as error:
         message = without_password(" ".join(str(error).split()))
         raise TrackingError(f"MLflow at {without_password(uri)}: {message}; {_remedy(uri)}") from error
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Say whether an error of :func:`reported` is MLflow's answer that it has no such run, or has it as deleted.
+
+    What stands before a server that is away answers with other codes.
+    """
+    cause = error.__cause__
+    return isinstance(cause, MlflowException) and cause.error_code in _REFUSALS
 
 
 def check_address(uri: str) -> None:
@@ -69,6 +85,50 @@ def prepare_file(uri: str) -> None:
 def sqlite_path(uri: str) -> Path | None:
     """Return the file of a SQLite URI, None for any other."""
     return Path(uri.removeprefix("sqlite:///").split("?")[0]) if uri.startswith("sqlite:///") else None
+
+
+def kept_destination(uri: str, folder: Path) -> str:
+    """Return what names an MLflow in a file of ``folder``: no user, password or setting of the connection.
+
+    A SQLite file of the same working directory goes by its place from there: the two are moved, or seen elsewhere,
+    together.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        return _named(uri)
+    absolute, near = path.resolve(), folder.resolve()
+    is_near = near.parents[min(1, len(near.parents) - 1)] in absolute.parents
+    return f"sqlite:///{os.path.relpath(absolute, near) if is_near else absolute}"
+
+
+def destination(kept: str, folder: Path) -> str:
+    """Return the address that :func:`kept_destination` kept in ``folder``, as ``--tracking-uri`` takes it."""
+    path = sqlite_path(kept)
+    return kept if path is None else f"sqlite:///{(folder.resolve() / path).resolve()}"
+
+
+def sync_line(named: str | None) -> str:
+    """Return the command that sends what waits to an MLflow; ``named`` is its address, None that of ``mlruns``."""
+    if named is None:
+        return "hms-search sync"
+    shown = without_password(named)
+    hint = "" if shown == named else " (with its password for ***)"
+    return f"hms-search sync --tracking-uri {shlex.quote(shown)}{hint}"
+
+
+def _named(uri: str) -> str:
+    """Return an address without what one may name the same MLflow with or without."""
+    try:
+        if is_server(uri):
+            parts = urlsplit(uri)
+            at = parts.netloc.rpartition("@")[2].lower()
+            return without_password(f"{parts.scheme}://{at}{parts.path.rstrip('/')}")
+        url = make_url(uri)
+        places = {key: value for key, value in url.query.items() if key in _PLACES}
+        bare = URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=places)
+        return without_password(bare.render_as_string())
+    except (SQLAlchemyError, ValueError):
+        return without_password(uri)
 
 
 def is_server(uri: str) -> bool:

@@ -1,8 +1,9 @@
 """What MLflow is to be told of a run, written to disk before it is sent: a server that is away delays it, no more.
 
-A folder per run: ``journal.jsonl``, a line per entry, only ever appended to; ``files``, what is to be kept with the
-run, a folder per entry; and ``sent.json``, how many entries have reached MLflow and the run's id there. A folder whose
-name begins with a dot is what is left of one whose process died as it removed it.
+A folder per run: ``journal.jsonl``, a line per entry, only ever appended to, whose first line names the MLflow that all
+are for; ``files``, what is to be kept with the run, a folder per entry; and ``sent.json``, how many entries have
+reached MLflow and the run's id there. A folder whose name begins with a dot is what is left of one whose process died
+as it removed it.
 """
 
 import fcntl
@@ -48,9 +49,10 @@ class Sent:
 
 @dataclass(frozen=True)
 class RunJournal:
-    """The journal of one run, in its folder."""
+    """The journal of one run, in its folder; one that is begun is kept as written for the MLflow ``to``."""
 
     folder: Path
+    to: str = ""
 
     @property
     def is_there(self) -> bool:
@@ -78,8 +80,10 @@ class RunJournal:
                 path = self.folder / _FILES / str(number) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-            line = json.dumps({"kind": kind, "at_ms": time.time_ns() // 1_000_000, "content": dict(content)})
-            file.write(line.encode() + b"\n")
+            entry = {"kind": kind, "at_ms": time.time_ns() // 1_000_000, "content": dict(content)}
+            if not number and self.to:
+                entry["to"] = self.to
+            file.write(json.dumps(entry).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -89,15 +93,27 @@ class RunJournal:
         Raises DataError where another line is no entry.
         """
         path = self.folder / _JOURNAL
-        whole = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
         try:
-            lines = [json.loads(line) for line in whole]
+            lines = [json.loads(line) for line in self._lines()]
             return [
                 Entry(line["kind"], line["at_ms"], line["content"], self._files(number))
                 for number, line in enumerate(lines)
             ]
         except (ValueError, KeyError, TypeError):
             raise DataError(f"{path}: is damaged; mend it, or remove {self.folder} and lose its metrics") from None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has entries that have not been sent."""
+        return len(self._lines()) > self.sent.entries
+
+    @property
+    def written_for(self) -> str:
+        """The MLflow that it was begun for; empty where that was not kept, or its first line is damaged."""
+        try:
+            return str(json.loads(self._lines()[0]).get("to", ""))
+        except (IndexError, ValueError, AttributeError):
+            return ""
 
     @property
     def sent(self) -> Sent:
@@ -152,6 +168,11 @@ class RunJournal:
                 f"{self.folder}: cannot be written: {error.strerror}; the metrics of runs are kept there until MLflow "
                 "has them, make it writable and run the study again"
             ) from error
+
+    def _lines(self) -> list[bytes]:
+        """Return the lines that were written whole."""
+        path = self.folder / _JOURNAL
+        return path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
 
     def _files(self, number: int) -> Mapping[str, Path]:
         folder = self.folder / _FILES / str(number)

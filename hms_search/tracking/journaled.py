@@ -9,9 +9,11 @@ their key, and metrics by their time, so it is kept once.
 
 import logging
 import math
+import shlex
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -20,9 +22,10 @@ from typing import TypeVar
 from uuid import uuid4
 
 from hms_search.errors import DataError, TrackingError
+from hms_search.tracking.address import destination, is_refusal, sqlite_path, sync_line, without_password
 from hms_search.tracking.contract import Kind, Outcome, Waiting
 from hms_search.tracking.journal import Entry, RunJournal, Sent
-from hms_search.tracking.mlflow_run import Logged, MlflowRun, UnknownRunError
+from hms_search.tracking.mlflow_run import Logged, MlflowRun, RefusedError, UnknownRunError
 from hms_search.tracking.mlflow_runs import MlflowTracker, RunStart
 from hms_search.tracking.run_ids import LOCAL
 
@@ -32,6 +35,8 @@ T = TypeVar("T")
 
 _PAUSE_S = 5.0
 """Between two attempts to reach an MLflow that is away: training goes on meanwhile."""
+_REASONS = 3
+"""So many reasons of one study are said."""
 _TOGETHER_S = 5.0
 """Metrics that follow what was last sent so closely are sent with what comes next."""
 
@@ -41,15 +46,26 @@ class JournaledTracker:
 
     ``connect`` returns the tracker that they are sent to; it is called when there is something to send, and again
     after a failure. Where it is told ``aside``, a thread sends what was written, in turn, and nobody waits for it.
+    ``to`` names it, as :func:`kept_destination` does: what was written for another one is not sent, unless that is
+    among ``also``.
     """
 
-    def __init__(self, connect: Callable[[], MlflowTracker], folder: Path, *, aside: bool = False) -> None:
-        self._connect, self.folder = connect, folder
+    def __init__(
+        self,
+        connect: Callable[[], MlflowTracker],
+        folder: Path,
+        *,
+        aside: bool = False,
+        to: str = "",
+        also: Collection[str] = (),
+    ) -> None:
+        self._connect, self.folder, self._to = connect, folder, to
+        self._takes = {"", to, *also}
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="mlflow") if aside else None
         self._is_behind = False
         self._connected: MlflowTracker | None = None
         self._not_before = 0.0
-        self._reason = ""
+        self._outage = ""
 
     @property
     def direct(self) -> MlflowTracker:
@@ -78,7 +94,7 @@ class JournaledTracker:
     ) -> "JournaledRun":
         """Return a new open run."""
         key = uuid4().hex
-        run = JournaledRun(self, RunJournal(self.folder / key))
+        run = JournaledRun(self, RunJournal(self.folder / key, self._to))
         content = {"name": name, "parent_id": parent_id, "tags": dict(tags), "kind": kind, "key": key}
         shown = {key: str(value) for key, value in params.items()}
         run.tell("start", {**content, "params": shown}, {name: text.encode() for name, text in texts.items()})
@@ -130,29 +146,11 @@ class JournaledTracker:
 
         For some seconds after a failed attempt nothing is tried, unless told to ``insist``.
         """
-        if time.monotonic() < self._not_before and not insist:
-            return ""
-        try:
-            with journal.sending() as is_held:
-                if not is_held:
-                    self._is_behind |= journal.is_there  # another process is sending it, which may die
-                    return ""
-                run_id = _send(journal, self.direct)
-        except (DataError, UnknownRunError) as error:  # of this journal alone
-            self._reason = str(error)
-            return ""
-        except TrackingError as error:
-            if not self._reason:
-                logger.warning("%s: metrics are kept in %s until then", error, self.folder)
-            self._not_before, self._reason, self._connected = time.monotonic() + _PAUSE_S, str(error), None
-            self._is_behind = True
-            return ""
-        self._not_before, self._reason = 0.0, ""
-        return run_id
+        return self._attempt(journal, insist=insist)[0]
 
     def catch_up(self) -> None:
         """Send what is left of all runs where some could not be sent before, and MLflow answers again."""
-        if self._is_behind and not self._reason:
+        if self._is_behind and not self._outage:
             self._is_behind = False
             self._send_waiting(insist=False)
 
@@ -160,25 +158,57 @@ class JournaledTracker:
         """Send what is left of all runs of the study, those of dead processes included; return what then still is."""
         return self.soon(partial(self._send_waiting, insist=insist)).result()
 
+    def _attempt(self, journal: RunJournal, *, insist: bool) -> tuple[str, str]:
+        """Send a journal; return the run's id or nothing, and what kept it from being sent."""
+        if time.monotonic() < self._not_before and not insist:
+            return "", self._outage
+        try:
+            with journal.sending() as is_held:
+                if not is_held:
+                    self._is_behind |= journal.is_there  # another process is sending it, which may die
+                    return "", ""
+                self._check_destination(journal)
+                run_id = _send(journal, self.direct)
+        except (DataError, UnknownRunError, RefusedError) as error:  # of this journal alone
+            return "", str(error)
+        except TrackingError as error:
+            if not self._outage:
+                logger.warning("%s: metrics are kept in %s until then", error, self.folder)
+            self._not_before, self._outage, self._connected = time.monotonic() + _PAUSE_S, str(error), None
+            self._is_behind = True
+            return "", self._outage
+        self._not_before, self._outage = 0.0, ""
+        return run_id, ""
+
+    def _check_destination(self, journal: RunJournal) -> None:
+        """Raise RefusedError where what is left of a journal is another MLflow's."""
+        written_for = journal.written_for
+        if written_for not in self._takes and journal.is_behind:
+            other = destination(written_for, self.folder)
+            user = "" if sqlite_path(other) else " (with its user and password, if it has some)"
+            raise RefusedError(
+                f"it was written for another MLflow: {sync_line(other)}{user}; where that one's address is another "
+                f"now, name both: hms-search sync --tracking-uri ... --from {shlex.quote(other)}"
+            )
+
     def _send_waiting(self, *, insist: bool) -> Waiting:
-        reasons = [
-            self._reason
-            for journal in self._journals()
-            if not self.send(journal, insist=insist) and journal.is_there  # else another process has sent it
-        ]
+        tried = ((journal, *self._attempt(journal, insist=insist)) for journal in self._journals())
+        reasons = [reason for journal, run_id, reason in tried if not run_id and journal.is_there]  # else it was sent
         for gone in self.folder.glob(".*"):
             rmtree(gone, ignore_errors=True)
-        return Waiting(len(reasons), next(filter(None, reasons), ""))
+        different = list(dict.fromkeys(filter(None, reasons)))
+        more = [f"and {len(different) - _REASONS} more of this kind"] if len(different) > _REASONS else []
+        return Waiting(len(reasons), "; ".join([*different[:_REASONS], *more]))
 
     def _run(self, run_id: str) -> "JournaledRun":
         """Return a run by the id that it had when it was last seen."""
         for journal in self._journals():
             if run_id in (journal.sent.run_id, LOCAL + journal.folder.name):
                 return JournaledRun(self, journal)
-        return JournaledRun(self, RunJournal(self.folder / uuid4().hex), run_id)
+        return JournaledRun(self, RunJournal(self.folder / uuid4().hex, self._to), run_id)
 
     def _journals(self) -> Iterator[RunJournal]:
-        found = (RunJournal(folder) for folder in sorted(self.folder.glob("[!.]*")))
+        found = (RunJournal(folder, self._to) for folder in sorted(self.folder.glob("[!.]*")))
         return (journal for journal in found if journal.is_there)
 
 
@@ -193,6 +223,7 @@ class JournaledRun:
         self._id = known_as or journal.sent.run_id
         self._sent_at = -math.inf
         self._first: Future[None] | None = None
+        self._telling: list[Future[None]] = []
 
     @property
     def id(self) -> str:
@@ -201,7 +232,16 @@ class JournaledRun:
 
     def when_known(self, tell: Callable[[str], None]) -> None:
         """Call ``tell`` with the run's id once MLflow was told of the run, or could not be."""
-        self._first_attempt().add_done_callback(lambda _: tell(self.id))
+        told: Future[None] = Future()
+        self._telling.append(told)
+
+        def now(_: object) -> None:
+            try:
+                tell(self.id)
+            finally:
+                told.set_result(None)
+
+        self._first_attempt().add_done_callback(now)
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch."""
@@ -212,14 +252,14 @@ class JournaledRun:
     def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Say that the trial waits."""
         self.tell("pause", {}, files)
-        self._first_attempt().result()
+        self._wait_until_known()
 
     def finish(
         self, outcome: Outcome, *, reason: str = "", metrics: Mapping[str, float], files: Mapping[str, bytes]
     ) -> None:
         """End the run; its id is then known, if MLflow can be reached."""
         self.tell("finish", {"outcome": outcome, "reason": reason, "metrics": _floats(metrics)}, files)
-        self._first_attempt().result()
+        self._wait_until_known()
 
     def tell(self, kind: str, content: Mapping[str, object], files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Write an entry and send it."""
@@ -239,6 +279,12 @@ class JournaledRun:
     def _send_now(self) -> None:
         self._id = self._tracker.send(self._journal) or self._id
         self._tracker.catch_up()
+
+    def _wait_until_known(self) -> None:
+        """Return once who asked for the id has been told: a future wakes those who wait before it calls back."""
+        self._first_attempt().result()
+        for told in self._telling:
+            told.result()
 
     def _first_attempt(self) -> "Future[None]":
         assert self._first is not None
@@ -260,12 +306,27 @@ def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
     for together in _together(entries[done:]):
         if together[0].kind == "start":
             journal.keep_sent(Sent(run_id, done, tried=True))
-        run_id = _told(tracker, run_id, together, again=sent.tried)
+        with _of_this_run(journal, together[-1]):
+            run_id = _told(tracker, run_id, together, again=sent.tried)
         done += len(together)
         journal.keep_sent(Sent(run_id, done))
     if entries and entries[-1].kind in _LAST:
         journal.remove(len(entries))
     return run_id
+
+
+@contextmanager
+def _of_this_run(journal: RunJournal, last: Entry) -> Iterator[None]:
+    """Raise RefusedError where MLflow takes nothing of a run that it knew: others are not to wait for that."""
+    try:
+        yield
+    except TrackingError as error:
+        if last.kind == "start" or not is_refusal(error):
+            raise
+        raise RefusedError(
+            f"MLflow refuses it: {without_password(' '.join(str(error.__cause__).split()))}; where the run was removed "
+            f"on purpose, remove {journal.folder}, and with it what waits"
+        ) from error
 
 
 def _together(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

@@ -36,6 +36,10 @@ class UnknownRunError(TrackingError):
     """MLflow has not been told of a run; the machine where it ran has it in its journal."""
 
 
+class RefusedError(TrackingError):
+    """MLflow answers, but takes nothing of this run any more: it was removed there."""
+
+
 @dataclass(frozen=True)
 class Logged:
     """The metrics of one epoch, and when they were logged; None is now."""

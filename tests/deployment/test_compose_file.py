@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 from compose_file import COMPOSE, REPOSITORY, MissingVariable, compose_schema, example_variables, read_compose
+from mlflow.server.security_utils import is_allowed_host_header, should_block_cors_request
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -53,6 +54,23 @@ def test_ports_are_open_to_this_machine_only_unless_asked(services: Mapping[str,
     assert not published["postgres"]
     asked = read_compose(COMPOSE, {**SECRETS, "HMS_ADDRESS": "0.0.0.0"})["services"]
     assert asked["app"]["ports"] == ["0.0.0.0:7860:7860"]
+
+
+@pytest.mark.parametrize("name", ["", "eeg.example"])
+def test_mlflow_answers_its_own_page_under_its_name_and_no_other(name: str) -> None:
+    variables = {**SECRETS, **({"HMS_HOST": name} if name else {})}
+    options = read_compose(COMPOSE, variables)["services"]["mlflow"]["command"]
+    said = dict(option.split("=", 1) for option in options if "=" in option)
+    hosts, origins = said["--allowed-hosts"].split(","), said["--cors-allowed-origins"].split(",")
+    own = name or "localhost"
+    for host in (own, f"{own}:5000", "mlflow:5000", "127.0.0.1:5000"):  # behind a proxy with TLS there is no port
+        assert is_allowed_host_header(hosts, host), host
+    for host in ("evil.example", "evil.example:5000", f"{own}.evil.example", f"evil.{own}", "10.0.0.1:5000"):
+        assert not is_allowed_host_header(hosts, host), host
+    for page in (f"https://{own}", f"http://{own}:5000"):
+        assert not should_block_cors_request(page, "POST", origins), page
+    for page in ("https://evil.example", f"https://{own}.evil.example", f"https://evil.{own}", "null"):
+        assert should_block_cors_request(page, "POST", origins), page
 
 
 def test_every_service_is_checked_restarted_and_without_privileges(services: Mapping[str, Mapping[str, Any]]) -> None:

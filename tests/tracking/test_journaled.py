@@ -4,11 +4,13 @@ import math
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +21,7 @@ from mlflow.entities import Run as StoredRun
 
 from hms_search.errors import TrackingError
 from hms_search.servers import free_port
-from hms_search.tracking import JournaledTracker, MlflowTracker, Outcome, RunReader
+from hms_search.tracking import JournaledTracker, MlflowTracker, Outcome, RunReader, Tracker, open_journaled
 from hms_search.tracking.journal import RunJournal, Sent
 from hms_search.tracking.mlflow_runs import RunStart
 from hms_search.tracking.server import mlflow_server
@@ -68,7 +70,7 @@ def place(tmp_path: Path, database: Path) -> Place:
     return Place(tmp_path)
 
 
-def begin(tracker: JournaledTracker, parent_id: str, number: int = 0) -> str:
+def begin(tracker: Tracker, parent_id: str, number: int = 0) -> str:
     """Tell all of a trial; return the id that its run had last."""
     tags = {"trial": str(number)}
     run = tracker.start_run(
@@ -419,6 +421,114 @@ def test_a_damaged_journal_is_named_and_the_others_are_sent(place: Place) -> Non
     assert left.runs == 1
     assert f"{first / 'journal.jsonl'}: is damaged" in left.reason
     assert len(place.children()) == 1
+
+
+def left_by_another(place: Place, kept: str) -> Path:
+    """Leave what an MLflow that is away was not told, which is not ours; return its folder."""
+    place.away = True
+    tracker = JournaledTracker(place._connect, place.journals, to=kept)
+    begin(tracker, "0" * 32)
+    place.away = False
+    (folder,) = place.journals.iterdir()
+    return folder
+
+
+def test_what_was_written_for_another_mlflow_stays_and_is_said(place: Place) -> None:
+    place.tracker().start_study(tags={}, texts={})
+    folder = left_by_another(place, "http://other:5000")
+    before = (folder / "journal.jsonl").read_bytes()
+    ours = open_journaled(place.uri, place.artifacts, place.journals, study="effnet")
+    begin(ours, ours.study_run(), 1)
+    left = ours.send_waiting(insist=True)
+    assert left.runs == 1
+    assert "hms-search sync --tracking-uri http://other:5000 (with its user and password" in left.reason
+    assert "--from http://other:5000" in left.reason
+    assert (folder / "journal.jsonl").read_bytes() == before
+    assert [run.data.tags["trial"] for run in place.children()] == ["1"]
+    renamed = open_journaled(
+        place.uri, place.artifacts, place.journals, study="effnet", also="http://ada:pw@other:5000/"
+    )
+    assert renamed.send_waiting(insist=True).runs == 0
+    assert {run.data.tags["trial"] for run in place.children()} == {"0", "1"}
+    assert list(place.journals.iterdir()) == []
+
+
+def test_what_is_kept_of_another_mlflow_is_no_reason_to_wait_once_it_was_told_all(place: Place) -> None:
+    tracker = JournaledTracker(place._connect, place.journals, to="http://other:5000")
+    parent = tracker.start_study(tags={}, texts={})
+    tracker.start_run("trial 0", parent_id=parent, params={}, tags={"trial": "0"}, texts={}).pause()
+    ours = open_journaled(place.uri, place.artifacts, place.journals, study="effnet")
+    assert ours.send_waiting(insist=True).runs == 0
+    assert len(list(place.journals.iterdir())) == 1
+
+
+def test_a_journal_without_a_destination_is_sent_as_ever(place: Place) -> None:
+    place.tracker().start_study(tags={}, texts={})
+    left_by_another(place, "")
+    assert open_journaled(place.uri, place.artifacts, place.journals, study="effnet").send_waiting().runs == 0
+    assert len(place.children()) == 1
+
+
+def test_a_destination_is_kept_with_the_first_entry_and_without_a_password(place: Place) -> None:
+    uri = "http://ada:s3cret@127.0.0.1:9"
+    tracker = open_journaled(uri, place.artifacts, place.journals, study="effnet")
+    run = tracker.start_run("trial 0", parent_id=None, params={}, tags={}, texts={})
+    tracker.add("f" * 32, metrics={"kl": 1.0}, files={})  # of a run whose journal was sent and removed
+    run.log({"kl": 1.0}, step=0)
+    assert {RunJournal(folder).written_for for folder in place.journals.iterdir()} == {"http://127.0.0.1:9"}
+    assert not any("s3cret" in path.read_text() for path in place.journals.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("removed", ["gone", "deleted"])
+def test_a_run_that_mlflow_no_longer_takes_holds_no_other_back(
+    place: Place, removed: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = place.tracker()
+    parent = tracker.start_study(tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent, params={}, tags={"trial": "0"}, texts={})
+    run.pause()
+    other = tracker.start_run("trial 1", parent_id=parent, params={}, tags={"trial": "1"}, texts={})
+    place.client.delete_run(run.id)
+    if removed == "gone":  # as `mlflow gc` does
+        with closing(sqlite3.connect(place.uri.removeprefix("sqlite:///"))) as database, database:
+            for table in ("tags", "metrics", "latest_metrics", "params", "runs"):
+                database.execute(f"delete from {table} where run_uuid = ?", (run.id,))
+    tracker.resume_run(run.id).finish("pruned", metrics={}, files={})
+    monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
+    other.log({"kl": 1.0}, step=0)
+    assert len(place.client.get_metric_history(other.id, "kl")) == 1
+    other.finish("complete", metrics={}, files={})
+    left = place.tracker().send_waiting(insist=True)
+    (folder,) = place.journals.iterdir()
+    assert left.runs == 1
+    assert f"remove {folder}" in left.reason
+    assert not [record for record in caplog.records if "until then" in record.getMessage()]
+    assert place.client.get_run(other.id).info.status == "FINISHED"
+
+
+def test_who_asks_for_the_id_of_a_run_is_told_before_the_run_has_ended(place: Place) -> None:
+    run_id = place.tracker().start_study(tags={}, texts={})
+
+    def connect() -> MlflowTracker:
+        raise TrackingError("MLflow is away")
+
+    tracker = JournaledTracker(connect, place.journals, aside=True)
+    for end in ("finish", "pause"):
+        said: list[str] = []
+        tracker.soon(lambda: time.sleep(0.1))
+        run = tracker.start_run("trial 0", parent_id=run_id, params={}, tags={}, texts={})
+
+        def tell(_: str, said: list[str] = said) -> None:
+            time.sleep(0.05)  # as where the other thread is first to run again
+            said.append("started")
+
+        run.when_known(tell)
+        if end == "finish":
+            run.finish("complete", metrics={}, files={})
+        else:
+            run.pause()
+        said.append("ended")
+        assert said == ["started", "ended"]
 
 
 @pytest.fixture

@@ -1,0 +1,58 @@
+"""What the view of a running study says of the time left."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hms_search.cli.run import StudyView
+from hms_search.search.events import Finished, Judged, RoundBegan, Submitted
+from hms_search.search.study import read_study
+from hms_search.search.trial import EpochEnded, TrialEnded
+from hms_search.training.results import Epoch
+
+QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
+SETTINGS = ("pruner={name: none}", "workers=1", "space.base.training.epochs=5", "folds={name: grouped, n_folds: 2}")
+"""Trials of ten epochs, which take a minute each here."""
+
+
+def view(*settings: str) -> StudyView:
+    return StudyView(read_study(QUICKSTART, (*SETTINGS, *settings)), Console(file=io.StringIO(), width=200))
+
+
+def run_trial(shown: StudyView, number: int) -> None:
+    shown.on_event(Submitted(number, 0, {}, number == 0))
+    for step in range(10):
+        position, epoch = divmod(step, 5)
+        one = Epoch(position, epoch, 5, 0.5, 0.5, {}, 60.0, 1e-3, position=position, step=step)
+        shown.on_event(Judged(EpochEnded(number, one), "continue"))
+    shown.on_event(Finished(TrialEnded(number, "complete", "", 600.0, (0.5,))))
+
+
+@pytest.mark.parametrize(
+    ("settings", "minutes"),
+    [
+        (("trials=4",), 30),
+        (("trials=4", "max_epochs=25"), 15),
+        (("trials=4", "max_epochs=10"), 0),
+        (("trials=4", "max_epochs=1000"), 30),
+        (("trials=20", "rounds={count: 3, trials: 4}"), 30 + 80),
+        (("trials=20", "rounds={count: 3, trials: 4}", "max_epochs=15"), 5 + 30),
+    ],
+)
+def test_the_time_left_heeds_the_epochs_there_are_and_the_rounds_to_come(
+    settings: tuple[str, ...], minutes: int
+) -> None:
+    shown = view(*settings)
+    run_trial(shown, 0)
+    assert shown._seconds_left() == 60 * minutes
+
+
+def test_a_round_that_began_is_no_longer_to_come() -> None:
+    shown = view("rounds={count: 2, trials: 4}")
+    run_trial(shown, 0)
+    assert shown._seconds_left() == 60 * (30 + 40)
+    shown.on_event(RoundBegan(2, read_study(QUICKSTART, (*SETTINGS, "trials=4")), ()))
+    run_trial(shown, 0)
+    assert shown._seconds_left() == 60 * 30
