@@ -121,16 +121,14 @@ class Store:
             n_votes=votes.sum(axis=1), stratum=np.where(lines["high"], "high", "low"), consensus=votes.argmax(axis=1)
         )
         groups, scored = groups_of(sampling, lines)
-        fingerprint = fingerprint_of([manifest["content"], sampling.to_dict(), "+".join(needed)])
-        images = None if baked is None else _images(baked_file(path, fingerprint, baked))
-        if baked is not None:
-            fingerprint = fingerprint_of([fingerprint, baked.to_dict()])
+        unbaked = samples_fingerprint(manifest["content"], sampling, needed)
+        images = None if baked is None else _images(baked_file(path, unbaked, baked))
         return cls(
             path=path,
             sampling=sampling,
             kinds=kinds,
             having=needed,
-            fingerprint=fingerprint,
+            fingerprint=samples_fingerprint(manifest["content"], sampling, needed, baked),
             samples=samples,
             votes=votes,
             targets=targets_of(votes),
@@ -246,6 +244,18 @@ def _images(file: Path) -> np.ndarray:
             f"no baked images in {file} ({error}); write them by hms-search data prepare --bake STUDY"
         ) from None
     return images
+
+
+def samples_fingerprint(
+    content: str, sampling: Sampling, having: tuple[Kind, ...], baked: EegPipeline | None = None
+) -> str:
+    """Return the fingerprint of the samples that a sampling makes of prepared recordings, by that of their content.
+
+    ``having`` are the kinds of recording that every sample has.
+    """
+    needed = "+".join(kind for kind in KINDS if kind in having)
+    fingerprint = fingerprint_of([content, sampling.to_dict(), needed])
+    return fingerprint if baked is None else fingerprint_of([fingerprint, baked.to_dict()])
 
 
 def _reopen(path: Path, sampling: Sampling, options: dict[str, Any]) -> Store:

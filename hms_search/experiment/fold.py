@@ -86,7 +86,7 @@ class FoldTraining:
         return TrainedFold(result, pipeline)
 
     def _keep(self, pipeline: FittedPipeline, folder: Path, identity: str) -> Training[FoldResult]:
-        finished, unfinished = (Checkpoint(folder / name, identity) for name in ("result.pt", "progress.pt"))
+        finished, unfinished = (Checkpoint(file, identity) for file in checkpoints_in(folder))
         state = finished.load()
         if state is not None:
             result = result_of(state)
@@ -117,6 +117,11 @@ class FoldTraining:
         if folder is not None:
             save_weights(model, weights_in(folder))
         return result
+
+
+def checkpoints_in(folder: Path) -> tuple[Path, Path]:
+    """Return the files in a fold's folder with its result and with what an unfinished one goes on with."""
+    return folder / "result.pt", folder / "progress.pt"
 
 
 def weights_in(folder: Path) -> Path:

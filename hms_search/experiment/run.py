@@ -12,8 +12,9 @@ from hms_search.data.samples import Samples
 from hms_search.eeg.pipelines import FittedPipeline
 from hms_search.errors import DataError
 from hms_search.experiment.config import ExperimentConfig
-from hms_search.experiment.fold import FoldTraining, Plan, weights_in
+from hms_search.experiment.fold import FoldTraining, Plan, checkpoints_in, weights_in
 from hms_search.models.device import device_of
+from hms_search.training.checkpoint import Checkpoint
 from hms_search.training.metrics import Stratum, in_stratum
 from hms_search.training.results import Epoch, FoldResult, Slot, ignore
 from hms_search.training.steps import Steps
@@ -63,7 +64,7 @@ def run_experiment(
     device: str = "auto",
     objective: Stratum = "all",
     on_epoch: Callable[[Epoch], None] = ignore,
-    out_dir: Path | None = None,
+    out_dir: Path | Callable[[str], Path] | None = None,
 ) -> ExperimentResult:
     """Return the result of training and scoring ``config`` on each fold that ``plan`` uses, in its order.
 
@@ -77,7 +78,8 @@ def run_experiment(
 
     With ``out_dir``, the networks are kept there (:func:`weights_file`), and a call that was interrupted, however
     rudely, goes on after the last finished epoch when it is made again, to the same result; ``on_epoch`` sees the
-    epochs of before, too.
+    epochs of before, too. It may be asked for by the experiment's identity: 12 hex digits of all that its result hangs
+    on.
 
     Raises DataError, before anything is trained, where a fold has no validation row in the objective's stratum, a stage
     no training row, or a predicted target is missing or would leak; TrainingError where training
@@ -90,7 +92,8 @@ def run_experiment(
     folds = [FoldTraining.of(config, store, plan, slot=slot, device=target_device) for slot in slots]
     predicted = [digest for fold in folds if (digest := fold.curriculum.predictions.digest)]
     identity = fingerprint_of([config.to_dict(), store.fingerprint, plan.fingerprint, seed, objective, *predicted])
-    folders = [None if out_dir is None else _fold_folder(out_dir, slot.fold) for slot in slots]
+    work = out_dir(identity) if callable(out_dir) else out_dir
+    folders = [None if work is None else _fold_folder(work, slot.fold) for slot in slots]
     trainings = [fold.run(folder, identity) for fold, folder in zip(folds, folders, strict=True)]
     trained = in_turns(trainings, Steps(len(folds), config.training.epochs, plan.order), on_epoch)
     results = tuple(one.result for one in trained)
@@ -113,6 +116,12 @@ def run_experiment(
         objective=objective,
         seed=seed,
     )
+
+
+def has_experiment(out_dir: Path, identity: str) -> bool:
+    """Say whether all that ``out_dir`` holds, and that is something, is of the experiment of an identity."""
+    kept = [file for fold in out_dir.glob("fold*") for file in checkpoints_in(fold) if file.is_file()]
+    return bool(kept) and all(Checkpoint(file, identity).is_own() for file in kept)
 
 
 def weights_file(out_dir: Path, fold: int) -> Path:

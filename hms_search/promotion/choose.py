@@ -27,7 +27,8 @@ def luck(study: RecordedStudy) -> str:
     if best is None or (study.recheck is not None and study.recheck.of(best.number) is not None):
         return ""
     if study.recheck is None:
-        looks = f"the best of {len(study.completed)} completed trials looks better than it is"
+        count = sum(trial.row.same_as is None for trial in study.completed)
+        looks = f"the best of {count} completed trials looks better than it is"
         return f"{looks}: --recheck runs the best again on other folds and chooses by that"
     return (
         f"trial {best.number} has the best value but was not rechecked, so it stands behind those that were: --recheck"

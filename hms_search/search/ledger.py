@@ -23,9 +23,10 @@ from hms_search.search.patient_storage import set_intermediate_values, set_syste
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.report import KEPT_METRICS, SPARED_KEY
+from hms_search.search.retention import experiments_of
 from hms_search.search.stopping import PAUSED_KEY
 from hms_search.search.study import StudyConfig
-from hms_search.search.trial import Before, Ending, TrialEnded, trial_folder
+from hms_search.search.trial import Before, Ending, TrialEnded, own_folder
 from hms_search.search.warm_start import known_configurations
 from hms_search.tracking import Tracker
 
@@ -165,7 +166,8 @@ class Ledger:
         before = self.before(trial)
         reason = f"paused after {before.steps} of {total} epochs; others were better there"
         self._around.tracker.resume_run(before.run_id).finish("pruned", reason=reason, metrics={}, files={})
-        shutil.rmtree(trial_folder(self._around.work, origin_of(trial)), ignore_errors=True)
+        folder = own_folder(self._around.work, origin_of(trial), experiments_of(self.study)(trial))
+        shutil.rmtree(folder, ignore_errors=True)
         self._keep(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})
         self.study.tell(trial.number, state=TrialState.PRUNED)
 

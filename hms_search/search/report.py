@@ -14,7 +14,7 @@ from hms_search.errors import StudyError
 from hms_search.search.aims import BREAKS_KEY, COSTS, Wanted, as_losses, pareto_front, wanted_of
 from hms_search.search.foreign import why_foreign
 from hms_search.search.lineage import Change, lineage_of
-from hms_search.search.outcomes import OUTCOME_KEY, carried_from
+from hms_search.search.outcomes import OUTCOME_KEY, SAME_KEY, carried_from
 from hms_search.search.repeated import NOISE_KEY, RECHECK_KEY, Again, again_of
 from hms_search.search.study_attributes import CONFIG_KEY, study_names
 from hms_search.training.metrics import Stratum
@@ -37,7 +37,8 @@ class TrialRow:
 
     ``carried_from`` is the study and number of one that was run in an earlier round; ``spared_at`` the step at which it
     would have been stopped, but for the floor or the audit. ``aims`` are the values of each aim, if there are
-    several; ``breaks`` says which constraint it exceeds.
+    several; ``breaks`` says which constraint it exceeds. ``same_as`` is the trial whose record answered one of the same
+    configuration.
     """
 
     number: int
@@ -54,6 +55,7 @@ class TrialRow:
     spared_at: int | None = None
     aims: tuple[float, ...] = ()
     breaks: str = ""
+    same_as: int | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -99,9 +101,16 @@ class StudyReport:
         return next((row for row in self.best_first if row.outcome == "complete" and not row.breaks), None)
 
     @property
+    def candidates(self) -> tuple[TrialRow, ...]:
+        """What the best was chosen from, best first: each configuration once, none that exceeds a constraint."""
+        return tuple(
+            row for row in self.best_first if row.outcome == "complete" and not row.breaks and row.same_as is None
+        )
+
+    @property
     def front(self) -> tuple[TrialRow, ...]:
         """The trials that no other one beats in all aims, the best in the first aim first; none of a single aim."""
-        rows = [row for row in self.best_first if row.outcome == "complete" and row.aims and not row.breaks]
+        rows = [row for row in self.candidates if row.aims]
         if not rows:
             return ()
         kept = pareto_front(as_losses([row.aims for row in rows], self.wanted.directions))
@@ -241,4 +250,5 @@ def _row(trial: FrozenTrial) -> TrialRow:
         spared_at=kept.get(SPARED_KEY),
         aims=tuple(trial.values) if trial.state == TrialState.COMPLETE and len(trial.values) > 1 else (),
         breaks=kept.get(BREAKS_KEY, ""),
+        same_as=kept.get(SAME_KEY),
     )

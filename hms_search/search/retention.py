@@ -1,12 +1,14 @@
 """What may go of a working directory, and why: checkpoints of ended trials, never what one still goes on with.
 
 A trial's folder is that of its experiment's first trial (:func:`hms_search.search.asking.origin_of`), so it is kept
-while any trial that ran the same experiment again is queued, runs or waits.
+while any trial that ran the same experiment again is queued, runs or waits. It names that experiment: one that no trial
+of a storage ran is of a study of the same name in another storage.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import optuna
@@ -14,15 +16,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.data.atomic import TEMPORARY
 from hms_search.data.disk import bytes_in
-from hms_search.errors import StudyError
-from hms_search.search.asking import origin_of
+from hms_search.errors import ConfigError, StudyError
+from hms_search.models import resolve_weights
+from hms_search.search.asking import WEIGHTS_KEY, origin_of, trial_seed
 from hms_search.search.lineage import FIRST_KEY
 from hms_search.search.locks import locked
 from hms_search.search.outcomes import OUTCOME_KEY, carried_from
 from hms_search.search.places import Places
 from hms_search.search.stopping import PAUSED_KEY
+from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import CONFIG_KEY, CONTRACT_KEY
+from hms_search.search.trial import experiment_name
 
-_FOLDER = re.compile(r"trial(\d+)")
+_FOLDER = re.compile(r"trial(\d+)(?:-([0-9a-f]{12}))?")
+"""A trial's folder, with the name of its experiment but where an earlier version made it."""
 IN_USE = "a session is running"
 
 
@@ -61,27 +68,54 @@ def checkpoints(storage: optuna.storages.BaseStorage, places: Places, study: str
             continue
         with locked(places.lock(first), places.lock(folder.name)) as free:
             if free:
-                trials = optuna.load_study(study_name=folder.name, storage=storage).get_trials(deepcopy=False)
-                yield from trial_folders(trials, folder)
+                opened = optuna.load_study(study_name=folder.name, storage=storage)
+                yield from trial_folders(opened.get_trials(deepcopy=False), folder, experiments_of(opened))
             else:
                 yield Held.at(folder, may_go=False, reason=IN_USE)
 
 
-def trial_folders(trials: Sequence[FrozenTrial], work: Path) -> Iterator[Held]:
+def experiments_of(study: optuna.Study) -> Callable[[FrozenTrial], str]:
+    """Return what names the experiment of a study's trial, as its folder does; empty where that is not known."""
+    kept = study.user_attrs
+    if not {CONFIG_KEY, CONTRACT_KEY} <= kept.keys():
+        return lambda _: ""
+    data, settled = kept[CONTRACT_KEY]["data"], kept.get(WEIGHTS_KEY, {})
+    configured = cache(lambda: StudyConfig.model_validate(kept[CONFIG_KEY]))  # not read where no folder asks for it
+
+    def name(trial: FrozenTrial) -> str:
+        config = configured()
+        try:
+            experiment = config.space.suggest(trial)
+        except (ConfigError, ValueError):  # it has no parameters yet, or none that can be run
+            return ""
+        experiment = experiment.model_copy(update={"model": resolve_weights(experiment.model, settled)})
+        seed = trial_seed(config.seed, origin_of(trial))
+        return experiment_name(experiment, seed=seed, data=data, objective=config.objective)
+
+    return name
+
+
+def trial_folders(
+    trials: Sequence[FrozenTrial], work: Path, experiment_of: Callable[[FrozenTrial], str] = lambda _: ""
+) -> Iterator[Held]:
     """Give the folders of a study's trials under ``work``, while nobody runs it."""
     for folder in sorted(work.iterdir(), key=lambda path: (len(path.name), path.name)):
         found = _FOLDER.fullmatch(folder.name)
         if found is None:
             continue
-        may_go, reason = _verdict(int(found[1]), trials)
+        number, experiment = int(found[1]), found[2]
+        attempts = [trial for trial in trials if carried_from(trial) is None and origin_of(trial) == number]
+        if attempts and experiment is not None and experiment not in map(experiment_of, attempts):
+            may_go, reason = False, f"trial {number} of this storage is another; one of another --storage may be this"
+        else:
+            may_go, reason = _verdict(number, attempts)
         yield Held.at(folder, may_go=may_go, reason=reason)
         for partial in () if may_go else sorted(folder.rglob(f".*{TEMPORARY}")):
             yield Held.at(partial, may_go=True, reason="half a file, left by a process that died")
 
 
-def _verdict(number: int, trials: Sequence[FrozenTrial]) -> tuple[bool, str]:
-    """Return whether the folder of a trial's experiment may go, and why."""
-    attempts = [trial for trial in trials if carried_from(trial) is None and origin_of(trial) == number]
+def _verdict(number: int, attempts: Sequence[FrozenTrial]) -> tuple[bool, str]:
+    """Return whether the folder of an experiment may go that these trials ran, and why."""
     for trial in attempts:
         if trial.state == TrialState.WAITING:
             return False, f"trial {number} is queued to go on"

@@ -6,8 +6,9 @@ a study.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from optuna.distributions import distribution_to_json
@@ -53,14 +54,21 @@ class StudyRecord:
     @property
     def content(self) -> list[Any]:
         """All of it as JSON keeps it."""
-        notes = [[number, key, note] for (number, key), note in sorted(self.notes.items())]
-        kept = [self.name, [int(one) for one in self.directions], dict(self.user_attrs), dict(self.system_attrs)]
-        return [*kept, notes, [trial_content(trial) for trial in self.trials]]
+        return self._content(_in_utc)
 
     @property
     def fingerprint(self) -> str:
         """What tells it from any other state of it, in whatever storage: its content but for the names of runs."""
         return fingerprint_of(unnamed(self.content))
+
+    def is_as_when(self, *copied: str | None) -> bool:
+        """Say whether it is as it was when one of these copies was made; earlier versions named them by local times."""
+        return self.fingerprint in copied or fingerprint_of(unnamed(self._content(datetime.isoformat))) in copied
+
+    def _content(self, written: Callable[[datetime], str]) -> list[Any]:
+        notes = [[number, key, note] for (number, key), note in sorted(self.notes.items())]
+        kept = [self.name, [int(one) for one in self.directions], dict(self.user_attrs), dict(self.system_attrs)]
+        return [*kept, notes, [_trial_content(trial, written) for trial in self.trials]]
 
     def renamed(self, ids: Mapping[str, str]) -> "StudyRecord":
         """Return it with the names that its runs have elsewhere."""
@@ -108,7 +116,7 @@ def check_place(source: StudyRecord, target: StudyRecord | None) -> None:
         raise StudyError(f"{what}, {details}; name another storage, or give one of the two another name")
     if not (_is_earlier(target, source) or _is_earlier(source, target)):
         raise StudyError(f"{what}, with other trials; name another storage, or remove that study first")
-    if target.is_whole and target.fingerprint not in (source.copied_as, target.copied_as):
+    if target.is_whole and not target.is_as_when(source.copied_as, target.copied_as):
         raise StudyError(
             f"{what}, which has gone on since they were the same ({len(target.trials)} trials there, "
             f"{len(source.trials)} here): what was done there would be lost; copy it from there to here instead"
@@ -144,9 +152,14 @@ def write_copy(source: StudyRecord, storage: BaseStorage) -> Iterator[Progress]:
     _write_attributes(source, storage, study_id)
 
 
-def trial_content(trial: FrozenTrial) -> list[Any]:
+def _in_utc(time: datetime) -> str:
+    """Return a time as text: Optuna gives all in this machine's zone, and does not say so."""
+    return time.astimezone(UTC).isoformat()
+
+
+def _trial_content(trial: FrozenTrial, written: Callable[[datetime], str]) -> list[Any]:
     """Return all of a trial as JSON keeps it, but for its id."""
-    times = [None if time is None else time.isoformat() for time in (trial.datetime_start, trial.datetime_complete)]
+    times = [None if time is None else written(time) for time in (trial.datetime_start, trial.datetime_complete)]
     distributions = {name: distribution_to_json(one) for name, one in trial.distributions.items()}
     attrs = [dict(trial.user_attrs), dict(trial.system_attrs)]
     values = [trial.values, sorted(trial.intermediate_values.items())]
@@ -190,7 +203,7 @@ def _begins_with(source: StudyRecord, there: StudyRecord) -> bool:
 
 
 def _contents(trials: Sequence[FrozenTrial]) -> list[str]:
-    return [fingerprint_of(trial_content(trial)) for trial in trials]  # of equal ones; NaN is none of itself
+    return [fingerprint_of(_trial_content(trial, _in_utc)) for trial in trials]  # of equal ones; NaN is none of itself
 
 
 def _renamed(trial: FrozenTrial, ids: Mapping[str, str]) -> FrozenTrial:

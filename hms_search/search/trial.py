@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from hms_search.component import fingerprint_of
 from hms_search.curves import learning_curve
 from hms_search.data.disk import telling_of_disk
 from hms_search.data.fold_words import Level
@@ -26,11 +27,12 @@ from hms_search.errors import (
     TrainingError,
     TrialStopped,
 )
-from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment
+from hms_search.experiment import ExperimentConfig, ExperimentResult, has_experiment, run_experiment
 from hms_search.search.aims import Wanted
 from hms_search.search.footprint import footprint
 from hms_search.search.trial_record import epoch_metrics, machine, predictions
 from hms_search.tracking import Run, Tracker
+from hms_search.training.metrics import Stratum
 from hms_search.training.results import Epoch
 from hms_search.training.tasks import TASKS, Task
 
@@ -127,14 +129,17 @@ class TrialContext:
     tracker: Tracker
     parent_id: str
     study: str
-    objective: Literal["all", "high", "low"]
+    objective: Stratum
     device: str
     work: Path
     wanted: Wanted
 
     def folder(self, job: Job) -> Path:
         """Return the folder of a trial's unfinished folds."""
-        return trial_folder(self.work, job.origin)
+        data, objective = self.store.fingerprint, self.objective
+        return own_folder(
+            self.work, job.origin, experiment_name(job.config, seed=job.seed, data=data, objective=objective)
+        )
 
     @property
     def task(self) -> Task:
@@ -171,9 +176,17 @@ def run_trial(
         return TrialEnded(job.number, "interrupted", run_id, seconds, reason=str(error), stops=True)
 
 
-def trial_folder(work: Path, origin: int) -> Path:
-    """Return the folder of the unfinished folds of a trial and of those that run its experiment again."""
-    return work / f"trial{origin}"
+def experiment_name(config: ExperimentConfig, *, seed: int, data: str, objective: Stratum) -> str:
+    """Return 12 hex digits of what a trial trains, on data of that fingerprint."""
+    return fingerprint_of([config.to_dict(), seed, data, objective])
+
+
+def own_folder(work: Path, origin: int, experiment: str) -> Path:
+    """Return the folder of the unfinished folds of a trial and of those that run its experiment again.
+
+    It names the experiment: a study of the same name in another storage has trials of the same numbers.
+    """
+    return work / f"trial{origin}-{experiment}"
 
 
 def _run_to_its_end(
@@ -192,7 +205,8 @@ def _run_to_its_end(
         _obey(on_epoch(EpochEnded(job.number, epoch, judged=False)))
 
     costs, refusal = _costs(job, context)
-    outcome, reason, result = _run(job, context, report, on_other) if refusal is None else (*refusal, None)
+    end = _run(job, context, report, on_other) if refusal is None else refusal
+    outcome, reason, result = end.outcome, end.reason, end.result
     seconds = time.perf_counter() - started + (0.0 if job.before is None else job.before.seconds)
     curve = learning_curve(epochs, title=f"{context.study} trial {job.number}", task=context.task) if epochs else b""
     files = {"learning_curve.png": curve} if curve else {}
@@ -205,7 +219,7 @@ def _run_to_its_end(
         files |= predictions(f"trial {job.number}", context.store, context.plan, result)
     aims = {f"aim/{name}": value for name, value in zip(context.wanted.names, values, strict=False)}
     run.finish(outcome, reason=reason, metrics={**metrics, **aims}, files=files)
-    if outcome != "interrupted":
+    if not end.keeps:
         shutil.rmtree(context.folder(job), ignore_errors=True)
     return TrialEnded(
         number=job.number,
@@ -232,6 +246,16 @@ def _open_run(job: Job, context: TrialContext) -> Run:
     )
 
 
+@dataclass(frozen=True)
+class _End:
+    """How the training of a trial ended; ``keeps`` where its checkpoints are gone on with, or are to be looked at."""
+
+    outcome: Ending
+    reason: str = ""
+    result: ExperimentResult | None = None
+    keeps: bool = False
+
+
 _ENDINGS: Mapping[Verdict, Stopping] = {"pause": "paused", "prune": "pruned", "interrupt": "interrupted"}
 _WHY: Mapping[Stopping, str] = {"paused": "", "pruned": "the search stopped it", "interrupted": "stopped"}
 
@@ -241,35 +265,33 @@ def _obey(verdict: Verdict) -> None:
         raise TrialStopped(_ENDINGS[verdict])
 
 
-def _costs(job: Job, context: TrialContext) -> tuple[dict[str, float], tuple[Ending, str] | None]:
+def _costs(job: Job, context: TrialContext) -> tuple[dict[str, float], _End | None]:
     """Return what the trial's network costs, and how the trial ends untrained where that is too much."""
     try:
         costs = footprint(job.config, context.store, context.wanted.costs, device=context.device)
     except TrainingError as error:
-        return {}, ("failed", str(error))
+        return {}, _End("failed", str(error))
     broken = context.wanted.broken(costs)
     if not broken or job.baseline or job.before is not None:
         return costs, None
-    return costs, ("pruned", f"not trained: {broken}")
+    return costs, _End("pruned", f"not trained: {broken}")
 
 
-def _run(
-    job: Job, context: TrialContext, report: Callable[[Epoch], None], on_other: Callable[[Epoch], None]
-) -> tuple[Ending, str, ExperimentResult | None]:
+def _run(job: Job, context: TrialContext, report: Callable[[Epoch], None], on_other: Callable[[Epoch], None]) -> _End:
     try:
         result = _experiment(job, context, context.plan, report)
         if context.other is not None:
             result = _beside(result, _experiment(job, context, context.other, on_other), context)
     except TrialStopped as stop:
-        return stop.reason, _WHY[stop.reason], None
+        return _End(stop.reason, _WHY[stop.reason], keeps=stop.reason != "pruned")
     except (TrainingError, CheckpointError, DataError) as error:
-        return "failed", str(error), None
+        return _End("failed", str(error), keeps=isinstance(error, CheckpointError))
     if not np.isfinite(result.value):
-        return "failed", f"the value is {result.value}, expected a finite {context.task.measure}", None
+        return _End("failed", f"the value is {result.value}, expected a finite {context.task.measure}")
     missing = [name for name in context.wanted.names[1:] if name.startswith("kl_") and name not in result.metrics]
     if missing:
-        return "failed", f"aim {missing[0]} has no value: no recording of that stratum was validated", None
-    return "complete", "", result
+        return _End("failed", f"aim {missing[0]} has no value: no recording of that stratum was validated")
+    return _End("complete", result=result)
 
 
 def _experiment(job: Job, context: TrialContext, plan: FoldPlan, on_epoch: Callable[[Epoch], None]) -> ExperimentResult:
@@ -281,8 +303,20 @@ def _experiment(job: Job, context: TrialContext, plan: FoldPlan, on_epoch: Calla
         device=context.device,
         objective=context.objective,
         on_epoch=on_epoch,
-        out_dir=context.folder(job) / f"folds-{plan.fingerprint}",
+        out_dir=lambda identity: _taken_up(job, context, plan, identity),
     )
+
+
+def _taken_up(job: Job, context: TrialContext, plan: FoldPlan, identity: str) -> Path:
+    """Return the folder of a trial's folds, with what an earlier version of hms-search left of this very experiment."""
+    folder = context.folder(job) / f"folds-{identity}"
+    former = context.work / f"trial{job.origin}" / f"folds-{plan.fingerprint}"
+    if not folder.exists() and has_experiment(former, identity):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        former.rename(folder)
+        with suppress(OSError):  # it has folds of the other level
+            former.parent.rmdir()
+    return folder
 
 
 def _beside(result: ExperimentResult, other: ExperimentResult, context: TrialContext) -> ExperimentResult:

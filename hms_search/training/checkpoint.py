@@ -65,6 +65,13 @@ class Checkpoint:
         state: dict[str, Any] = content["state"]
         return state
 
+    def is_own(self) -> bool:
+        """Say whether something of this very experiment was saved here; what is damaged may be anybody's."""
+        try:
+            return self.load() is not None
+        except CheckpointError:
+            return False
+
     def _unsealed(self) -> memoryview:
         """Return the file's content without its seal; raises ValueError where that is another's, or missing."""
         content = memoryview(self.path.read_bytes())

@@ -54,6 +54,28 @@ def test_one_that_was_stopped_for_being_no_contender_is_counted_once() -> None:
     assert not contends(contenders, 2, 0.95)  # the last of three; of five it would be in the better half
 
 
+def test_a_trial_that_is_run_again_after_its_worker_died_counts_once() -> None:
+    undisturbed, disturbed = fresh(), fresh()
+    for number, value in enumerate([0.1, 0.2, 0.3]):
+        contends(undisturbed, number, value)
+        contends(disturbed, number, value)
+    contends(undisturbed, 3, 0.9)
+    contends(disturbed, 3, 0.9)
+    disturbed.trial_ended(3, "interrupted")
+    contends(disturbed, 4, 0.9)  # the same trial, from its checkpoint
+    assert contends(undisturbed, 5, 0.25) == contends(disturbed, 5, 0.25) is True
+    assert contends(undisturbed, 6, 0.28) == contends(disturbed, 6, 0.28) is False
+
+
+def test_an_end_that_is_told_again_counts_once() -> None:
+    contenders = fresh()
+    for number, value in enumerate([0.1, 0.2, 0.9]):
+        contends(contenders, number, value)
+    for _ in range(5):
+        contenders.epoch_ended(2, STEPS.epochs - 1, 0.9)
+    assert not contends(contenders, 3, 0.5)
+
+
 def test_a_later_fold_is_judged_by_the_mean_of_the_folds_so_far() -> None:
     contenders = fresh()
     for number, (first, second) in enumerate([(0.2, 0.8), (0.6, 0.3), (0.1, 1.0)]):

@@ -19,9 +19,11 @@ from hms_search.compare import paired_differences
 from hms_search.data.oof import OutOfFold, oof_bytes, out_of_fold
 from hms_search.errors import StudyError
 from hms_search.search.contract import contract_of, open_study
+from hms_search.search.history import StudyHistory
 from hms_search.search.report import report_of
 from hms_search.search.report_page import Page, study_page
 from hms_search.search.report_page.excerpt import DRAWN, LISTED, Excerpt, drawn
+from hms_search.search.stopping import spent
 from hms_search.search.study import read_study
 from hms_search.tracking import MlflowTracker, RunReader
 from hms_search.training.metrics import kl_terms
@@ -196,6 +198,29 @@ def test_pruned_trials_are_listed_with_the_fold_and_epoch_where_they_were_stoppe
     assert "| 3 | 1 | 3 | 0.9000 | 7 | 88% |" in markdown
     assert "| pruned | 2 | 9 | 36% | 0.4 | 12.5 |" in markdown
     assert "| all | 4 | 25 | 100% | 0.8 | 11.5 |" in markdown
+
+
+def test_the_cost_is_of_the_epochs_that_were_trained() -> None:
+    trials = [
+        BASELINE,
+        trial(1, "interrupted", curve=[0.6] * 6),
+        trial(2, value=0.4, retry_of=1),
+        trial(3, value=0.4, same_as=2, seconds=0.0),
+        trial(4, value=0.45, carried_from="quickstart_0#5"),
+    ]
+    config = read_study(QUICKSTART)
+    assert spent(StudyHistory(config, tuple(trials)))[0] == 16
+    markdown = page_of(trials).markdown()
+    assert "| complete | 4 | 10 | 62% | 0.4 | 11.0 |" in markdown  # the baseline's, and what was left of trial 1
+    assert "| interrupted | 1 | 6 | 38% | 0.2 | 11.0 |" in markdown
+    assert "| all | 5 | 16 | 100% | 0.6 | 11.0 |" in markdown
+
+
+def test_what_was_answered_from_the_record_is_listed_but_not_chosen_from() -> None:
+    trials = [BASELINE, trial(1, value=0.4), trial(2, value=0.4, same_as=1), trial(3, value=0.4, same_as=1)]
+    markdown = page_of(trials).markdown()
+    assert "The best of 2 completed trials looks better than it is" in markdown
+    assert "| 3 | complete | 0.4000 |" in markdown
 
 
 def test_epochs_of_folds_that_take_turns_are_shown_under_their_own_fold() -> None:

@@ -10,6 +10,7 @@ from hms_search.data.baked import baked_part
 from hms_search.data.prepare import prepare
 from hms_search.data.store import Store, baked_file
 from hms_search.data.synthetic import write_synthetic
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.places import Places
 from hms_search.search.study import StudyConfig, read_study
 from hms_search.search.study_attributes import CONFIG_KEY
@@ -59,3 +60,32 @@ def test_images_that_a_study_reads_stay_and_older_ones_may_go(places: Places, ro
     found = {held.path.name: (held.may_go, held.reason) for held in unused_data(stored(study), places)}
     assert found[read.name] == (False, "study deotte_mel")
     assert found["0123456789ab.npy"] == (True, "no study reads these images")
+
+
+def test_the_recordings_that_a_worker_read_from_another_folder_stay(places: Places, root: Path, tmp_path: Path) -> None:
+    for name, settings in (("quickstart", ()), ("deotte_mel", ("data.baked=true",))):
+        study = read_study(STUDIES / f"{name}.yaml", (f"data.root={tmp_path / 'on_the_server'}", *settings))
+        pipeline = study.space.base.pipeline
+        part = baked_part(pipeline) if study.data.baked else None
+        store = Store.open(places.store(root), study.data.sampling, kinds=pipeline.kinds)
+        if part is not None:
+            assert part.shape.size is not None
+            read = baked_file(store.path, store.fingerprint, part)
+            read.parent.mkdir()
+            np.save(read, np.zeros((len(store), part.shape.channels, *part.shape.size), np.float16))
+            store = Store.open(places.store(root), study.data.sampling, kinds=pipeline.kinds, baked=part)
+        storage = optuna.storages.InMemoryStorage()
+        open_study(study, contract_of(study, data=store.fingerprint, folds="f" * 12), storage)
+        found = {held.path.name: held.may_go for held in unused_data(storage, places)}
+        assert found == {
+            places.store(root).name: False,
+            "older-0123456789ab": True,
+            **({read.name: False} if part is not None else {}),
+        }
+
+
+def test_recordings_of_another_content_than_a_study_was_run_on_may_go(places: Places, tmp_path: Path) -> None:
+    study = read_study(STUDIES / "quickstart.yaml", (f"data.root={tmp_path / 'elsewhere'}",))
+    storage = optuna.storages.InMemoryStorage()
+    open_study(study, contract_of(study, data="d" * 12, folds="f" * 12), storage)
+    assert all(held.may_go for held in unused_data(storage, places))

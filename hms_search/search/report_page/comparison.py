@@ -65,11 +65,11 @@ def comparison_section(report: StudyReport, comparison: Comparison) -> Section:
         blocks += [_differences_table(comparison), Words(_HOW_TO_READ)]
     else:
         blocks.append(Words(f"No paired comparison: {comparison.missing}."))
-    n_completed = report.outcomes["complete"]
-    if report.recheck is None and n_completed > 1 and report.best is not report.baseline:
+    n_candidates = len(report.candidates)
+    if report.recheck is None and n_candidates > 1 and report.best is not report.baseline:
         too = f"{report.task.symbol} is too {'low' if report.task.direction == 'minimize' else 'high'}"
         believe = _PROMOTE if report.task is HMS else _PROMOTE_BY_PATIENT
-        blocks.append(Words(_OPTIMISM.format(n=n_completed, folds=report.n_folds, too=too) + believe))
+        blocks.append(Words(_OPTIMISM.format(n=n_candidates, folds=report.n_folds, too=too) + believe))
     return Section("Best against baseline", blocks)
 
 
@@ -96,7 +96,7 @@ def verdict_in_words(report: StudyReport, comparison: Comparison) -> str:
     }[difference.verdict]
     ends = interval(difference.low, difference.high, signed=True)
     measured = f"{_signed(difference.mean)} nats, 95 % interval {ends}"
-    choice = f"that it is the best of {report.outcomes['complete']} is not allowed for"
+    choice = f"that it is the best of {len(report.candidates)} is not allowed for"
     return f"{found}. On the same recordings it is {says}: {measured}; {choice}."
 
 

@@ -1,13 +1,17 @@
 """What the sections of a report read of a study."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from hms_search.errors import TrackingError
+from hms_search.search.asking import origin_of
+from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
 from hms_search.search.report import StudyReport, TrialRow
 from hms_search.search.report_page.excerpt import CHOSEN, Excerpt, drawn
 from hms_search.search.report_page.page import Words
@@ -65,6 +69,21 @@ class StudyFacts:
     def epochs_run(self, row: TrialRow) -> int:
         """Return how many epochs a trial validated."""
         return len(self.trials[row.number].intermediate_values)
+
+    @cached_property
+    def trained(self) -> Mapping[int, int]:
+        """How many epochs each trial that was trained in this study cost, by number.
+
+        One that was run again went on where it had come to: in all they are those of
+        :func:`hms_search.search.stopping.spent`.
+        """
+        reached, found = defaultdict[int, int](int), {}
+        for trial in self.trials:
+            if not trial.user_attrs.keys() & {CARRIED_KEY, SAME_KEY}:
+                origin = origin_of(trial)
+                before, reached[origin] = reached[origin], max(reached[origin], len(trial.intermediate_values))
+                found[trial.number] = reached[origin] - before
+        return found
 
     def with_outcome(self, outcome: str) -> list[TrialRow]:
         """Return the trials that ended so."""

@@ -53,7 +53,7 @@ def failed_section(study: StudyFacts) -> Section:
 
 def cost_section(study: StudyFacts) -> Section:
     """Return the time and the epochs spent, by outcome, and when each trial ran."""
-    rows, epochs_in_all = [], sum(study.epochs_run(row) for row in study.report.rows)
+    rows, epochs_in_all = [], sum(study.trained.values())
     for outcome in [*ENDED, "interrupted", "running"]:
         chosen = study.with_outcome(outcome)
         if chosen:
@@ -70,8 +70,8 @@ def cost_section(study: StudyFacts) -> Section:
 
 
 def _cost_row(study: StudyFacts, outcome: str, rows: Sequence[TrialRow], epochs_in_all: int) -> list[str]:
-    seconds = [row.seconds for row in rows if row.seconds is not None]
-    epochs = sum(study.epochs_run(row) for row in rows)
+    seconds = [row.seconds for row in rows if row.seconds is not None and row.number in study.trained]
+    epochs = sum(study.trained.get(row.number, 0) for row in rows)
     share = f"{epochs / epochs_in_all:.0%}" if epochs_in_all else NONE
     times = [f"{sum(seconds) / 60:.1f}", f"{sum(seconds) / len(seconds):.1f}"] if seconds else [NONE, NONE]
     return [outcome, str(len(rows)), str(epochs), share, *times]
