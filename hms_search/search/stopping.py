@@ -1,8 +1,10 @@
 """When a study has done enough: its budget is spent, or it has stopped getting better than chance."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+from optuna.trial import FrozenTrial
 
 from hms_search.search.asking import origin_of
 from hms_search.search.evidence import loss_of
@@ -26,17 +28,25 @@ def reason_to_stop(config: StudyConfig, history: StudyHistory) -> str:
 
 
 def spent(history: StudyHistory) -> tuple[int, float]:
-    """Return how many epochs a study's own trials were trained, and their hours.
+    """Return how many epochs a study's own trials were trained, and their hours."""
+    epochs = epochs_trained(history.trials)
+    own = [trial.user_attrs for trial in history.trials if trial.number in epochs]
+    seconds = sum(kept.get("seconds", kept.get(PAUSED_KEY, 0.0)) for kept in own)
+    return sum(epochs.values()), seconds / 3600
+
+
+def epochs_trained(trials: Iterable[FrozenTrial]) -> Mapping[int, int]:
+    """Return how many epochs each trial that was trained in this study cost, by number.
 
     What was answered from the record was not trained, and a trial that was run again went on where it had come to.
     """
-    epochs: defaultdict[int, int] = defaultdict(int)
-    seconds = 0.0
-    for trial in history.trials:
+    reached, found = defaultdict[int, int](int), {}
+    for trial in trials:
         if not trial.user_attrs.keys() & {CARRIED_KEY, SAME_KEY}:
-            epochs[origin_of(trial)] = max(epochs[origin_of(trial)], len(trial.intermediate_values))
-            seconds += trial.user_attrs.get("seconds", trial.user_attrs.get(PAUSED_KEY, 0.0))
-    return sum(epochs.values()), seconds / 3600
+            origin = origin_of(trial)
+            before, reached[origin] = reached[origin], max(reached[origin], len(trial.intermediate_values))
+            found[trial.number] = reached[origin] - before
+    return found
 
 
 def _no_gain(patience: Patience, history: StudyHistory) -> str:

@@ -1,6 +1,5 @@
 """What the sections of a report read of a study."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +9,10 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hms_search.errors import TrackingError
-from hms_search.search.asking import origin_of
-from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
 from hms_search.search.report import StudyReport, TrialRow
 from hms_search.search.report_page.excerpt import CHOSEN, Excerpt, drawn
 from hms_search.search.report_page.page import Words
+from hms_search.search.stopping import epochs_trained
 from hms_search.tracking import RunReader
 from hms_search.training.steps import Steps
 
@@ -72,18 +70,8 @@ class StudyFacts:
 
     @cached_property
     def trained(self) -> Mapping[int, int]:
-        """How many epochs each trial that was trained in this study cost, by number.
-
-        One that was run again went on where it had come to: in all they are those of
-        :func:`hms_search.search.stopping.spent`.
-        """
-        reached, found = defaultdict[int, int](int), {}
-        for trial in self.trials:
-            if not trial.user_attrs.keys() & {CARRIED_KEY, SAME_KEY}:
-                origin = origin_of(trial)
-                before, reached[origin] = reached[origin], max(reached[origin], len(trial.intermediate_values))
-                found[trial.number] = reached[origin] - before
-        return found
+        """How many epochs each trial that was trained in this study cost, by number."""
+        return epochs_trained(self.trials)
 
     def with_outcome(self, outcome: str) -> list[TrialRow]:
         """Return the trials that ended so."""
