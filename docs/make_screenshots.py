@@ -1,6 +1,6 @@
 """Take the pictures of what a person looks at: ``PYTHONPATH=tests python docs/make_screenshots.py``.
 
-A small study in two rounds is searched on SYNTHETIC recordings. Taken are its table in a terminal, its report, the
+A small study is searched on SYNTHETIC recordings. Taken are its table in a terminal, its report, the
 study in optuna-dashboard, its trials in the MLflow UI, and the web app of its baseline's model, whose example
 button a headless Chromium presses. Takes some minutes; written to ``docs/pictures``.
 """
@@ -16,7 +16,7 @@ from io import StringIO
 from pathlib import Path
 
 from browser import Browser, chromium
-from PIL import Image
+from PIL import Image, ImageChops
 from rich.console import Console
 from rich.text import Text
 from selenium.webdriver.common.by import By
@@ -40,15 +40,16 @@ space:
     training:
       epochs: 3
       batch_size: 16
-      optimiser: {name: adamw, lr: 1.0e-3}
+      optimiser: {name: adamw, lr: 5.0e-3}
       scheduler: {name: one_cycle}
   parameters:
     model.dropout: {type: float, low: 0.0, high: 0.5}
     training.optimiser.lr: {type: float, low: 3.0e-4, high: 1.0e-2, log: true}
 data: {root: synthetic, synthetic: {patients: 24, seed: 1}, sampling: {name: eeg_middle}}
 folds: {name: grouped, n_folds: 2}
-trials: 16
-rounds: {count: 2, trials: 8}
+trials: 14
+sampler: {name: random}
+pruner: {name: median, n_startup_trials: 3}
 seed: 1
 """
 HOST, WIDTH, COLUMNS = "127.0.0.1", 1400, 118
@@ -83,7 +84,7 @@ def take_report(browser: Browser, folder: Path) -> None:
     """Take the report's page."""
     hms_search(folder, "report", "example", "-o", "report.html")
     browser.open((folder / "report.html").as_uri())
-    take(browser, "report")
+    take(browser, "report", height=2600)
 
 
 def take_dashboards(browser: Browser, folder: Path) -> None:
@@ -95,13 +96,13 @@ def take_dashboards(browser: Browser, folder: Path) -> None:
             mlflow, dashboard = (word for word in printed.split() if word.startswith("http://"))
             browser.open(f"{dashboard}/dashboard/studies/1")
             browser.sees("History", "Hyperparameter Importance", picture="optuna-study")
-            take(browser, "optuna", high=False)
+            take(browser, "optuna", height=1300)
             browser.open(mlflow)
             browser.click("//*[text()='Model training']")
             browser.click("//a[.='example']")
             browser.click("//a[.='study example']/ancestor::*[@role='gridcell']//button")
             browser.sees("trial 0", "trial 1", picture="mlflow-trials")
-            take(browser, "mlflow", high=False)
+            take(browser, "mlflow", height=700)
         finally:
             process.send_signal(signal.SIGINT)
 
@@ -135,18 +136,22 @@ def hms_search(folder: Path, *arguments: str, **environment: str) -> str:
     return subprocess.run(command, cwd=folder, env=told, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def take(browser: Browser, name: str, *, high: bool = True) -> None:
-    """Write the page that the browser shows, ``high`` all of it, as a PNG of at most 256 colours."""
+def take(browser: Browser, name: str, *, height: int | None = None) -> None:
+    """Write the page that the browser shows, its first ``height`` pixels or all, as a PNG of at most 256 colours."""
     size = {"width": WIDTH, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     time.sleep(1)  # as it is laid out anew
-    if high:
-        size["height"] = browser.driver.find_element(By.TAG_NAME, "body").size["height"]
+    size["height"] = height or browser.driver.find_element(By.TAG_NAME, "body").size["height"]
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     time.sleep(1)
     file = PICTURES / f"{name}.png"
     browser.driver.save_screenshot(str(file))
-    Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    picture = Image.open(file).convert("RGB")
+    blank = Image.new("RGB", picture.size, picture.getpixel((0, picture.height - 1)))
+    shown = ImageChops.difference(picture, blank).getbbox()
+    if shown is not None:
+        picture = picture.crop((0, 0, picture.width, shown[3]))  # without an empty end
+    picture.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
     print(f"written: {file}")
 
 
