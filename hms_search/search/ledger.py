@@ -5,8 +5,9 @@ ends: complete, pruned, failed. One that was interrupted is failed, and its para
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ class Ledger:
         before = self.before(trial)
         reason = f"paused after {before.steps} of {total} epochs; others were better there"
         self._around.tracker.resume_run(before.run_id).finish("pruned", reason=reason, metrics={}, files={})
-        folder = own_folder(self._around.work, origin_of(trial), experiments_of(self.study)(trial))
+        folder = own_folder(self._around.work, origin_of(trial), self._experiment_of(trial))
         shutil.rmtree(folder, ignore_errors=True)
         self._keep(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})
         self.study.tell(trial.number, state=TrialState.PRUNED)
@@ -209,6 +210,11 @@ class Ledger:
 
     def _keep(self, trial: optuna.Trial | FrozenTrial, attributes: Mapping[str, Any]) -> None:
         set_user_attrs(self.study._storage, [(trial._trial_id, key, value) for key, value in attributes.items()])
+
+    @cached_property
+    def _experiment_of(self) -> Callable[[FrozenTrial], str]:
+        """What names a trial's experiment; of hundreds that wait at the end the configuration is read once."""
+        return experiments_of(self.study)
 
     def _stored(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)

@@ -111,8 +111,9 @@ class RunJournal:
     def written_for(self) -> str:
         """The MLflow that it was begun for; empty where that was not kept, or its first line is damaged."""
         try:
-            return str(json.loads(self._lines()[0]).get("to", ""))
-        except (IndexError, ValueError, AttributeError):
+            with (self.folder / _JOURNAL).open("rb") as file:  # asked at every sending: the first line only
+                return str(json.loads(file.readline()).get("to", ""))
+        except (FileNotFoundError, ValueError, AttributeError):
             return ""
 
     @property
