@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from synthetic_store import synthetic_store
 
 from hms_search.data.folds import FoldPlan, GroupedFolds, Order, plan_folds
-from hms_search.data.prepare import prepare
-from hms_search.data.sampling import EegMiddleSampling
 from hms_search.data.store import Store
-from hms_search.data.synthetic import write_synthetic
 from hms_search.errors import CheckpointError, TrialStopped
 from hms_search.experiment import ExperimentConfig, ExperimentResult, run_experiment, weights_file
 from hms_search.training.checkpoint import Checkpoint
@@ -41,10 +39,7 @@ TRAININGS: dict[str, dict[str, object]] = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("resumption")
-    write_synthetic(folder / "data", n_patients=6, seed=1, workers=1)
-    prepare(folder / "data", folder / "store", workers=1)
-    return Store.open(folder / "store", EegMiddleSampling())
+    return synthetic_store(tmp_path_factory.mktemp("resumption"), n_patients=6, seed=1)
 
 
 @pytest.fixture(scope="module")

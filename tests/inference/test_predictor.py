@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from small_models import PRIOR, write_model
+from synthetic_store import synthetic_store
 
 from hms_search.data.folds import FoldPlan, GroupedFolds, plan_folds
-from hms_search.data.prepare import prepare
 from hms_search.data.sampling import SpectrogramSampling
 from hms_search.data.store import Store
-from hms_search.data.synthetic import write_synthetic
 from hms_search.eeg.mirror import mirrored
 from hms_search.errors import CheckpointError, ConfigError, DataError
 from hms_search.experiment import ExperimentConfig, run_experiment, weights_file
@@ -43,10 +42,7 @@ def predictor(model: Path) -> Predictor:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("store")
-    write_synthetic(folder / "data", n_patients=6, seed=0, workers=1)
-    prepare(folder / "data", folder / "store", workers=1)
-    return Store.open(folder / "store", SpectrogramSampling())
+    return synthetic_store(tmp_path_factory.mktemp("store"), n_patients=6, seed=0, sampling=SpectrogramSampling())
 
 
 @pytest.fixture(scope="module")

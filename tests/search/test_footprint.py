@@ -2,11 +2,9 @@
 
 import pytest
 import torch
+from synthetic_store import synthetic_store
 
-from hms_search.data.prepare import prepare
-from hms_search.data.sampling import EegMiddleSampling
 from hms_search.data.store import Store
-from hms_search.data.synthetic import write_synthetic
 from hms_search.experiment import ExperimentConfig
 from hms_search.search.aims import COSTS
 from hms_search.search.footprint import footprint
@@ -14,10 +12,7 @@ from hms_search.search.footprint import footprint
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("footprint")
-    write_synthetic(folder / "data", n_patients=4, seed=1, workers=1)
-    prepare(folder / "data", folder / "store", workers=1)
-    return Store.open(folder / "store", EegMiddleSampling())
+    return synthetic_store(tmp_path_factory.mktemp("footprint"), n_patients=4, seed=1)
 
 
 def config(optimiser: str = "adamw", batch_size: int = 4, backbone: str = "test_resnet") -> ExperimentConfig:

@@ -5,12 +5,10 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from synthetic_store import synthetic_store
 
 from hms_search.data.folds import FoldPlan, GroupedFolds, plan_folds
-from hms_search.data.prepare import prepare
-from hms_search.data.sampling import EegMiddleSampling
 from hms_search.data.store import Store
-from hms_search.data.synthetic import write_synthetic
 from hms_search.search.aims import Wanted
 from hms_search.search.asking import Asker
 from hms_search.search.contract import contract_of, open_study
@@ -43,10 +41,7 @@ SPACE = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("foreign")
-    write_synthetic(folder / "data", n_patients=6, seed=1, workers=1)
-    prepare(folder / "data", folder / "store", workers=1)
-    return Store.open(folder / "store", EegMiddleSampling())
+    return synthetic_store(tmp_path_factory.mktemp("foreign"), n_patients=6, seed=1)
 
 
 @pytest.fixture(scope="module")

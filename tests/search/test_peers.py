@@ -89,11 +89,16 @@ def die_with_a_lease(url: str) -> None:
     os._exit(0)
 
 
-def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(storage: RDBStorage, postgres_url: str) -> None:
+def leave_a_dead_lease(url: str) -> None:
+    """Let a process of this machine take a lease and die with it."""
     warm_up()
-    process = multiprocessing.get_context("forkserver").Process(target=die_with_a_lease, args=(postgres_url,))
+    process = multiprocessing.get_context("forkserver").Process(target=die_with_a_lease, args=(url,))
     process.start()
     process.join()
+
+
+def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(storage: RDBStorage, postgres_url: str) -> None:
+    leave_a_dead_lease(postgres_url)
     one = session(storage)
     assert living_sessions(storage, "shared") == 1
     with one.exclusively():
@@ -200,10 +205,7 @@ def test_what_went_wrong_within_is_not_hidden_by_the_loss_of_the_study(storage: 
 
 
 def test_a_beat_does_not_wait_for_what_is_done_exclusively(storage: RDBStorage, postgres_url: str) -> None:
-    warm_up()
-    process = multiprocessing.get_context("forkserver").Process(target=die_with_a_lease, args=(postgres_url,))
-    process.start()
-    process.join()
+    leave_a_dead_lease(postgres_url)
     one = session(storage)
     with one.exclusively():  # takes the lease of the dead one
         thread = threading.Thread(target=one.beat)

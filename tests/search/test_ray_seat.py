@@ -6,13 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from synthetic_store import synthetic_store
 
 from hms_search.data.carried import CarriedSamples, StorePlace
 from hms_search.data.folds import GroupedFolds, plan_folds
-from hms_search.data.prepare import prepare
-from hms_search.data.sampling import EegMiddleSampling
 from hms_search.data.store import Store
-from hms_search.data.synthetic import write_synthetic
 from hms_search.errors import ConfigError, StudyError, TrackingError
 from hms_search.experiment import ExperimentConfig
 from hms_search.provenance import versions
@@ -38,10 +36,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("seat")
-    write_synthetic(folder / "recordings", n_patients=8, seed=5, workers=1)
-    prepare(folder / "recordings", folder / "store", workers=1)
-    return Store.open(folder / "store", EegMiddleSampling())
+    return synthetic_store(tmp_path_factory.mktemp("seat"), n_patients=8, seed=5)
 
 
 def settings_with(store: Store, root: Path) -> "partial[WorkerSettings]":
