@@ -71,7 +71,7 @@ class Job:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """The trial's MLflow run exists."""
+    """The trial has a run; it is said again where the store gives that another id."""
 
     number: int
     run_id: str
@@ -156,7 +156,7 @@ def run_trial(
 ) -> TrialEnded:
     """Run the trial's folds, each epoch logged and put to the judge, and return how it ended or that it was paused.
 
-    ``on_start`` may be called from another thread, before this returns, when the store knows the run.
+    ``on_start`` is called when the trial has a run, and again, from another thread, where the store names that anew.
     The epochs that a paused trial had done are neither logged nor judged again. A diverged or too large trial ends as
     ``failed`` with its reason, one that has no room on the disk as ``interrupted``; any other exception is a bug and
     crosses.
@@ -166,7 +166,7 @@ def run_trial(
     try:
         with telling_of_disk(context.work, TrackingError):
             run = _open_run(job, context)
-            run.when_known(lambda run_id: on_start(TrialStarted(job.number, run_id)))
+            run.when_named(lambda run_id: on_start(TrialStarted(job.number, run_id)))
             return _run_to_its_end(job, context, run, on_epoch, started)
     except DiskError as error:
         if run is not None:

@@ -27,8 +27,8 @@ class Run(Protocol):
     def id(self) -> str:
         """The name under which the store knows the run."""
 
-    def when_known(self, tell: Callable[[str], None]) -> None:
-        """Call ``tell`` with the run's id, now or, from another thread, when the store has been told of the run."""
+    def when_named(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with the run's id, and again, from another thread, where the store gives it another one."""
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch, all at once."""

@@ -10,12 +10,14 @@ their key, and metrics by their time, so it is kept once.
 import logging
 import math
 import shlex
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from random import Random
 from shutil import rmtree
 from types import MappingProxyType
 from typing import TypeVar
@@ -37,15 +39,16 @@ _PAUSE_S = 5.0
 """Between two attempts to reach an MLflow that is away: training goes on meanwhile."""
 _REASONS = 3
 """So many reasons of one study are said."""
-_TOGETHER_S = 5.0
-"""Metrics that follow what was last sent so closely are sent with what comes next."""
+_LAG_S = 5.0
+"""MLflow may be told so much later: metrics that follow each other closely go together, trials that begin together
+one after the other."""
 
 
 class JournaledTracker:
     """A study's tracker whose runs are written to ``folder`` first; any number of processes share it.
 
     ``connect`` returns the tracker that they are sent to; it is called when there is something to send, and again
-    after a failure. Where it is told ``aside``, a thread sends what was written, in turn, and nobody waits for it.
+    after a failure. Where it is told ``aside``, a thread sends what was written, in turn and soon, and nobody waits.
     ``to`` names it, as :func:`kept_destination` does: what was written for another one is not sent, unless that is
     among ``also``.
     """
@@ -62,6 +65,7 @@ class JournaledTracker:
         self._connect, self.folder, self._to = connect, folder, to
         self._takes = {"", to, *also}
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="mlflow") if aside else None
+        self._moments, self._is_awaited = Random(), threading.Event()
         self._is_behind = False
         self._connected: MlflowTracker | None = None
         self._not_before = 0.0
@@ -132,14 +136,27 @@ class JournaledTracker:
         run.tell("finish_study", {"metrics": _floats(metrics), "table": [dict(row) for row in table]})
 
     def soon(self, send: Callable[[], T]) -> "Future[T]":
-        """Have something sent: by the thread that does it aside, or now."""
+        """Have something sent: by the thread that does it aside, at a moment of its own, or now."""
         if self._aside is not None:
-            sending = self._aside.submit(send)
+            moment = time.monotonic() + self._moments.uniform(0.0, _LAG_S)
+            sending = self._aside.submit(self._at, moment, send)
             sending.add_done_callback(_report)
             return sending
         done: Future[T] = Future()
         done.set_result(send())
         return done
+
+    def wait_for(self, sending: "Future[T]") -> T:
+        """Wait until something is sent, which is done at once, as is all before it."""
+        self._is_awaited.set()
+        try:
+            return sending.result()
+        finally:
+            self._is_awaited.clear()
+
+    def _at(self, moment: float, send: Callable[[], T]) -> T:
+        self._is_awaited.wait(moment - time.monotonic())
+        return send()
 
     def send(self, journal: RunJournal, *, insist: bool = False) -> str:
         """Send what is new in a journal; return MLflow's id of the run where it now knows all of it, else nothing.
@@ -156,7 +173,7 @@ class JournaledTracker:
 
     def send_waiting(self, *, insist: bool = False) -> Waiting:
         """Send what is left of all runs of the study, those of dead processes included; return what then still is."""
-        return self.soon(partial(self._send_waiting, insist=insist)).result()
+        return self.wait_for(self.soon(partial(self._send_waiting, insist=insist)))
 
     def _attempt(self, journal: RunJournal, *, insist: bool) -> tuple[str, str]:
         """Send a journal; return the run's id or nothing, and what kept it from being sent."""
@@ -230,14 +247,16 @@ class JournaledRun:
         """MLflow's id of the run, or one of its own until MLflow has given it one."""
         return self._id or self._journal.sent.run_id or LOCAL + self._journal.folder.name
 
-    def when_known(self, tell: Callable[[str], None]) -> None:
-        """Call ``tell`` with the run's id once MLflow was told of the run, or could not be."""
-        told: Future[None] = Future()
+    def when_named(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with the run's id, and again where MLflow then gives it one of its own."""
+        name, told = self.id, Future[None]()
+        tell(name)
         self._telling.append(told)
 
         def now(_: object) -> None:
             try:
-                tell(self.id)
+                if self.id != name:
+                    tell(self.id)
             finally:
                 told.set_result(None)
 
@@ -246,7 +265,7 @@ class JournaledRun:
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch."""
         self._append("log", {"metrics": _floats(metrics), "step": step})
-        if time.monotonic() > self._sent_at + _TOGETHER_S:
+        if time.monotonic() > self._sent_at + _LAG_S:
             self._send()
 
     def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
@@ -282,7 +301,7 @@ class JournaledRun:
 
     def _wait_until_known(self) -> None:
         """Return once who asked for the id has been told: a future wakes those who wait before it calls back."""
-        self._first_attempt().result()
+        self._tracker.wait_for(self._first_attempt())
         for told in self._telling:
             told.result()
 

@@ -23,7 +23,7 @@ class MemoryRun:
     metrics: dict[str, float] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def when_known(self, tell: Callable[[str], None]) -> None:
+    def when_named(self, tell: Callable[[str], None]) -> None:
         """Tell the id."""
         tell(self.id)
 
@@ -125,7 +125,7 @@ class NullRun:
 
     id = ""
 
-    def when_known(self, tell: Callable[[str], None]) -> None:
+    def when_named(self, tell: Callable[[str], None]) -> None:
         """Tell the empty id."""
         tell(self.id)
 

@@ -61,7 +61,7 @@ class MlflowRun:
     _uri: str
     files_at: str = ""
 
-    def when_known(self, tell: Callable[[str], None]) -> None:
+    def when_named(self, tell: Callable[[str], None]) -> None:
         """Tell the id."""
         tell(self.id)
 

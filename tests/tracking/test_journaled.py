@@ -21,7 +21,7 @@ from mlflow.entities import Run as StoredRun
 
 from hms_search.errors import TrackingError
 from hms_search.servers import free_port
-from hms_search.tracking import JournaledTracker, MlflowTracker, Outcome, RunReader, Tracker, open_journaled
+from hms_search.tracking import JournaledTracker, MlflowTracker, Outcome, RunReader, Tracker, journaled, open_journaled
 from hms_search.tracking.journal import RunJournal, Sent
 from hms_search.tracking.mlflow_runs import RunStart
 from hms_search.tracking.server import mlflow_server
@@ -126,7 +126,7 @@ def test_metrics_of_short_epochs_are_told_together_and_those_of_long_ones_at_onc
     run.log({"kl_all/fold0": 1.0}, step=0)
     run.log({"kl_all/fold0": 0.9}, step=1)
     assert known() == 0
-    monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
+    monkeypatch.setattr("hms_search.tracking.journaled._LAG_S", 0.0)
     run.log({"kl_all/fold0": 0.8}, step=2)
     assert known() == 3
     run.log({"kl_all/fold0": 0.7}, step=3)
@@ -196,18 +196,57 @@ def test_told_aside_a_trial_does_not_wait_for_mlflow_and_nothing_is_missing(plac
     run = tracker.start_run(
         "trial 0", parent_id=parent_id, params={"lr": 1e-3}, tags={"trial": "0"}, texts={"config.yaml": "a: 1\n"}
     )
-    run.when_known(lambda run_id: known.append((run_id, threading.current_thread().name)))
+    run.when_named(lambda run_id: known.append((run_id, threading.current_thread().name)))
     for epoch in range(EPOCHS):
         run.log({"kl_all/fold0": 1 / (epoch + 2), "kl_all/fold1": math.inf}, step=epoch)
-    assert (run.id.startswith("local-"), known, place.children()) == (True, [], [])
+    here = threading.current_thread().name
+    assert (run.id.startswith("local-"), known, place.children()) == (True, [(run.id, here)], [])
     threading.Timer(0.1, answers.set).start()
     run.finish("complete", metrics={"kl_all": 0.25}, files={"learning_curve.png": PNG})
-    assert [run_id for run_id, _ in known] == [run.id]
-    assert known[0][1].startswith("mlflow")
+    assert [run_id for run_id, _ in known[1:]] == [run.id]
+    assert known[1][1].startswith("mlflow")
     assert tracker.send_waiting().runs == 0
     (stored,) = place.children()
     assert stored.info.run_id == run.id
     check(place, stored)
+
+
+@pytest.mark.parametrize("awaits", ["finish", "pause", "send_waiting"])
+def test_what_is_told_aside_waits_for_a_moment_of_its_own_unless_somebody_waits_for_it(
+    place: Place, awaits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent_id = place.tracker().start_study(tags={}, texts={})
+    monkeypatch.setattr(journaled, "_LAG_S", 600.0)
+    tracker = JournaledTracker(lambda: place.tracker().direct, place.journals, aside=True)
+    run = tracker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
+    run.log({"kl": 1.0}, step=0)
+    time.sleep(0.3)
+    assert (run.id.startswith("local-"), place.children()) == (True, [])
+    began = time.monotonic()
+    if awaits == "finish":
+        run.finish("complete", metrics={"kl_all": 0.5}, files={})
+    elif awaits == "pause":
+        run.pause()
+    assert tracker.send_waiting().runs == 0
+    assert time.monotonic() - began < 60  # of minutes that its moment is away
+    (stored,) = place.children()
+    assert (run.id, stored.data.metrics["kl"]) == (stored.info.run_id, 1.0)
+
+
+def test_a_run_whose_process_died_before_mlflow_was_told_is_ended_by_its_first_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = place.tracker()
+    parent_id = session.start_study(tags={}, texts={})
+    monkeypatch.setattr(journaled, "_LAG_S", 600.0)
+    worker = JournaledTracker(lambda: place.tracker().direct, place.journals, aside=True)
+    named: list[str] = []
+    worker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={}).when_named(named.append)
+    session.end_orphan(*named, "the worker process was killed (SIGKILL)", failed=False)
+    assert worker.send_waiting().runs == 0  # what is left of it says nothing more
+    (stored,) = place.children()
+    assert (stored.info.status, stored.data.tags["state"]) == ("KILLED", "interrupted")
+    assert "SIGKILL" in stored.data.tags["reason"]
 
 
 def test_a_long_trial_that_ends_is_told_whole(place: Place) -> None:
@@ -494,7 +533,7 @@ def test_a_run_that_mlflow_no_longer_takes_holds_no_other_back(
             for table in ("tags", "metrics", "latest_metrics", "params", "runs"):
                 database.execute(f"delete from {table} where run_uuid = ?", (run.id,))
     tracker.resume_run(run.id).finish("pruned", metrics={}, files={})
-    monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
+    monkeypatch.setattr("hms_search.tracking.journaled._LAG_S", 0.0)
     other.log({"kl": 1.0}, step=0)
     assert len(place.client.get_metric_history(other.id, "kl")) == 1
     other.finish("complete", metrics={}, files={})
@@ -522,7 +561,7 @@ def test_who_asks_for_the_id_of_a_run_is_told_before_the_run_has_ended(place: Pl
             time.sleep(0.05)  # as where the other thread is first to run again
             said.append("started")
 
-        run.when_known(tell)
+        run.when_named(tell)
         if end == "finish":
             run.finish("complete", metrics={}, files={})
         else:
