@@ -100,11 +100,11 @@ class Recorder:
         )
         if outcome == "paused":
             run.pause({"learning_curve.png": PNG})
-            self.ledger.pause(trial, ended)
+            self.ledger.pause([(trial, ended)])
         elif outcome != "running":
             told: Any = outcome
             run.finish(told, reason=f"why {outcome}", metrics=metrics, files={"oof.parquet": bytes(range(256)) * 40})
-            self.ledger.end(trial, replace(ended, outcome=told))
+            self.ledger.end([(trial, replace(ended, outcome=told))])
         return self.study.trials[trial.number]
 
 

@@ -191,7 +191,7 @@ class Coordinator:
         try:
             job = self._asker.job(trial, self._ledger.before(trial) if goes_on else None)
         except (ConfigError, CheckpointError) as error:
-            self._tell(self._ledger.refused(trial, str(error)))
+            self._tell([self._ledger.refused(trial, str(error))])
             return
         twin = None if goes_on else self._trials.twin(trial.params)
         if twin is not None:
@@ -206,9 +206,10 @@ class Coordinator:
     # --- listening -----------------------------------------------------------------------------------------------
 
     def _listen(self, ready: Sequence[Slot]) -> None:
-        """Take in what workers have to say; what they began and reached is kept for all of them at once.
+        """Take in what workers have to say; what they began, reached and ended is kept for all of them at once.
 
-        That a trial has started may be heard after its end, as another thread of the worker says so.
+        Those that wait for a verdict are answered first. That a trial has started may be heard after its end, as
+        another thread of the worker says so.
         """
         said = [(worker, worker.receive()) for worker in ready]
         running, messages = self._running, [message for _, message in said]
@@ -221,9 +222,9 @@ class Coordinator:
                 verdict = self._verdict(message)
                 worker.answer(verdict)
                 self._notify(Judged(message, verdict))
-            elif isinstance(message, TrialEnded):
-                self._tell(message)
-            elif isinstance(message, WorkerDied):
+        self._tell([message for message in messages if isinstance(message, TrialEnded)])
+        for message in messages:
+            if isinstance(message, WorkerDied):
                 self._bury(message, message.reason, died=True)
 
     def _verdict(self, message: EpochEnded) -> Verdict:
@@ -238,16 +239,24 @@ class Coordinator:
             return "interrupt"
         return judgement
 
-    def _tell(self, ended: TrialEnded, *, died: bool = False) -> None:
+    def _tell(self, ended: Sequence[TrialEnded], *, died: bool = False) -> None:
+        """Take in that trials ended, or paused."""
+        if not ended:
+            return
         self._peers.check()
-        trial = self._running.pop(ended.number)
-        if ended.outcome == "paused":
-            self._ledger.pause(trial, ended, home=self._peers.homes[self._peers.session])
-        else:
-            self._policy.trial_ended(ended.number, ended.outcome)
-            self._ledger.end(trial, ended, spared_at=self._policy.spared_at(ended.number), died=died)
-            self._standing.ended(ended.number)
-        self._notify(Finished(ended))
+        trials = [(self._running.pop(one.number), one) for one in ended]
+        self._ledger.pause(
+            [(trial, one) for trial, one in trials if one.outcome == "paused"],
+            home=self._peers.homes[self._peers.session],
+        )
+        over = [(trial, one) for trial, one in trials if one.outcome != "paused"]
+        for _, one in over:
+            self._policy.trial_ended(one.number, one.outcome)
+        self._ledger.end(over, spared_at={one.number: self._policy.spared_at(one.number) for _, one in over}, died=died)
+        for _, one in over:
+            self._standing.ended(one.number)
+        for one in ended:
+            self._notify(Finished(one))
         self._next_look = 0.0
 
     def _bury(self, dead: WorkerDied, reason: str, *, died: bool = False) -> None:
@@ -256,7 +265,7 @@ class Coordinator:
         again = not died or self._ledger.may_try_again(self._running[number])
         self._ledger.end_orphan(dead.run_id, reason, failed=not again)
         ending: Ending = "interrupted" if again else "failed"
-        self._tell(TrialEnded(number, ending, dead.run_id, seconds=0.0, reason=reason), died=died)
+        self._tell([TrialEnded(number, ending, dead.run_id, seconds=0.0, reason=reason)], died=died)
 
     def _end_paused(self) -> None:
         """End the trials that wait, as nobody trains any more: they count as pruned."""

@@ -6,7 +6,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,28 +35,42 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _WILDCARDS = frozenset({"0.0.0.0", "::", ""})
 
 
-def attach_trial(study: optuna.Study, trial: optuna.Trial, *, note: str, curve: bytes, pictures: Path) -> None:
-    """Show a note (Markdown) and, unless it is empty, a learning curve (PNG) with a trial in optuna-dashboard.
+@dataclass(frozen=True)
+class Shown:
+    """What optuna-dashboard shows with a trial: a note (Markdown) and, unless it is empty, a learning curve (PNG)."""
 
-    The trial must not be told yet: Optuna lets nobody add to a finished one.
+    trial: optuna.Trial
+    note: str
+    curve: bytes
+
+
+def attach_trials(study: optuna.Study, shown: Sequence[Shown], *, pictures: Path) -> None:
+    """Have notes and learning curves shown with trials in optuna-dashboard.
+
+    The trials must not be told yet: Optuna lets nobody add to a finished one.
     """
-    _save_note(study, trial, note)
-    if not curve:
+    _save_notes(study, shown)
+    drawn = [one for one in shown if one.curve]
+    if not drawn:
         return
     pictures.mkdir(parents=True, exist_ok=True)
+    store = FileSystemArtifactStore(pictures)
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / f"{quote(study.study_name, safe='')}-trial-{trial.number}.png"
-        picture.write_bytes(curve)
-        upload_artifact(artifact_store=FileSystemArtifactStore(pictures), file_path=str(picture), study_or_trial=trial)
+        for one in drawn:
+            picture = Path(folder) / f"{quote(study.study_name, safe='')}-trial-{one.trial.number}.png"
+            picture.write_bytes(one.curve)
+            upload_artifact(artifact_store=store, file_path=str(picture), study_or_trial=one.trial)
 
 
-def _save_note(study: optuna.Study, trial: optuna.Trial, note: str) -> None:
-    """Keep a note as optuna-dashboard does, whose own function reads the notes of all trials twice for each.
+def _save_notes(study: optuna.Study, shown: Sequence[Shown]) -> None:
+    """Keep notes as optuna-dashboard does, whose own function reads the notes of all trials twice for each.
 
     What follows the first 2,045 letters is left out, so that a shorter note replaces a longer one.
     """
-    version, text = note_ver_key(trial._trial_id), f"{note_str_key_prefix(trial._trial_id)}0"
-    kept = {version: int(time.time()), text: note[:SYSTEM_ATTR_MAX_LENGTH]}
+    kept: dict[str, object] = {}
+    for one in shown:
+        kept[note_ver_key(one.trial._trial_id)] = int(time.time())
+        kept[f"{note_str_key_prefix(one.trial._trial_id)}0"] = one.note[:SYSTEM_ATTR_MAX_LENGTH]
     set_study_system_attrs(study._storage, study._study_id, kept)
 
 

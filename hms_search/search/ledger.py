@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -17,10 +18,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.asking import origin_of
 from hms_search.search.carrying import PARAMS_KEY
-from hms_search.search.dashboard import attach_trial
+from hms_search.search.dashboard import Shown, attach_trials
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
-from hms_search.search.patient_storage import set_intermediate_values, set_system_attrs, set_user_attrs
+from hms_search.search.patient_storage import set_intermediate_values, set_system_attrs, set_user_attrs, told_together
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.report import KEPT_METRICS, SPARED_KEY
@@ -32,6 +33,7 @@ from hms_search.search.warm_start import known_configurations
 from hms_search.tracking import Tracker
 
 _RUN_KEY, _WARM_KEY, _DEATHS_KEY, _SESSIONS_KEY = "mlflow_run_id", "warm_start", "deaths", "dead_sessions"
+_STATES: Mapping[Ending, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 _MOST_SESSIONS = 10
 """That a trial may outlive without getting further; machines are taken away, too, but not always in the same epoch."""
 _OWN_KEYS = {
@@ -88,7 +90,7 @@ class Ledger:
         """End a trial as its twin did, without training it again."""
         self.reached([(trial, step, value) for step, value in twin.intermediate_values.items()])
         kept = {name: value for name, value in twin.user_attrs.items() if name not in _OWN_KEYS}
-        self._keep(trial, {**kept, SAME_KEY: twin.number, "seconds": 0.0})
+        self._keep([(trial, {**kept, SAME_KEY: twin.number, "seconds": 0.0})])
         for name, excess in twin.constraints.items():
             trial.set_constraint(name, excess)
         outcome: Ending = "complete" if twin.state == TrialState.COMPLETE else "pruned"
@@ -111,35 +113,36 @@ class Ledger:
         stored = self._stored(trial)
         return Before(stored.user_attrs[_RUN_KEY], len(stored.intermediate_values), stored.user_attrs[PAUSED_KEY])
 
-    def pause(self, trial: optuna.Trial, ended: TrialEnded, *, home: str = "") -> None:
-        """Keep that a trial waits, and where its checkpoint is."""
-        trial.set_user_attr(PAUSED_KEY, round(ended.seconds, 2))
-        self._attach(trial, ended)
+    def pause(self, paused: Sequence[tuple[optuna.Trial, TrialEnded]], *, home: str = "") -> None:
+        """Keep that trials wait, and where their checkpoints are."""
+        self._keep([(trial, {PAUSED_KEY: round(ended.seconds, 2)}) for trial, ended in paused])
+        self._attach(paused)
         kept = ((HOME_KEY, home), (SESSION_KEY, ""))
-        set_system_attrs(self.study._storage, [(trial._trial_id, key, value) for key, value in kept])
+        given = [(trial._trial_id, key, value) for trial, _ in paused for key, value in kept]
+        set_system_attrs(self.study._storage, given)
 
-    def end(self, trial: optuna.Trial, ended: TrialEnded, *, spared_at: int | None = None, died: bool = False) -> None:
-        """Keep how a trial ended; ``spared_at`` is the step at which it would have been stopped by a stricter policy.
+    def end(
+        self,
+        over: Sequence[tuple[optuna.Trial, TrialEnded]],
+        *,
+        spared_at: Mapping[int, int | None] = MappingProxyType({}),
+        died: bool = False,
+    ) -> None:
+        """Keep how trials ended; ``spared_at`` are the steps at which a stricter policy would have stopped some.
 
-        An interrupted one is queued again; ``died`` says that its process did.
+        Those that were interrupted are queued again; ``died`` says that their processes did.
         """
-        kept = _attributes(ended)
-        if ended.outcome == "complete" and spared_at is not None:
-            kept[SPARED_KEY] = spared_at
-        if ended.run_id:  # the store may have given it another name than it began with
-            kept[_RUN_KEY] = ended.run_id
-        self._keep(trial, kept)
-        self._attach(trial, ended)
-        self._constrain(trial, ended)
-        if ended.outcome == "complete":
-            self.study.tell(trial, ended.values)
-        elif ended.outcome == "pruned":
-            self.study.tell(trial, state=TrialState.PRUNED)
-        else:
-            if ended.outcome == "interrupted":
-                stored = self._stored(trial)
-                self._queue_again(stored, {_DEATHS_KEY: stored.user_attrs.get(_DEATHS_KEY, 0) + 1} if died else {})
-            self.study.tell(trial, state=TrialState.FAIL)
+        self._keep([(trial, _attributes(ended, spared_at.get(ended.number))) for trial, ended in over])
+        self._attach(over)
+        for trial, ended in over:
+            self._constrain(trial, ended)
+        with told_together(self.study._storage, [trial._trial_id for trial, _ in over]):
+            for trial, ended in over:
+                if ended.outcome == "interrupted":
+                    stored = self._stored(trial)
+                    self._queue_again(stored, {_DEATHS_KEY: stored.user_attrs.get(_DEATHS_KEY, 0) + 1} if died else {})
+                values = ended.values if ended.outcome == "complete" else None
+                self.study.tell(trial, values, state=_STATES.get(ended.outcome, TrialState.FAIL))
 
     def may_try_again(self, trial: optuna.Trial) -> bool:
         """Say whether a trial whose process died is run again: it may be what kills it."""
@@ -169,7 +172,7 @@ class Ledger:
         self._around.tracker.resume_run(before.run_id).finish("pruned", reason=reason, metrics={}, files={})
         folder = own_folder(self._around.work, origin_of(trial), self._experiment_of(trial))
         shutil.rmtree(folder, ignore_errors=True)
-        self._keep(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})
+        self._keep([(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})])
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
     def own(self, trials: Sequence[optuna.Trial | FrozenTrial], session: str) -> None:
@@ -192,7 +195,7 @@ class Ledger:
         reason = f"{times} sessions in turn died in its epoch {reached + 1}" if is_hopeless else "its session died"
         self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), reason, failed=is_hopeless)
         kept = {OUTCOME_KEY: "failed", "reason": reason} if is_hopeless else {OUTCOME_KEY: "interrupted"}
-        self._keep(trial, {**kept, _SESSIONS_KEY: (times, reached)})
+        self._keep([(trial, {**kept, _SESSIONS_KEY: (times, reached)})])
         later = self.study.get_trials(deepcopy=False)[trial.number + 1 :]
         if not is_hopeless and all(other.user_attrs.get("retry_of") != origin_of(trial) for other in later):
             self._queue_again(trial, {_SESSIONS_KEY: (times, reached)})
@@ -208,8 +211,9 @@ class Ledger:
         if broken := wanted.broken(ended.metrics):
             trial.set_user_attr(BREAKS_KEY, broken)
 
-    def _keep(self, trial: optuna.Trial | FrozenTrial, attributes: Mapping[str, Any]) -> None:
-        set_user_attrs(self.study._storage, [(trial._trial_id, key, value) for key, value in attributes.items()])
+    def _keep(self, attributes: Sequence[tuple[optuna.Trial | FrozenTrial, Mapping[str, Any]]]) -> None:
+        given = [(trial._trial_id, key, value) for trial, kept in attributes for key, value in kept.items()]
+        set_user_attrs(self.study._storage, given)
 
     @cached_property
     def _experiment_of(self) -> Callable[[FrozenTrial], str]:
@@ -224,17 +228,22 @@ class Ledger:
         kept = {name: trial.user_attrs[name] for name in lasting if name in trial.user_attrs}
         self.study.enqueue_trial(dict(trial.params), user_attrs={**kept, **deaths, "retry_of": origin_of(trial)})
 
-    def _attach(self, trial: optuna.Trial, ended: TrialEnded) -> None:
-        attach_trial(self.study, trial, note=_note(ended), curve=ended.curve, pictures=self._around.pictures)
+    def _attach(self, trials: Sequence[tuple[optuna.Trial, TrialEnded]]) -> None:
+        shown = [Shown(trial, _note(ended), ended.curve) for trial, ended in trials]
+        attach_trials(self.study, shown, pictures=self._around.pictures)
 
 
-def _attributes(ended: TrialEnded) -> dict[str, Any]:
+def _attributes(ended: TrialEnded, spared_at: int | None) -> dict[str, Any]:
     """Return what the study keeps of a trial: columns of optuna-dashboard's table; the rest is in its MLflow run."""
     kept: dict[str, Any] = {name: ended.metrics[name] for name in KEPT_METRICS if name in ended.metrics}
     if ended.fold_values:
         kept["folds"] = list(ended.fold_values)
     if ended.reason:
         kept["reason"] = ended.reason
+    if ended.outcome == "complete" and spared_at is not None:
+        kept[SPARED_KEY] = spared_at
+    if ended.run_id:  # the store may have given it another name than it began with
+        kept[_RUN_KEY] = ended.run_id
     return {OUTCOME_KEY: ended.outcome, "seconds": round(ended.seconds, 2), **kept}
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy
@@ -130,9 +129,29 @@ def parameters_together(storage: BaseStorage) -> Iterator[None]:
         yield
     finally:
         try:
-            _patiently(storage, rows.write_gathered)
+            _patiently(storage, lambda _: rows.write_gathered())
         finally:
             rows.gather(keep=False)
+
+
+@contextmanager
+def told_together(storage: BaseStorage, trials: Sequence[int]) -> Iterator[None]:
+    """Read the trials (ids) that are told within once, and write how they ended at the end, in a database all at once.
+
+    Raises UpdateFinishedTrialError at its end where one had ended before.
+    """
+    rows = _rows_of(storage)
+    if rows is None or not trials:
+        yield
+        return
+    _patiently(storage, lambda _: rows.begin_telling(trials))
+    try:
+        yield
+    finally:
+        try:
+            _patiently(storage, rows.write_told)
+        finally:
+            rows.end_telling()
 
 
 def undisturbed(storage: BaseStorage) -> AbstractContextManager[None]:
@@ -153,18 +172,18 @@ def _set_all(
 ) -> None:
     rows = _rows_of(storage)
     if rows is not None:
-        _patiently(storage, partial(getattr(rows, f"set_{what}"), given))
+        _patiently(storage, lambda _: getattr(rows, f"set_{what}")(given))
         return
     for one in given:
         set_one(*one)
 
 
-def _patiently(storage: BaseStorage, call: Callable[[], None]) -> None:
-    """Call what a storage is in front of, with its patience if it has some."""
+def _patiently(storage: BaseStorage, call: Callable[[bool], None]) -> None:
+    """Call what a storage is in front of, with its patience if it has some; it is told whether it is called again."""
     if isinstance(storage, PatientStorage):
-        insist(lambda _: call(), storage._say, patience_s=storage._patience_s)
+        insist(call, storage._say, patience_s=storage._patience_s)
     else:
-        call()
+        call(False)
 
 
 def insist(ask: Callable[[bool], Answer], say: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> Answer:

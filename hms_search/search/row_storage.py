@@ -13,6 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, json_to_distribution
@@ -54,6 +55,8 @@ class RowStorage(RowWriting):
 
     _known: "_Known | None" = None
     """None where others may write."""
+    _telling: Mapping[int, FrozenTrial] = MappingProxyType({})
+    """Trials by id that nobody but this process writes to, which is about to tell them."""
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -64,6 +67,16 @@ class RowStorage(RowWriting):
         finally:
             self._known = None
 
+    def begin_telling(self, trial_ids: Sequence[int]) -> None:
+        """Read trials once for all who ask, and keep how they end for :meth:`write_told`, until :meth:`end_telling`."""
+        found = self._trials(_named(self.engine.name), {"named": list(trial_ids)})
+        self._telling, self._told = {trial._trial_id: trial for trial in found}, []
+
+    def end_telling(self) -> None:
+        """Read and write each by itself again."""
+        self._telling, self._told = {}, None
+        self._forget()
+
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Keep that a trial ended or began; say False where it was to begin and another process had begun it."""
         self._forget()
@@ -71,6 +84,8 @@ class RowStorage(RowWriting):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; raises KeyError where there is none."""
+        if trial_id in self._telling:
+            return deepcopy(self._telling[trial_id])
         if self._known is not None and trial_id in self._known.begun:
             return deepcopy(self._known.begun[trial_id])
         found = self._trials(_OF_ID, {"trial_id": trial_id})

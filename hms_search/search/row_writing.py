@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
@@ -26,10 +27,15 @@ _STUDY = models.StudyModel
 _OPEN = or_(_TRIALS.c.state == TrialState.RUNNING, _TRIALS.c.state == TrialState.WAITING)
 
 
+_End = tuple[int, TrialState, Sequence[float]]
+"""Of which trial, its state and its values."""
+
+
 class RowWriting(RDBStorage):
     """Optuna's own storage but for how it writes what a trial gathers and its end, on SQLite and PostgreSQL."""
 
     _gathered: list[tuple[int, str, float, BaseDistribution, BaseDistribution | None]] | None = None
+    _told: list[_End] | None = None
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         """Begin a trial, or keep what ``template_trial`` says; raises KeyError where there is no such study."""
@@ -96,7 +102,12 @@ class RowWriting(RDBStorage):
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Keep how a trial ended; say False where it was to be started and another process did."""
-        if not state.is_finished() or not self._ended(trial_id, state, values or ()):
+        if not state.is_finished():
+            return super().set_trial_state_values(trial_id, state, values)
+        end = (trial_id, state, values or ())
+        if self._told is not None:
+            self._told.append(end)
+        elif not self._ended([end]):
             return super().set_trial_state_values(trial_id, state, values)
         return True
 
@@ -144,6 +155,19 @@ class RowWriting(RDBStorage):
             super()._set_trial_param(*given)
         return None
 
+    def write_told(self, again: bool) -> None:
+        """Write how trials ended that were told meanwhile; ``again`` says that this may have been done.
+
+        Raises UpdateFinishedTrialError as Optuna does where one had ended, and KeyError where there is no such trial.
+        """
+        told = self._told or []
+        for trial_id, state, values in () if self._ended(told) else told:
+            try:
+                super().set_trial_state_values(trial_id, state, values or None)
+            except UpdateFinishedTrialError:
+                if not again:
+                    raise
+
     @staticmethod
     def _parameter(trial_id: int, name: str, value: float, distribution: BaseDistribution) -> dict[str, Any]:
         shown = distribution_to_json(distribution)
@@ -160,20 +184,20 @@ class RowWriting(RDBStorage):
         with _create_scoped_session(self.scoped_session, True) as session:
             return self._insert(session.connection(), model, rows, place)
 
-    def _ended(self, trial_id: int, state: TrialState, values: Sequence[float]) -> bool:
-        """End a trial; say whether it was open."""
-        if self.engine.name not in _INSERTS:
-            return False
-        rows = []
-        for objective, value in enumerate(values):
-            stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-            rows.append({"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind})
+    def _ended(self, ends: Sequence[_End]) -> bool:
+        """End trials; say whether all were open, otherwise none is ended."""
+        if not ends or self.engine.name not in _INSERTS:
+            return not ends
+        rows, now = [], datetime.now(UTC).replace(tzinfo=None)
+        for trial_id, _, values in ends:
+            for objective, value in enumerate(values):
+                stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                rows.append({"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind})
+        states = [{"id": trial_id, "state": state, "datetime_complete": now} for trial_id, state, _ in ends]
         with _create_scoped_session(self.scoped_session, True) as session:
             connection = session.connection()
-            if rows and not self._insert(connection, models.TrialValueModel, rows, ("trial_id", "objective")):
-                return False
-            end = {"id": trial_id, "state": state, "datetime_complete": datetime.now(UTC).replace(tzinfo=None)}
-            if connection.execute(_end(), end).rowcount:
+            are_open = not rows or self._insert(connection, models.TrialValueModel, rows, ("trial_id", "objective"))
+            if are_open and connection.execute(_end(), states, execution_options=_COUNTED).rowcount == len(states):
                 return True
             session.rollback()
         return False

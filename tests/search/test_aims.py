@@ -224,7 +224,7 @@ def test_a_study_of_several_aims_is_served_with_all_of_them_and_its_curves(tmp_p
     config.space.suggest(trial)
     ledger = Ledger(config, study, around)
     ledger.reached([(trial, 0, 0.8)])
-    ledger.end(trial, TrialEnded(0, "complete", "run", seconds=1.0, values=(0.7, 300.0)))
+    ledger.end([(trial, TrialEnded(0, "complete", "run", seconds=1.0, values=(0.7, 300.0)))])
     close_storage(storage)
     with serve_dashboard(places.storage, places.pictures, port=0) as address:
         (summary,) = read(f"{address}/api/studies")["study_summaries"]

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from hms_search.errors import HmsSearchError, ServerError, StudyError
-from hms_search.search.dashboard import attach_trial, dashboards_up, guarded, serve_dashboard
+from hms_search.search.dashboard import Shown, attach_trials, dashboards_up, guarded, serve_dashboard
 from hms_search.search.storage import open_storage
 from hms_search.tracking import open_tracker
 
@@ -49,7 +49,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     for number in range(2):
         trial = study.ask()
         trial.suggest_float("lr", 0, 1)
-        attach_trial(study, trial, note=NOTE, curve=PNG if number else b"", pictures=made.pictures)
+        attach_trials(study, [Shown(trial, NOTE, PNG if number else b"")], pictures=made.pictures)
         study.tell(trial, 0.5)
     storage.engine.dispose()
     tracker = open_tracker(made.tracking_uri, made.artifacts, study="effnet")
@@ -239,7 +239,7 @@ def test_attaching_note_and_picture_takes_a_fraction_of_a_second(places: Places,
     for _ in range(12):
         trial = study.ask()
         started = time.perf_counter()
-        attach_trial(study, trial, note=NOTE, curve=PNG * 2000, pictures=tmp_path)
+        attach_trials(study, [Shown(trial, NOTE, PNG * 2000)], pictures=tmp_path)
         seconds.append(time.perf_counter() - started)
         study.tell(trial, 1.0)
     storage.engine.dispose()
@@ -250,6 +250,6 @@ def test_a_shorter_note_replaces_a_longer_one(tmp_path: Path) -> None:
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     trial = study.ask()
     for note in ("a reason of many words; " * 200, NOTE):
-        attach_trial(study, trial, note=note, curve=b"", pictures=tmp_path)
+        attach_trials(study, [Shown(trial, note, b"")], pictures=tmp_path)
         assert note.startswith(optuna_dashboard.get_note(trial)[:2000])
     assert optuna_dashboard.get_note(trial) == NOTE

@@ -21,6 +21,7 @@ from hms_search.search.patient_storage import (
     set_study_system_attrs,
     set_system_attrs,
     set_user_attrs,
+    told_together,
     undisturbed,
 )
 from hms_search.search.row_storage import RowStorage
@@ -299,6 +300,53 @@ def test_parameters_are_written_together(url: str) -> None:
         assert optunas.get_trial(ended._trial_id).params == {}
         after = study.ask(DISTRIBUTIONS)
         assert optunas.get_trial(after._trial_id).params == after.params
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_trials_that_end_together_are_told_by_four_statements_as_optuna_tells_each(url: str, count: int) -> None:
+    ends = [("complete", [0.5]), ("pruned", None), ("fail", None), ("complete", [math.inf]), ("pruned", None)]
+    with both(url) as (ours, optunas):
+        found = []
+        for storage in (ours, optunas):
+            study = optuna.create_study(storage=storage)
+            trials = [study.ask(DISTRIBUTIONS) for _ in range(count)]
+            for trial in trials:
+                trial.report(0.25 * trial.number, 1)
+            with counted(ours) as statements, told_together(study._storage, [one._trial_id for one in trials]):
+                for trial, (state, values) in zip(trials, [*ends, ends[0]], strict=False):
+                    study.tell(trial, values, state=TrialState[state.upper()])
+            assert storage is optunas or len(statements) == 4
+            found.append(optunas.get_all_trials(study._study_id))
+        for mine, theirs in zip(*found, strict=True):
+            assert (mine.state, mine.values) == (theirs.state, theirs.values)
+            assert mine.datetime_complete is not None
+            assert ours.get_trial(mine._trial_id) == mine
+
+
+def test_of_trials_that_end_together_one_may_have_ended_before(url: str) -> None:
+    with both(url) as (ours, optunas):
+        study = optuna.create_study(storage=ours)
+        first, taken, last = trials = [study.ask(DISTRIBUTIONS) for _ in range(3)]
+
+        def tell() -> None:
+            with told_together(study._storage, [one._trial_id for one in trials]):
+                optunas.set_trial_state_values(taken._trial_id, TrialState.FAIL)
+                for trial in trials:
+                    study.tell(trial, 1.0 + trial.number)
+
+        with pytest.raises(UpdateFinishedTrialError):
+            tell()
+        assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "RUNNING"]
+        assert optunas.get_trial(taken._trial_id).values is None
+        study.tell(last, 3.0)
+        assert study.trials[last.number].value == 3.0
+        ours.begin_telling([first._trial_id])  # the server's answer to what it had done was lost
+        ours._told = [(first._trial_id, TrialState.COMPLETE, [1.0])]
+        ours.write_told(again=True)
+        with pytest.raises(UpdateFinishedTrialError):
+            ours.write_told(again=False)
+        ours.end_telling()
+        assert study.trials[first.number].value == 1.0
 
 
 def test_nothing_is_written_to_a_trial_that_ended_or_is_not_there(url: str) -> None:
