@@ -43,6 +43,8 @@ from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Ending, EpochEnded, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import WorkerDied
 
+_AT_ONCE = 16
+"""So many trials begin or end by the same statements; of more, the first need not wait for the last."""
 _HOPELESS = 3
 _PAUSE_S = 2.0
 """How long a worker that has nothing to do waits for what other sessions leave."""
@@ -122,7 +124,10 @@ class Coordinator:
                 self._kill(busy)
                 break
             self._say_stopping()
-            self._listen(ready_slots([worker for worker in workers if not worker.idle], timeout_s=0.5))
+            ready = ready_slots([worker for worker in workers if not worker.idle], timeout_s=0.5)
+            for some in [ready[start : start + _AT_ONCE] for start in range(0, len(ready), _AT_ONCE)]:
+                self._listen(some)
+                self._hand_out(workers)
             self._notify(None)
         if not self._stopping():
             self._end_paused()
@@ -141,7 +146,7 @@ class Coordinator:
 
     def _hand_out(self, workers: Sequence[Slot]) -> None:
         while not self._stopping() and (idle := [worker for worker in workers if worker.idle]):
-            taken = self._take(len(idle))
+            taken = self._take(min(len(idle), _AT_ONCE))
             if not taken:
                 break
             for (trial, turn), worker in zip(taken, idle, strict=False):

@@ -39,9 +39,10 @@ _PAUSE_S = 5.0
 """Between two attempts to reach an MLflow that is away: training goes on meanwhile."""
 _REASONS = 3
 """So many reasons of one study are said."""
-_LAG_S = 5.0
-"""MLflow may be told so much later: metrics that follow each other closely go together, trials that begin together
-one after the other."""
+_TOGETHER_S = 5.0
+"""Metrics that follow what was last sent so closely are sent with what comes next."""
+_LAG_S = 3.0
+"""What is sent aside may wait so long, so that what many workers began together is not sent all at once."""
 
 
 class JournaledTracker:
@@ -265,7 +266,7 @@ class JournaledRun:
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch."""
         self._append("log", {"metrics": _floats(metrics), "step": step})
-        if time.monotonic() > self._sent_at + _LAG_S:
+        if time.monotonic() > self._sent_at + _TOGETHER_S:
             self._send()
 
     def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.coordinator import Coordinator
-from hms_search.search.events import Event
+from hms_search.search.events import Event, Finished, Submitted
 from hms_search.search.ledger import Surroundings
 from hms_search.search.peers import Alone
 from hms_search.search.racing import Ground
@@ -106,11 +107,12 @@ def storage(tmp_path: Path) -> Iterator[optuna.storages.BaseStorage]:
 
 @dataclass(frozen=True)
 class Ran:
-    """A study that ran: its trials, how many were handed out before any ended, and in how many turns."""
+    """A study that ran: its trials, how many were handed out before any ended, in how many turns, and what was said."""
 
     trials: list[FrozenTrial]
     first: int
     turns: int
+    said: list[Event]
 
 
 def ran(
@@ -132,7 +134,7 @@ def ran(
     coordinator._hand_out(slots)
     first, turns = sum(not slot.idle for slot in slots), peers.turns - before
     assert coordinator.run(slots)
-    return Ran(study.trials, first, turns)
+    return Ran(study.trials, first, turns, [event for event in said if event is not None])
 
 
 def test_free_workers_are_handed_trials_in_one_turn_and_no_more_than_are_left(
@@ -144,6 +146,24 @@ def test_free_workers_are_handed_trials_in_one_turn_and_no_more_than_are_left(
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 11
     assert len({tuple(trial.params.values()) for trial in found.trials}) == 11
     assert found.trials[0].user_attrs["baseline"]
+
+
+def test_where_many_trials_end_together_the_first_workers_go_on_before_the_last_are_told(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    config = StudyConfig.model_validate({"name": "wide", "space": SPACE, "trials": 60, "pruner": {"name": "none"}})
+    found = ran(config, storage, tmp_path, workers=40)
+    assert (found.first, found.turns) == (40, 3)
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 60
+    said = [type(event) for event in found.said if isinstance(event, Submitted | Finished)]
+    assert [(kind, len(list(same))) for kind, same in groupby(said)][:6] == [
+        (Submitted, 40),
+        (Finished, 16),
+        (Submitted, 16),
+        (Finished, 16),
+        (Submitted, 4),
+        (Finished, 8 + 20),
+    ]
 
 
 def test_a_grid_is_tried_once_by_more_workers_than_it_has_points(

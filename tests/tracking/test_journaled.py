@@ -126,7 +126,7 @@ def test_metrics_of_short_epochs_are_told_together_and_those_of_long_ones_at_onc
     run.log({"kl_all/fold0": 1.0}, step=0)
     run.log({"kl_all/fold0": 0.9}, step=1)
     assert known() == 0
-    monkeypatch.setattr("hms_search.tracking.journaled._LAG_S", 0.0)
+    monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
     run.log({"kl_all/fold0": 0.8}, step=2)
     assert known() == 3
     run.log({"kl_all/fold0": 0.7}, step=3)
@@ -533,7 +533,7 @@ def test_a_run_that_mlflow_no_longer_takes_holds_no_other_back(
             for table in ("tags", "metrics", "latest_metrics", "params", "runs"):
                 database.execute(f"delete from {table} where run_uuid = ?", (run.id,))
     tracker.resume_run(run.id).finish("pruned", metrics={}, files={})
-    monkeypatch.setattr("hms_search.tracking.journaled._LAG_S", 0.0)
+    monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
     other.log({"kl": 1.0}, step=0)
     assert len(place.client.get_metric_history(other.id, "kl")) == 1
     other.finish("complete", metrics={}, files={})
