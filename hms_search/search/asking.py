@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from hms_search.experiment import ExperimentConfig
 from hms_search.models import is_settled, resolve_weights, settled_weights
 from hms_search.search.events import Event, Notice
+from hms_search.search.outcomes import is_baseline, origin_of
 from hms_search.search.patient_storage import parameters_together
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Before, Job
@@ -67,16 +67,6 @@ def missing_weights(before: Mapping[str, str], now: Mapping[str, str]) -> list[s
         for backbone, weights in now.items()
         if backbone not in before and weights == "none"
     ]
-
-
-def is_baseline(trial: optuna.Trial | FrozenTrial) -> bool:
-    """Say whether a trial is of the space's own base, which is never stopped."""
-    return bool(trial.user_attrs.get("baseline"))
-
-
-def origin_of(trial: optuna.Trial | FrozenTrial) -> int:
-    """Return the number of the first trial that ran a trial's experiment: its own but where it is run again."""
-    return int(trial.user_attrs.get("retry_of", trial.number))
 
 
 def trial_seed(study_seed: int, number: int) -> int:

@@ -24,12 +24,13 @@ from types import FrameType
 import optuna
 
 from hms_search.errors import CheckpointError, ConfigError, StudyError
-from hms_search.search.asking import Asker, is_baseline
+from hms_search.search.asking import Asker
 from hms_search.search.doctor import live_findings
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.halving import Resume, Start
 from hms_search.search.history import StudyHistory
 from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.outcomes import is_baseline
 from hms_search.search.patient_storage import not_waiting_once, undisturbed
 from hms_search.search.peers import Alone, Peers
 from hms_search.search.policy import policy_of

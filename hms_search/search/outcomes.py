@@ -1,7 +1,10 @@
 """What became of a trial, as it is kept with the trial: words that are read without weighing anything."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
+import optuna
 from optuna.trial import FrozenTrial
 
 Direction = Literal["minimize", "maximize"]
@@ -23,3 +26,27 @@ def carried_from(trial: FrozenTrial) -> tuple[str, int] | None:
 def is_evidence(trial: FrozenTrial) -> bool:
     """Say whether a trial tells something of its parameters: it was not interrupted and is not going on."""
     return trial.state.is_finished() and trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
+
+
+def is_baseline(trial: optuna.Trial | FrozenTrial) -> bool:
+    """Say whether a trial is of the space's own base, which is never stopped."""
+    return bool(trial.user_attrs.get("baseline"))
+
+
+def origin_of(trial: optuna.Trial | FrozenTrial) -> int:
+    """Return the number of the first trial that ran a trial's experiment: its own but where it is run again."""
+    return int(trial.user_attrs.get("retry_of", trial.number))
+
+
+def epochs_trained(trials: Iterable[FrozenTrial]) -> Mapping[int, int]:
+    """Return how many epochs each trial that was trained in this study cost, by number.
+
+    What was answered from the record was not trained, and a trial that was run again went on where it had come to.
+    """
+    reached, found = defaultdict[int, int](int), {}
+    for trial in trials:
+        if not trial.user_attrs.keys() & {CARRIED_KEY, SAME_KEY}:
+            origin = origin_of(trial)
+            before, reached[origin] = reached[origin], max(reached[origin], len(trial.intermediate_values))
+            found[trial.number] = reached[origin] - before
+    return found

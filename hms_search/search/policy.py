@@ -11,10 +11,9 @@ from typing import Literal, Protocol
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from hms_search.search.asking import is_baseline
 from hms_search.search.contenders import Contenders
 from hms_search.search.halving import PausingHalving, Resume, Scheduler, Start
-from hms_search.search.outcomes import carried_from
+from hms_search.search.outcomes import carried_from, is_baseline
 from hms_search.search.pruners import FoldJudge, Pruner, Racing, Sparing
 from hms_search.search.racing import Losses, Race
 from hms_search.search.report import SPARED_KEY

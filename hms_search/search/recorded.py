@@ -10,10 +10,10 @@ from optuna.trial import FrozenTrial
 from hms_search.errors import StudyError
 from hms_search.experiment import ExperimentConfig
 from hms_search.models import resolve_weights
-from hms_search.search.asking import WEIGHTS_KEY, origin_of, trial_seed
+from hms_search.search.asking import WEIGHTS_KEY, trial_seed
 from hms_search.search.contract import Contract
 from hms_search.search.lineage import FIRST_KEY
-from hms_search.search.outcomes import SAME_KEY
+from hms_search.search.outcomes import SAME_KEY, origin_of
 from hms_search.search.repeated import Again
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.study import StudyConfig

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -95,19 +96,19 @@ class StudyReport:
         """How many trials ended (or go on) in each way, without those of earlier rounds."""
         return Counter(row.outcome for row in self.rows if row.carried_from is None)
 
-    @property
+    @cached_property
     def best(self) -> TrialRow | None:
         """The completed trial with the best value, of several aims the first; none that exceeds a constraint."""
         return next((row for row in self.best_first if row.outcome == "complete" and not row.breaks), None)
 
-    @property
+    @cached_property
     def candidates(self) -> tuple[TrialRow, ...]:
         """What the best was chosen from, best first: each configuration once, none that exceeds a constraint."""
         return tuple(
             row for row in self.best_first if row.outcome == "complete" and not row.breaks and row.same_as is None
         )
 
-    @property
+    @cached_property
     def front(self) -> tuple[TrialRow, ...]:
         """The trials that no other one beats in all aims, the best in the first aim first; none of a single aim."""
         rows = [row for row in self.candidates if row.aims]
@@ -116,14 +117,14 @@ class StudyReport:
         kept = pareto_front(as_losses([row.aims for row in rows], self.wanted.directions))
         return tuple(row for row, on_front in zip(rows, kept, strict=True) if on_front)
 
-    @property
-    def best_first(self) -> list[TrialRow]:
+    @cached_property
+    def best_first(self) -> tuple[TrialRow, ...]:
         """The trials by value, then those that exceed a constraint, those without a value at the end."""
 
         def rank(row: TrialRow) -> tuple[bool, bool, float, int]:
             return row.value is None, bool(row.breaks), self.task.as_loss(row.value or 0.0), row.number
 
-        return sorted(self.rows, key=rank)
+        return tuple(sorted(self.rows, key=rank))
 
     @property
     def spared(self) -> str:

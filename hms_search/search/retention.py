@@ -18,10 +18,10 @@ from hms_search.data.atomic import TEMPORARY
 from hms_search.data.disk import bytes_in
 from hms_search.errors import ConfigError, StudyError
 from hms_search.models import resolve_weights
-from hms_search.search.asking import WEIGHTS_KEY, origin_of, trial_seed
+from hms_search.search.asking import WEIGHTS_KEY, trial_seed
 from hms_search.search.lineage import FIRST_KEY
 from hms_search.search.locks import locked
-from hms_search.search.outcomes import OUTCOME_KEY, carried_from
+from hms_search.search.outcomes import OUTCOME_KEY, carried_from, origin_of
 from hms_search.search.places import Places
 from hms_search.search.stopping import PAUSED_KEY
 from hms_search.search.study import StudyConfig

@@ -1,15 +1,10 @@
 """When a study has done enough: its budget is spent, or it has stopped getting better than chance."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-
 import numpy as np
-from optuna.trial import FrozenTrial
 
-from hms_search.search.asking import origin_of
 from hms_search.search.evidence import loss_of
 from hms_search.search.history import StudyHistory
-from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
+from hms_search.search.outcomes import epochs_trained
 from hms_search.search.study import Patience, StudyConfig
 
 PAUSED_KEY = "paused_seconds"
@@ -33,20 +28,6 @@ def spent(history: StudyHistory) -> tuple[int, float]:
     own = [trial.user_attrs for trial in history.trials if trial.number in epochs]
     seconds = sum(kept.get("seconds", kept.get(PAUSED_KEY, 0.0)) for kept in own)
     return sum(epochs.values()), seconds / 3600
-
-
-def epochs_trained(trials: Iterable[FrozenTrial]) -> Mapping[int, int]:
-    """Return how many epochs each trial that was trained in this study cost, by number.
-
-    What was answered from the record was not trained, and a trial that was run again went on where it had come to.
-    """
-    reached, found = defaultdict[int, int](int), {}
-    for trial in trials:
-        if not trial.user_attrs.keys() & {CARRIED_KEY, SAME_KEY}:
-            origin = origin_of(trial)
-            before, reached[origin] = reached[origin], max(reached[origin], len(trial.intermediate_values))
-            found[trial.number] = reached[origin] - before
-    return found
 
 
 def _no_gain(patience: Patience, history: StudyHistory) -> str:

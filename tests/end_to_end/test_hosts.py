@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from postgres_server import PostgresServer, postgres_cluster, postgres_server
 from stored_trials import stored_runs, stored_trials
 
-from hms_search.search.asking import origin_of
+from hms_search.search.outcomes import origin_of
 from hms_search.search.peers import living_sessions, owner_of
 from hms_search.search.storage import existing_storage
 from hms_search.servers import free_port

@@ -12,8 +12,9 @@ from ray_nodes import cluster_of, node_without
 
 from hms_search.data.folds import plan_folds
 from hms_search.experiment import run_experiment
-from hms_search.search.asking import origin_of, trial_seed
+from hms_search.search.asking import trial_seed
 from hms_search.search.events import Event, Judged
+from hms_search.search.outcomes import origin_of
 from hms_search.search.places import Places
 from hms_search.search.session import run_study
 from hms_search.search.study import StudyConfig, read_study

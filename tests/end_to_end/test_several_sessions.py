@@ -16,7 +16,8 @@ from stored_trials import stored_runs, stored_trials
 from hms_search.data.folds import plan_folds
 from hms_search.data.store import Store
 from hms_search.experiment import run_experiment
-from hms_search.search.asking import origin_of, trial_seed
+from hms_search.search.asking import trial_seed
+from hms_search.search.outcomes import origin_of
 from hms_search.search.peers import owner_of
 from hms_search.search.places import Places
 from hms_search.search.study import StudyConfig, read_study

@@ -9,10 +9,10 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hms_search.errors import TrackingError
+from hms_search.search.outcomes import epochs_trained
 from hms_search.search.report import StudyReport, TrialRow
 from hms_search.search.report_page.excerpt import CHOSEN, Excerpt, drawn
 from hms_search.search.report_page.page import Words
-from hms_search.search.stopping import epochs_trained
 from hms_search.tracking import RunReader
 from hms_search.training.steps import Steps
 
