@@ -68,7 +68,8 @@ def parallel_plot(study: optuna.Study, task: Task, *, baseline: int | None) -> P
     span = (max(losses) - min(losses)) or 1.0
     for trial, line, loss in zip(trials, figure.data, losses, strict=False):  # the last of the data is the colour bar
         shade = sample_colorscale(_SHADES, (loss - min(losses)) / span)[0]
-        line.update(opacity=0.9, line={"color": BASELINE if trial.number == baseline else shade, "width": 1.5})
+        line.opacity = 0.9  # Plotly's own update of both takes fifteen times as long
+        line.line = {"color": BASELINE if trial.number == baseline else shade, "width": 1.5}
     figure.update_traces(
         marker={
             "colorscale": _SHADES,
