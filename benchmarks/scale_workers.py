@@ -23,7 +23,7 @@ from sqlalchemy.engine import Engine
 
 from hms_search.search.places import Places
 from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted
-from hms_search.search.workers import Speech, Worker
+from hms_search.search.workers import Speech, Worker, lag_of
 from hms_search.tracking import Tracker, open_journaled
 from hms_search.tracking.memory import NullTracker
 from hms_search.training.results import Epoch
@@ -64,7 +64,9 @@ def pipe_workers(count: int, places: Places, parent_id: str, trial_s: float, *, 
     shares = [[theirs for _, theirs in pipes[first : first + _SHARING]] for first in range(0, count, _SHARING)]
     ready, statements = _SPAWN.Barrier(1 + len(shares)), _SPAWN.Value("q", 0)
     processes = [
-        _SPAWN.Process(target=serve_all, args=(share, places, parent_id, trial_s, ready, statements, tracked))
+        _SPAWN.Process(
+            target=serve_all, args=(share, places, parent_id, trial_s, ready, statements, lag_of(count), tracked)
+        )
         for share in shares
     ]
     for process in processes:
@@ -84,6 +86,7 @@ def serve_all(
     trial_s: float,
     ready: Barrier,
     statements: Tally,
+    lag_s: float,
     tracked: bool,
 ) -> None:
     """Be all workers."""
@@ -98,7 +101,7 @@ def serve_all(
     threads = [
         threading.Thread(target=serve, args=(connection, tracker, parent_id, trial_s, slot, all_connected))
         for slot, connection in enumerate(connections)
-        for tracker in [tracker_of(places, aside=True) if tracked else NullTracker()]
+        for tracker in [tracker_of(places, lag_s=lag_s) if tracked else NullTracker()]
     ]
     for thread in threads:
         thread.start()
@@ -108,8 +111,8 @@ def serve_all(
         thread.join()
 
 
-def tracker_of(places: Places, *, aside: bool = False) -> Tracker:
-    return open_journaled(places.tracking_uri, places.artifacts, places.journals("scale"), study="scale", aside=aside)
+def tracker_of(places: Places, *, lag_s: float | None = None) -> Tracker:
+    return open_journaled(places.tracking_uri, places.artifacts, places.journals("scale"), study="scale", lag_s=lag_s)
 
 
 def serve(

@@ -49,6 +49,7 @@ def ray_slots(executor: RayExecutor, count: int, settings: WorkerSettings) -> "I
             settings,
             device=share.device,
             threads=max(1, int(executor.cpus)),
+            crew=count,
             artifacts=settings.artifacts.absolute(),
             journals=settings.journals.absolute(),
             work=settings.work.absolute(),

@@ -53,6 +53,8 @@ class WorkerSettings:
     parent_id: str
     work: Path
     wanted: Wanted
+    crew: int = 1
+    """How many workers the session has."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,15 @@ def start_workers(n_workers: int, settings: WorkerSettings) -> list[Worker]:
     threads = max(1, (os.cpu_count() or 1) // n_workers)
     n_gpus = torch.cuda.device_count() if settings.device in {"auto", "cuda"} else 0
     gpus = [slot % n_gpus if n_gpus > 1 else None for slot in range(n_workers)]
-    return [Worker(slot, replace(settings, threads=threads), gpu=gpu) for slot, gpu in enumerate(gpus)]
+    return [Worker(slot, replace(settings, threads=threads, crew=n_workers), gpu=gpu) for slot, gpu in enumerate(gpus)]
+
+
+def lag_of(crew: int) -> float:
+    """Return within how many seconds each of a session's workers tells MLflow what it began: 50 ms for each other one.
+
+    That a trial begins takes MLflow about as much of a processor (docs/decisions.md, 2026-11-22).
+    """
+    return 0.05 * (crew - 1)
 
 
 def warm_up() -> None:
@@ -260,7 +270,11 @@ def _open(settings: WorkerSettings) -> TrialContext:
         level=level_of(settings.folds),
         other=plan_folds(counterpart(settings.folds), settings.store) if levels else None,
         tracker=open_journaled(
-            settings.tracking_uri, settings.artifacts, settings.journals, study=settings.study, aside=True
+            settings.tracking_uri,
+            settings.artifacts,
+            settings.journals,
+            study=settings.study,
+            lag_s=lag_of(settings.crew),
         ),
         parent_id=settings.parent_id,
         study=settings.study,

@@ -46,19 +46,20 @@ def open_tracker(uri: str, artifacts: Path, *, study: str) -> Tracker:
 
 
 def open_journaled(
-    uri: str, artifacts: Path, journals: Path, *, study: str, aside: bool = False, also: str | None = None
+    uri: str, artifacts: Path, journals: Path, *, study: str, lag_s: float | None = None, also: str | None = None
 ) -> Tracker:
     """Return the tracker of a study that keeps in ``journals`` what MLflow cannot be told now.
 
     What lies there for another MLflow stays, unless that is ``also``: an address that this one had before.
 
-    Whether the URI is understood and answers turns out when the study is started. ``aside`` has MLflow told of runs by
-    a thread, so that trials do not wait for it; ``send_waiting`` waits until that has told all.
+    Whether the URI is understood and answers turns out when the study is started. With ``lag_s`` a thread
+    tells MLflow of runs, at moments within so many seconds, so that trials do not wait for it; ``send_waiting`` waits
+    until that has told all.
     """
     if uri == NO_TRACKING:
         return NullTracker()
     earlier = () if also is None else (kept_destination(also, journals),)
     to = kept_destination(uri, journals)
     return JournaledTracker(
-        lambda: MlflowTracker(uri, artifacts, study=study), journals, aside=aside, to=to, also=earlier
+        lambda: MlflowTracker(uri, artifacts, study=study), journals, lag_s=lag_s, to=to, also=earlier
     )

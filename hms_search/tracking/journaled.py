@@ -41,15 +41,14 @@ _REASONS = 3
 """So many reasons of one study are said."""
 _TOGETHER_S = 5.0
 """Metrics that follow what was last sent so closely are sent with what comes next."""
-_LAG_S = 3.0
-"""What is sent aside may wait so long, so that what many workers began together is not sent all at once."""
 
 
 class JournaledTracker:
     """A study's tracker whose runs are written to ``folder`` first; any number of processes share it.
 
     ``connect`` returns the tracker that they are sent to; it is called when there is something to send, and again
-    after a failure. Where it is told ``aside``, a thread sends what was written, in turn and soon, and nobody waits.
+    after a failure. With ``lag_s`` a thread sends what was written, in turn and each at a moment within so many
+    seconds, and nobody waits: many workers do not send at once what they began together.
     ``to`` names it, as :func:`kept_destination` does: what was written for another one is not sent, unless that is
     among ``also``.
     """
@@ -59,14 +58,14 @@ class JournaledTracker:
         connect: Callable[[], MlflowTracker],
         folder: Path,
         *,
-        aside: bool = False,
+        lag_s: float | None = None,
         to: str = "",
         also: Collection[str] = (),
     ) -> None:
         self._connect, self.folder, self._to = connect, folder, to
         self._takes = {"", to, *also}
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix="mlflow") if aside else None
-        self._moments, self._is_awaited = Random(), threading.Event()
+        self._aside = None if lag_s is None else ThreadPoolExecutor(1, thread_name_prefix="mlflow")
+        self._lag_s, self._moments, self._is_awaited = lag_s or 0.0, Random(), threading.Event()
         self._is_behind = False
         self._connected: MlflowTracker | None = None
         self._not_before = 0.0
@@ -139,7 +138,7 @@ class JournaledTracker:
     def soon(self, send: Callable[[], T]) -> "Future[T]":
         """Have something sent: by the thread that does it aside, at a moment of its own, or now."""
         if self._aside is not None:
-            moment = time.monotonic() + self._moments.uniform(0.0, _LAG_S)
+            moment = time.monotonic() + self._moments.uniform(0.0, self._lag_s)
             sending = self._aside.submit(self._at, moment, send)
             sending.add_done_callback(_report)
             return sending

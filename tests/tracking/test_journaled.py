@@ -21,7 +21,7 @@ from mlflow.entities import Run as StoredRun
 
 from hms_search.errors import TrackingError
 from hms_search.servers import free_port
-from hms_search.tracking import JournaledTracker, MlflowTracker, Outcome, RunReader, Tracker, journaled, open_journaled
+from hms_search.tracking import JournaledTracker, MlflowTracker, Outcome, RunReader, Tracker, open_journaled
 from hms_search.tracking.journal import RunJournal, Sent
 from hms_search.tracking.mlflow_runs import RunStart
 from hms_search.tracking.server import mlflow_server
@@ -191,7 +191,7 @@ def test_told_aside_a_trial_does_not_wait_for_mlflow_and_nothing_is_missing(plac
         answers.wait()
         return place.tracker().direct
 
-    tracker = JournaledTracker(connect, place.journals, aside=True)
+    tracker = JournaledTracker(connect, place.journals, lag_s=0.0)
     known: list[tuple[str, str]] = []
     run = tracker.start_run(
         "trial 0", parent_id=parent_id, params={"lr": 1e-3}, tags={"trial": "0"}, texts={"config.yaml": "a: 1\n"}
@@ -213,11 +213,10 @@ def test_told_aside_a_trial_does_not_wait_for_mlflow_and_nothing_is_missing(plac
 
 @pytest.mark.parametrize("awaits", ["finish", "pause", "send_waiting"])
 def test_what_is_told_aside_waits_for_a_moment_of_its_own_unless_somebody_waits_for_it(
-    place: Place, awaits: str, monkeypatch: pytest.MonkeyPatch
+    place: Place, awaits: str
 ) -> None:
     parent_id = place.tracker().start_study(tags={}, texts={})
-    monkeypatch.setattr(journaled, "_LAG_S", 600.0)
-    tracker = JournaledTracker(lambda: place.tracker().direct, place.journals, aside=True)
+    tracker = JournaledTracker(lambda: place.tracker().direct, place.journals, lag_s=600.0)
     run = tracker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
     run.log({"kl": 1.0}, step=0)
     time.sleep(0.3)
@@ -233,13 +232,10 @@ def test_what_is_told_aside_waits_for_a_moment_of_its_own_unless_somebody_waits_
     assert (run.id, stored.data.metrics["kl"]) == (stored.info.run_id, 1.0)
 
 
-def test_a_run_whose_process_died_before_mlflow_was_told_is_ended_by_its_first_name(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_process_died_before_mlflow_was_told_is_ended_by_its_first_name(place: Place) -> None:
     session = place.tracker()
     parent_id = session.start_study(tags={}, texts={})
-    monkeypatch.setattr(journaled, "_LAG_S", 600.0)
-    worker = JournaledTracker(lambda: place.tracker().direct, place.journals, aside=True)
+    worker = JournaledTracker(lambda: place.tracker().direct, place.journals, lag_s=600.0)
     named: list[str] = []
     worker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={}).when_named(named.append)
     session.end_orphan(*named, "the worker process was killed (SIGKILL)", failed=False)
@@ -551,7 +547,7 @@ def test_who_asks_for_the_id_of_a_run_is_told_before_the_run_has_ended(place: Pl
     def connect() -> MlflowTracker:
         raise TrackingError("MLflow is away")
 
-    tracker = JournaledTracker(connect, place.journals, aside=True)
+    tracker = JournaledTracker(connect, place.journals, lag_s=0.0)
     for end in ("finish", "pause"):
         said: list[str] = []
         tracker.soon(lambda: time.sleep(0.1))
