@@ -12,8 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.outcomes import CARRIED_KEY
-from hms_search.search.regions import at_step
-from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
+from hms_search.search.space import BESIDE_A_STEP, Categorical, Int, Parameter, SearchSpace, at_step
 
 PARAMS_KEY = "params"
 """The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
@@ -78,11 +77,7 @@ def placed(parameter: Parameter, value: Any) -> Any:
     if not isinstance(value, int | float) or not math.isfinite(value):
         return value
     steps = (value - parameter.low) / parameter.step
-    if abs(steps - round(steps)) >= _ROUNDING:
+    if abs(steps - round(steps)) > BESIDE_A_STEP:
         return math.nan
     on_grid = at_step(parameter, round(steps))
     return int(on_grid) if isinstance(parameter, Int) and isinstance(value, int) else on_grid
-
-
-_ROUNDING = 1e-6
-"""What the arithmetic of floats may be off by, relative to a step."""

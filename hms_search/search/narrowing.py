@@ -188,7 +188,8 @@ class _Rule:
             widen=self.config.widen,
         )
         number = int if isinstance(parameter, Int) else float
-        moved = parameter.model_copy(update={"low": number(region.low), "high": number(region.high)})
+        bounds = {"low": number(region.low), "high": number(region.high)}
+        moved = type(parameter).model_validate({**parameter.to_dict(), **bounds})
         reason = f"the best {len(elite)} trials lie from {_span(trial.params[path] for trial in elite)}"
         if region.passed:
             reason += f"; the best, trial {self.best.name}, lies on the {region.passed[0]} bound: it is passed"

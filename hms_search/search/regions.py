@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Literal
 
 from hms_search.search.field_limits import Limits
-from hms_search.search.space import Float, Int
+from hms_search.search.space import Float, Int, at_step
 
 Number = Float | Int
 End = Literal["low", "high"]
@@ -80,11 +79,6 @@ def place_in(parameter: Number, value: float) -> float:
     return (scale.to(value) - low) / (high - low) if high > low else 0.5
 
 
-def at_step(parameter: Number, steps: int) -> float:
-    """Return the value so many steps above a number's low bound, as Optuna reckons: 0.1 and 4 of 0.05 are 0.3."""
-    return float(Decimal(str(parameter.low)) + steps * Decimal(str(parameter.step)))
-
-
 def _reachable(bound: float, limit: float, is_open: bool) -> float:
     """Return how far a bound may go towards a limit."""
     return (bound + limit) / 2 if is_open else limit
@@ -105,7 +99,8 @@ class _Scale:
 
     def below(self, place: float, quantum: float) -> float:
         """Return a value the parameter may have (or a readable one) at a place of the scale or just below."""
-        return -self._above(-place, quantum, sign=-1)
+        value = -self._above(-place, quantum, sign=-1)
+        return max(value, 1) if self.parameter.log and isinstance(self.parameter, Int) else value
 
     def above(self, place: float, quantum: float) -> float:
         """Return a value the parameter may have (or a readable one) at a place of the scale or just above."""

@@ -1,8 +1,10 @@
 """SearchSpace: a complete, valid experiment (``base``) plus the paths in it that vary, in Optuna's words."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import combinations
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +18,8 @@ from hms_search.errors import ConfigError
 from hms_search.experiment import ExperimentConfig
 
 Scalar = bool | int | float | str | None
+BESIDE_A_STEP = 1e-6
+"""What the arithmetic of floats may be off by, relative to a step."""
 
 
 class Float(Component):
@@ -42,8 +46,8 @@ class Float(Component):
         return trial.suggest_float(path, self.low, self.high, log=self.log, step=self.step)
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` lies in the range."""
-        return isinstance(value, int | float) and self.low <= value <= self.high
+        """Say whether ``value`` lies in the range, at one of its steps."""
+        return isinstance(value, int | float) and _has(self, value)
 
 
 class Int(Component):
@@ -70,8 +74,8 @@ class Int(Component):
         return trial.suggest_int(path, self.low, self.high, log=self.log, step=self.step)
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` lies in the range."""
-        return isinstance(value, int) and self.low <= value <= self.high
+        """Say whether ``value`` lies in the range, at one of its steps."""
+        return isinstance(value, int) and _has(self, value)
 
 
 class Categorical(Component):
@@ -157,6 +161,10 @@ class SearchSpace(Component):
         """Return the parameters, as Optuna stores them, of the base experiment itself."""
         return {path: self._name_of_base(path) for path in self.parameters}
 
+    def has_path(self, path: str) -> bool:
+        """Say whether the base has anything at a dotted path."""
+        return path in _paths_in(self.base.to_dict())
+
     def base_value(self, path: str) -> Any:
         """Return what the base has at a dotted path, as plain JSON types."""
         return _value_at(self.base.to_dict(), path)
@@ -179,8 +187,8 @@ class SearchSpace(Component):
             if parameter.contains(value):
                 return value  # type: ignore[no-any-return]
             raise ConfigError(
-                f"the base has {path} = {value!r}, outside [{parameter.low}, {parameter.high}]; "
-                "widen the bounds or change the base: it is trial 0, the study's own comparison"
+                f"the base has {path} = {value!r}, {_misfit(parameter, value)} or change the base: "
+                "it is trial 0, the study's own comparison"
             )
         for name, choice in parameter.named.items():
             if self.config({path: choice}) == self.base:
@@ -252,8 +260,32 @@ def _check_range(parameter: Float | Int) -> None:
         raise ValueError(f"low {parameter.low} is above high {parameter.high}; swap them")
     if parameter.log and parameter.low <= 0:
         raise ValueError(f"log: true needs low above 0, found {parameter.low}")
-    if parameter.log and parameter.step not in (None, 1):
+    if parameter.log and parameter.step not in ((None, 1) if isinstance(parameter, Int) else (None,)):
         raise ValueError("log and step exclude each other; drop one")
+
+
+def at_step(parameter: Float | Int, steps: int) -> float:
+    """Return the value so many steps above a number's low bound, as Optuna reckons: 0.1 and 4 of 0.05 are 0.3."""
+    return float(Decimal(str(parameter.low)) + steps * Decimal(str(parameter.step)))
+
+
+def _has(parameter: Float | Int, value: float) -> bool:
+    """Say whether a number has a value, which the arithmetic of floats may have put beside its step."""
+    step = 0 if parameter.log or parameter.step is None else parameter.step
+    off = BESIDE_A_STEP * step
+    inside = parameter.low - off <= value <= parameter.high + off
+    return inside and (not step or abs(math.remainder(value - parameter.low, step)) <= off)
+
+
+def _misfit(parameter: Float | Int, value: Any) -> str:
+    """Return why a number does not have the base's value, and what to change of the number."""
+    number, low, high = type(parameter.low), parameter.low, parameter.high
+    if parameter.step is None or not isinstance(value, number) or not low <= value <= high:
+        return f"outside [{low}, {high}]; widen the bounds"
+    below = math.floor((value - low) / parameter.step)
+    near = [number(at_step(parameter, steps)) for steps in (below, below + 1)]
+    named = ", ".join(str(one) for one in near if one <= high)
+    return f"at no step of {parameter.step} from {low} (nearest: {named}); write another step"
 
 
 def _paths_in(content: Any, prefix: str = "") -> Iterator[str]:

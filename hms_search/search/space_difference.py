@@ -1,7 +1,7 @@
 """How a study's file differs from the study of that name in the storage, and which of its trials could be kept."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -49,10 +49,11 @@ def difference(stored: Stored | None, config: StudyConfig) -> Difference:
     old, new = stored.config.space, config.space
     breaking = (*_changed_settings(stored.config, config), *_changed_base(old, new), *_changed_choices(old, new))
     lines = (*breaking, *_changed_parameters(old, new))
+    comparable = not breaking and all(one.has_path(path) for one in (old, new) for path in _searched(old, new))
     finished = [trial for trial in stored.trials if trial.state.is_finished()]
-    known = [] if breaking else [trial for trial in finished if trial.state in CARRIED_STATES]
+    known = [trial for trial in finished if trial.state in CARRIED_STATES] if comparable else []
     fitting = sum(fits(params, new) for trial in known if (params := moved(trial, old, new)))
-    kind: Literal["same", "migratable", "incompatible"] = "incompatible" if breaking else "migratable"
+    kind: Literal["same", "migratable", "incompatible"] = "migratable" if comparable else "incompatible"
     return Difference(kind if lines else "same", lines, len(finished), fitting)
 
 
@@ -97,10 +98,9 @@ def _changed_settings(old: StudyConfig, new: StudyConfig) -> Iterator[str]:
 
 def _changed_base(old: SearchSpace, new: SearchSpace) -> Iterator[str]:
     """Yield what differs in the base beside the paths that one of the two searches."""
-    searched = (*old.parameters, *new.parameters)
     before, after = _leaves(old.base.to_dict()), _leaves(new.base.to_dict())
     for path in sorted(before.keys() | after.keys()):
-        if not any(path == one or path.startswith(f"{one}.") for one in searched):
+        if not any(path == one or path.startswith(f"{one}.") for one in _searched(old, new)):
             yield from _line(f"base.{path}", before.get(path), after.get(path))
 
 
@@ -114,13 +114,23 @@ def _changed_choices(old: SearchSpace, new: SearchSpace) -> Iterator[str]:
 
 
 def _changed_parameters(old: SearchSpace, new: SearchSpace) -> Iterator[str]:
-    for path in dict.fromkeys((*old.parameters, *new.parameters)):
+    """Yield what differs in what is searched, and in the base where both search: another trial 0."""
+    for path in _searched(old, new):
         yield from _line(f"parameters.{path}", _words(old, path), _words(new, path))
+        if path in old.parameters and path in new.parameters:
+            yield from _line(f"base.{path}", old.base_value(path), new.base_value(path))
+
+
+def _searched(old: SearchSpace, new: SearchSpace) -> Iterable[str]:
+    """Return the paths that at least one of the two searches."""
+    return dict.fromkeys((*old.parameters, *new.parameters))
 
 
 def _words(space: SearchSpace, path: str) -> Any:
-    """Return a parameter as it is compared and shown; where it is not searched, the base's value."""
+    """Return a parameter as it is compared and shown; where it is not searched, the base's value, if any."""
     parameter: Parameter | None = space.parameters.get(path)
+    if parameter is None and not space.has_path(path):
+        return "not there"
     if parameter is None:
         return f"fixed at {json.dumps(space.base_value(path))}"
     if isinstance(parameter, Categorical):

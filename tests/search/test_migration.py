@@ -115,6 +115,8 @@ def test_a_changed_contract_names_what_takes_its_trials_over(storage: Any) -> No
         StudyError, match="--set name=quickstart_2 --migrate quickstart takes over the 7 of its 8 trials"
     ):
         opened((f"space.parameters.{LR}.high=0.1",), storage)
+    with pytest.raises(StudyError, match="--migrate quickstart takes over the 7 of its 8 trials"):
+        opened((f"space.base.{LR}=0.002",), storage)  # another trial 0 in the same ranges
     with pytest.raises(StudyError) as caught:
         opened((f"space.parameters.{LR}.high=0.1", "seed=3"), storage)
     assert "--migrate" not in str(caught.value)

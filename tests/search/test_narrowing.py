@@ -8,11 +8,15 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import ValidationError
 
 from hms_search.document import parse_yaml
+from hms_search.search import narrowing
 from hms_search.search.carrying import fits
 from hms_search.search.narrowing import Narrow, Narrowed, narrow
+from hms_search.search.regions import Region
 from hms_search.search.space import SearchSpace
+from hms_search.search.space_file import narrowed_text
 
 TEXT = """\
 name: small
@@ -228,6 +232,30 @@ def test_a_bound_that_is_a_limit_of_the_field_is_not_passed() -> None:
     change = next(change for change in narrowed.changes if change.path == DROPOUT)
     assert narrowed.space.parameters[DROPOUT].low == 0  # type: ignore[union-attr]
     assert "which is a limit" in change.reason
+
+
+def test_a_whole_number_on_a_logarithmic_scale_stays_above_0() -> None:
+    path = "augmentations.0.min_x_px"
+    masked = parse_yaml(TEXT, source="small.yaml").with_setting("base.augmentations=[{name: xy_masking, min_x_px: 1}]")
+    masked = masked.with_setting(f"parameters={{{path}: {{type: int, low: 1, high: 16, log: true}}}}")
+    first = SearchSpace.from_document(masked)
+    narrowed = narrow(first, searched(first, lambda trial: math.log(trial.params[path]), seed=0), Narrow(freeze=1))
+    assert narrowed.space.parameters[path].distribution.low == 1  # type: ignore[union-attr]
+    assert "lies on the low bound, which is a limit" in narrowed.changes[0].reason
+    assert SearchSpace.from_document(parse_yaml(narrowed_text(narrowed, origin="a test"), source="narrowed.yaml"))
+
+
+def test_bounds_that_a_number_cannot_have_do_not_pass_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narrowing, "region_of", lambda *_, **__: Region(0.0, 1e-3))
+    with pytest.raises(ValidationError, match="log: true needs low above 0"):
+        narrow(space(), searched(space(), distance, seed=0), Narrow(freeze=1))
+
+
+def test_a_best_value_beside_its_step_by_the_arithmetic_of_floats_keeps_nothing_from_moving() -> None:
+    stepped = space(**{DROPOUT: "{type: float, low: 0.1, high: 0.5, step: 0.05}"})
+    trials = [made({DROPOUT: 0.1 + steps * 0.05}, 0.5 + 0.1 * abs(steps - 4)) for steps in (1, 2, 3, 4) * 6]
+    narrowed = narrow(stepped, trials, Narrow(freeze=1, margin=0, quantile=0.5))
+    assert (narrowed.space.parameters[DROPOUT].high, narrowed.space.base.model.dropout) == (0.3, 0.1 + 4 * 0.05)  # type: ignore[union-attr]
 
 
 def test_a_bound_is_passed_only_as_far_as_experiments_stay_valid() -> None:

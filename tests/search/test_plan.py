@@ -127,6 +127,36 @@ def test_trials_of_another_experiment_or_on_other_folds_cannot_be_taken_over(set
     assert any(one.startswith(line) for one in found.lines)
 
 
+def test_a_searched_path_with_another_value_in_the_base_is_another_trial_0() -> None:
+    found = difference(stored(1e-3, 2e-3), config(f"space.base.{LR}=0.002"))
+    assert (found.kind, found.fitting) == ("migratable", 2)
+    assert found.lines == (f"base.{LR}: 0.001 -> 0.002",)
+
+
+FLOAT = "{type: float, low: 0.4, high: 0.995}"
+
+
+@pytest.mark.parametrize(
+    ("path", "range_", "having", "lacking"),
+    [
+        ("augmentations.0.p", FLOAT, "augmentations=[{name: left_right_flip}]", "augmentations=[]"),
+        ("training.optimiser.betas.0", FLOAT, "training.optimiser={name: adamw}", "training.optimiser={name: sgd}"),
+        ("training.swa.start", "{type: int, low: 1, high: 1}", "training.swa={start: 1}", "training.swa=null"),
+    ],
+    ids=["entry of a list", "another component", "nothing else differs"],
+)
+def test_trials_do_not_compare_where_one_base_lacks_what_the_other_study_searches(
+    path: str, range_: str, having: str, lacking: str
+) -> None:
+    with_it = config(f"space.base.{having}", f"space.parameters.{path}={range_}")
+    without = config(f"space.base.{lacking}", f"space.base.{LR}=0.001")
+    there, gone = (StudyHistory(one, (ran(one),)) for one in (with_it, without))
+    for before, after, words in ((gone, with_it, "not there -> {"), (there, without, "} -> not there")):
+        found = difference(before, after)
+        assert (found.kind, found.trials, found.fitting) == ("incompatible", 1, 0)
+        assert any(line.startswith(f"parameters.{path}: ") and words in line for line in found.lines)
+
+
 def test_the_extremes_are_what_a_batchs_time_depends_on() -> None:
     labels = [label for label, _ in extremes(config().space)]
     assert labels == ["training.batch_size = 8", "pipeline.normalise = instance"]

@@ -38,6 +38,7 @@ def tried(draw: st.DrawFn) -> tuple[Float | Int, list[float]]:
                 real(-3.0, 7.0),
                 real(0.0, 1.2, step=0.3),
                 whole(8, 64, log=True),
+                whole(1, 40, log=True),
                 whole(0, 9),
                 whole(4, 40, step=4),
             ]
@@ -66,7 +67,7 @@ def test_a_region_holds_the_values_stands_on_the_grid_and_leaves_the_range_only_
     region = region_of(parameter, values, values[0], limits=Limits(low=-3.5, high=65), margin=margin, widen=widen)
     assert region.low <= min(values) + 1e-9
     assert region.high >= max(values) - 1e-9
-    assert region.low >= -3.5
+    assert region.low >= (1 if parameter.log and isinstance(parameter, Int) else -3.5)
     assert region.high <= 65
     edge = on_bound(parameter, values[0])
     assert (region.low < parameter.low) == ("low" in region.passed)
@@ -82,6 +83,13 @@ def test_a_logarithmic_range_is_widened_by_a_factor_and_a_linear_one_by_a_length
     clip = region_of(real(6.0, 12.0), [12.0, 11.0], 12.0, limits=ANYWHERE, margin=0.1, widen=0.5)
     assert rate.high == pytest.approx(1e-1, rel=0.05)
     assert clip.high == pytest.approx(15, abs=0.1)
+
+
+def test_a_whole_number_on_a_logarithmic_scale_goes_down_to_1_and_no_further() -> None:
+    region = region_of(whole(1, 40, log=True), [1, 2], 1, limits=Limits(low=0), margin=0.1, widen=0.5)
+    assert (region.low, region.passed, region.blocked) == (1, (), ("low",))
+    region = region_of(whole(2, 40, log=True), [2, 3], 2, limits=Limits(low=0), margin=0.1, widen=0.5)
+    assert (region.low, region.passed, region.blocked) == (1, ("low",), ())
 
 
 def test_half_way_is_gone_to_a_limit_that_is_not_allowed_itself() -> None:

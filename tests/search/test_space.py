@@ -80,11 +80,20 @@ def test_the_fingerprint_names_the_content_and_not_the_spelling() -> None:
         ("parameters.model.dropout.high=1.5", ["dropout", "less than 1", "1.5"]),
         ("parameters.model.dropout.low=0.9", ["low 0.9 is above high 0.5"]),
         ("parameters.training.optimiser.lr.low=0", ["log: true needs low above 0"]),
+        ("parameters.training.optimiser.lr.step=1", ["log and step exclude each other"]),
         ("parameters.pipeline.clip_log.low.high=11", ["low must be below high", "11"]),
         ("parameters.training.scheduler.choices.bad={name: cosin}", ["cosin", "cosine"]),
         ("parameters.model.dropout.type=flaot", ["flaot", "categorical, float, int"]),
         ("parameters.model.dropout.low='0.1'", ["expected a valid number", "'0.1'"]),
         ("parameters.model.dropout={type: float, low: 0.2, high: 0.5}", ["0.1, outside [0.2, 0.5]", "trial 0"]),
+        (
+            "parameters.training.batch_size={type: int, low: 6, high: 30, step: 8}",
+            ["16, at no step of 8 from 6 (nearest: 14, 22)", "or change the base", "trial 0"],
+        ),
+        (
+            "parameters.model.dropout={type: float, low: 0.0, high: 0.13, step: 0.08}",
+            ["0.1, at no step of 0.08 from 0.0 (nearest: 0.08);"],
+        ),
         ("parameters.pipeline.gap_fill.choices=[mean]", ["none of the choices", "trial 0"]),
         ("parameters.training.scheduler.eta_min={type: float, low: 0, high: 1}", ["training.scheduler.eta_min"]),
         ("base.training.optimizer={name: sgd}", ["unknown key 'optimizer'", "did you mean 'optimiser'"]),
@@ -95,6 +104,15 @@ def test_a_fault_is_found_on_loading_and_says_what_to_write(setting: str, words:
     message = fault(setting)
     for word in words:
         assert word in message
+
+
+def test_a_base_at_a_step_is_found_whatever_the_arithmetic_of_floats() -> None:
+    written = document().with_setting("parameters.model.dropout={type: float, low: 0.1, high: 0.3, step: 0.05}")
+    for value in (0.1, 0.15, 0.3, 0.1 + 4 * 0.05, 0.1 + 0.2):
+        space = SearchSpace.from_document(written.with_setting(f"base.model.dropout={value!r}"))
+        assert space.baseline()["model.dropout"] == value
+    off = space.to_dict() | {"base": space.config({"model.dropout": 0.17}).to_dict()}
+    assert SearchSpace.model_validate(off).base.model.dropout == 0.17  # one that was stored is read all the same
 
 
 def test_bounds_that_only_clash_in_pairs_are_found() -> None:
