@@ -17,6 +17,7 @@ from hms_search.cli.progress import StepProgress, duration
 from hms_search.cli.slurm import submit_command
 from hms_search.cli.tables import changes_table, outcome_text, print_report
 from hms_search.data.folds import level_of
+from hms_search.errors import ConfigError
 from hms_search.search.events import Event, Finished, Judged, Notice, RoundBegan, Submitted
 from hms_search.search.executors import SlurmExecutor
 from hms_search.search.places import Places
@@ -31,6 +32,11 @@ _TYPICAL_OF = 4
 def run_command(path: Path, settings: tuple[str, ...], places: Places) -> None:
     """Run the study of a file, here or as jobs elsewhere, and print its report."""
     config = read_study(path, settings)
+    if config.rounds is not None and any(setting.startswith("trials=") for setting in settings):
+        raise ConfigError(
+            f"trials: study {config.name} has rounds, each of its own number; write --set rounds.trials=N, or "
+            "rounds.count=N"
+        )
     if isinstance(config.executor, SlurmExecutor):
         submit_command(path, settings, config, config.executor, places)
     else:
@@ -81,7 +87,7 @@ class StudyView:
         self._steps = config.steps
         self._n_rounds = 1 if config.rounds is None else config.rounds.count
         self._rounds_to_come = self._n_rounds - 1
-        self._of_a_round = config.trials if config.rounds is None else config.rounds.trials
+        self._of_a_round = self._to_come = config.trials if config.rounds is None else config.rounds.trials
         self._rows: dict[int, _Row] = {}
         self._epoch_seconds: list[float] = []
         self._live: Live | None = None
@@ -108,6 +114,7 @@ class StudyView:
             before = self._rows.get(event.number)
             step = before.step if before is not None else 0
             self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic(), step)
+            self._to_come = event.to_come
         elif isinstance(event, Judged):
             self._judged(event)
         elif isinstance(event, Finished):
@@ -118,6 +125,7 @@ class StudyView:
         self._config = event.config
         self._rounds_to_come = max(0, self._n_rounds - event.number)
         self._rows.clear()
+        self._to_come = self._of_a_round
         self._console.print(f"round {event.number}: study {event.config.name}", markup=False)
         self._console.print(changes_table(event.changes))
 
@@ -171,7 +179,7 @@ class StudyView:
             table.add_row(str(row.number), label, row.where, value, duration(seconds), outcome)
         done = sum(row.outcome not in {"running", "interrupted", "paused"} for row in self._rows.values())
         best_text = f"best {best:.4f}" if best is not None else "no completed trial yet"
-        return Group(table, Text(f"{done} of {self._of_a_round} trials this session, {best_text}, {self._eta()}"))
+        return Group(table, Text(f"{done} trials this session, {self._to_come} to start, {best_text}, {self._eta()}"))
 
     @property
     def _other_level(self) -> str:
@@ -196,7 +204,7 @@ class StudyView:
         typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else len(self._steps) * levels
         most = math.inf if self._config.max_epochs is None else self._config.max_epochs * levels
         running = [max(1.0, typical - row.epochs) for row in self._rows.values() if row.outcome == "running"]
-        to_start = typical * max(0, self._of_a_round - len(self._rows))
+        to_start = typical * self._to_come
         unspent = most - sum(row.epochs for row in self._rows.values()) - sum(running)
         left = sum(running) + min(to_start, max(0.0, unspent))
         left += self._rounds_to_come * min(typical * self._of_a_round, most)

@@ -18,7 +18,7 @@ from hms_search.search.study_attributes import stored_config
 
 @dataclass(frozen=True)
 class OfThisMachine:
-    """What of a study may differ from machine to machine; None is as the study says."""
+    """What of a study may differ from machine to machine; None is as the study says, or no timeout."""
 
     data: str | None = None
     workers: int | None = None
@@ -27,14 +27,10 @@ class OfThisMachine:
 
     def put_into(self, content: dict[str, Any]) -> dict[str, Any]:
         """Return a study's configuration with it; this machine's workers are processes of its own."""
-        given = {
-            "executor": {"name": "local"},
-            "workers": self.workers,
-            "timeout_s": self.timeout_s,
-            "device": self.device,
-        }
+        own = {"executor": {"name": "local"}, "timeout_s": self.timeout_s}
+        given = {"workers": self.workers, "device": self.device}
         data = content["data"] if self.data is None else {**content["data"], "root": self.data}
-        return {**content, "data": data, **{name: value for name, value in given.items() if value is not None}}
+        return {**content, **own, "data": data, **{name: value for name, value in given.items() if value is not None}}
 
 
 def worker_command(study: str, machine: OfThisMachine, places: Places) -> None:

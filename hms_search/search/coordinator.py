@@ -97,7 +97,7 @@ class Coordinator:
         )
         self._standing = Standing(self._ledger, self._policy, self._peers, notify=notify)
         self._trials = self._standing.record
-        self._said_stopping = False
+        self._said_stopping = self._said_hopeless = False
         self._enough = ""
         self._said: set[str] = set()
         self._looked_at = -1
@@ -137,7 +137,7 @@ class Coordinator:
         """Say whether a trial may fail elsewhere, or workers that all wait for a machine have trials to come."""
         if not workers or self._standing.elsewhere:
             return bool(workers)
-        return not any(worker.idle for worker in workers) and not self._enough and self.left() > 0
+        return not any(worker.idle for worker in workers) and self._turn() is not None
 
     def left(self) -> int:
         """Return how many trials may be started or gone on with; those that run elsewhere may fail there."""
@@ -175,10 +175,10 @@ class Coordinator:
         return taken
 
     def _turn(self) -> Start | Resume | None:
-        if self._enough:
-            return None
         going = self._running.keys() | self._standing.elsewhere
-        return self._policy.next(tuple(going), may_start=self._may_start(), away=self._standing.away)
+        may_start = not self._enough and self._may_start()
+        away = self._standing.away
+        return self._policy.next(tuple(going), may_start=may_start, may_promote=not self._enough, away=away)
 
     def _may_start(self) -> bool:
         if self._trials.remaining(self._config.trials) == 0:
@@ -187,8 +187,14 @@ class Coordinator:
             return False
         reason = self._trials.why_hopeless(_HOPELESS)
         if reason is not None:
-            count = self._trials.counted
-            self._alarm(f"all of the first {count} trials failed, the last because: {reason}. No more are started")
+            if not self._said_hopeless:
+                self._said_hopeless = True
+                count = self._trials.counted
+                text = (
+                    f"all of the first {count} trials failed, the last because: {reason}. No more are started; "
+                    "where that is mended, run it again"
+                )
+                self._notify(Notice(text, warning=True))
             return False
         return True
 
@@ -207,7 +213,8 @@ class Coordinator:
         baseline = is_baseline(trial)
         self._policy.begin(trial.number, turn.until, exempt=baseline)
         worker.submit(job)
-        self._notify(Submitted(job.number, worker.slot, job.params, baseline))
+        to_come = self._trials.remaining(self._config.trials)
+        self._notify(Submitted(job.number, worker.slot, job.params, baseline, to_come))
 
     # --- listening -----------------------------------------------------------------------------------------------
 
@@ -310,7 +317,14 @@ class Coordinator:
                 signal.signal(number, handler)
 
     def _kill(self, busy: list[Slot]) -> None:
-        for worker in busy:
+        """Kill the workers whose trials still run when what all have said by now is taken in."""
+
+        def running() -> list[Slot]:
+            return [worker for worker in busy if worker.job is not None]
+
+        while ready := ready_slots(running(), timeout_s=0):
+            self._listen(ready)
+        for worker in running():
             died = worker.kill()
             if died is not None:
                 self._bury(died, "stopped at once")
@@ -338,6 +352,3 @@ class Coordinator:
         if enough and not self._enough:
             self._notify(Notice(f"no more trials are started: {enough}"))
         self._enough = enough
-
-    def _alarm(self, text: str) -> None:
-        self._notify(Notice(text, warning=True))

@@ -21,6 +21,7 @@ LIVE: tuple[Check, ...] = (
     trials.best_on_bound,
     trials.no_improvement,
     trials.too_few_trials,
+    trials.sampler_that_waits,
     scores.leak,
     scores.folds_disagree,
     scores.strata_disagree,

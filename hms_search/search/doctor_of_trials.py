@@ -12,14 +12,16 @@ from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.evidence import loss_of
 from hms_search.search.field_limits import limits_of
 from hms_search.search.findings import Finding
+from hms_search.search.halving import PausingHalving
 from hms_search.search.history import StudyHistory
 from hms_search.search.importance import importances
 from hms_search.search.narrowing import Narrow, is_settled
+from hms_search.search.outcomes import has_paused
 from hms_search.search.pruners import Threshold
 from hms_search.search.rank_agreement import agreement
 from hms_search.search.regions import End, Number, on_bound, place_in, region_of
+from hms_search.search.samplers import LEARN_OF_ENDED
 from hms_search.search.space import Categorical
-from hms_search.search.stopping import PAUSED_KEY
 
 _FEW_PRUNED = 4
 """With the baseline, which is not pruned, that makes the fifth trial of the report's failure the one that tells."""
@@ -75,7 +77,8 @@ def constraints_exceeded(history: StudyHistory) -> Iterator[Finding]:
 def failing(history: StudyHistory) -> Iterator[Finding]:
     """Find that many trials fail, of what, and which number tells them from the others."""
     failed = [trial for trial in history.ended if trial.state == TrialState.FAIL]
-    share = len(failed) / max(1, len(history.ended))
+    n_told = len(history.ended) + len(history.paused)
+    share = len(failed) / max(1, n_told)
     if len(failed) < 2 or share < _FAILING_SHARE:
         return
     reasons = Counter(str(trial.user_attrs.get("reason", "no reason was kept")) for trial in failed)
@@ -83,15 +86,14 @@ def failing(history: StudyHistory) -> Iterator[Finding]:
     yield Finding(
         "error" if share == 1 else "warning",
         "many trials fail",
-        f"{len(failed)} of {len(history.ended)} trials ({share:.0%}), {times} of them because: {reason}",
+        f"{len(failed)} of {n_told} trials ({share:.0%}), {times} of them because: {reason}",
         _culprit(history, failed) or f"look at trial {failed[-1].number}'s reason (hms-search show)",
     )
 
 
 def left_running(history: StudyHistory) -> Iterator[Finding]:
     """Find trials that a session which died left as running: samplers keep away from them, and nobody ends them."""
-    left = [trial for trial in history.trials if trial.state == TrialState.RUNNING]
-    left = [trial for trial in left if PAUSED_KEY not in trial.user_attrs]
+    left = [trial for trial in history.trials if trial.state == TrialState.RUNNING and not has_paused(trial)]
     if history.abandoned and left:
         numbers = ", ".join(str(trial.number) for trial in left)
         yield Finding(
@@ -192,6 +194,19 @@ def too_few_trials(history: StudyHistory) -> Iterator[Finding]:
             "every trial is drawn at random",
             f"sampler.n_startup_trials is {at_random}, trials is {config.trials}",
             f"sampler.n_startup_trials: {max(1, config.trials // 4)}, or more trials",
+        )
+
+
+def sampler_that_waits(history: StudyHistory) -> Iterator[Finding]:
+    """Find that the sampler learns of trials that ended, and the pruner ends few before the study is over."""
+    sampler, pruner = history.config.sampler.name, history.config.pruner
+    if sampler in LEARN_OF_ENDED and isinstance(pruner, PausingHalving):
+        yield Finding(
+            "warning",
+            "the sampler learns nothing of trials that pause",
+            f"sampler {sampler} learns of trials that ended; of those that come to a rung, pruner {pruner.name} lets "
+            f"one of {pruner.reduction_factor} go on, and the others wait until the study is over",
+            "pruner: {name: median}, or sampler: {name: curve_gp}",
         )
 
 

@@ -10,12 +10,13 @@ from hms_search.search.trial import EpochEnded, TrialEnded, Verdict
 
 @dataclass(frozen=True)
 class Submitted:
-    """A trial was handed to a worker."""
+    """A trial was handed to a worker; ``to_come`` more may be started, in whatever session."""
 
     number: int
     slot: int
     params: Mapping[str, object]
     baseline: bool
+    to_come: int
 
 
 @dataclass(frozen=True)

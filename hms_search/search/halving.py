@@ -30,7 +30,8 @@ class PausingHalving(Component):
     """Train every trial a little, and go on with the best; the others pause and may go on later.
 
     The share ``straight`` of the trials, at equal distances, is trained to the end without a pause, not counting the
-    first ones, of which a sampler knows nothing. ``floor`` is the least share that reaches the end, one at least.
+    first ones, of which a sampler knows nothing. ``floor`` is the least share that reaches the end, one at least. The
+    baseline does not pause, takes nobody's place, and is none of the floor.
     """
 
     name: Literal["pausing_halving"] = "pausing_halving"
@@ -97,18 +98,25 @@ class Scheduler:
         self.rungs = config.rungs(total_steps)
         self._losses: list[dict[int, float]] = [{} for _ in self.rungs]
         self._gone: set[int] = set()
+        self._exempt: set[int] = set()
 
     def next(
-        self, running: Collection[int], *, may_start: bool = True, away: Collection[int] = ()
+        self,
+        running: Collection[int],
+        *,
+        may_start: bool = True,
+        may_promote: bool = True,
+        away: Collection[int] = (),
     ) -> Resume | Start | None:
         """Return what a free worker does now, while the trials ``running`` are being trained; None: nothing is left.
 
         The paused trials that are ``away`` are ranked, but cannot be gone on with here.
 
         With ``may_start`` false, because the study's budget of trials is spent, paused trials go on until nothing is
-        promoted any more and the floor holds.
+        promoted any more and the floor holds. With ``may_promote`` false too, because the study has done enough, until
+        the floor holds.
         """
-        for rung in reversed(range(len(self.rungs) - 1)):
+        for rung in reversed(range(len(self.rungs) - 1)) if may_promote else ():
             number = self._to_go_on(rung, running, away)
             if number is not None:
                 return Resume(number, self.rungs[rung + 1])
@@ -123,6 +131,10 @@ class Scheduler:
         share = self._config.straight
         return number >= _FIRST_STRAIGHT and int((number + 1) * share) > int(number * share)
 
+    def exempt(self, number: int) -> None:
+        """Take in that a trial is not paused whatever it comes to: the baseline."""
+        self._exempt.add(number)
+
     def reached(self, number: int, step: int, value: float) -> None:
         """Take in a trial's value at a step; between two rungs it is of no consequence."""
         if step in self.rungs:
@@ -134,6 +146,11 @@ class Scheduler:
         if rung < len(self.rungs):
             self._losses[rung][number] = np.inf
         self._gone.add(number)
+
+    def forget(self, number: int) -> None:
+        """Take in that a trial was interrupted: another one goes on in its place, and reports all it had reached."""
+        for losses in self._losses:
+            losses.pop(number, None)
 
     def ended(self, number: int) -> None:
         """Take in that a trial will not go on, whatever its values: somebody else stopped it."""
@@ -164,7 +181,7 @@ class Scheduler:
     # --- who goes on -------------------------------------------------------------------------------------------------
 
     def _to_go_on(self, rung: int, running: Collection[int], away: Collection[int]) -> int | None:
-        """Return the best trial of a rung that has not gone on, if one more may; a straight one may always.
+        """Return the best trial of a rung that has not gone on, if one more may; one that does not pause may always.
 
         As many go on as the share of those that reached the rung. ASHA lets all go on that are among that share at any
         time: more than the share, where a sampler learns and later trials are better than earlier ones.
@@ -172,8 +189,8 @@ class Scheduler:
         waiting = [number for number in self._ranked(rung) if number not in self._losses[rung + 1]]
         waiting = [number for number in waiting if self._may_go_on(number, running)]
         gone_on = [number for number in self._losses[rung] if number in self._losses[rung + 1] or number in running]
-        n_free = self._n_kept(rung) - sum(not self.is_straight(number) for number in gone_on)
-        chosen = [number for place, number in enumerate(waiting) if place < n_free or self.is_straight(number)]
+        n_free = self._n_kept(rung) - sum(self._pauses(number) for number in gone_on)
+        chosen = [number for place, number in enumerate(waiting) if place < n_free or not self._pauses(number)]
         return next((number for number in chosen if number not in away), None)
 
     def _ranked(self, rung: int) -> list[int]:
@@ -188,6 +205,9 @@ class Scheduler:
         sound = rung < 0 or self._losses[rung][number] < np.inf
         return sound and rung + 1 < len(self.rungs) and number not in self._gone and number not in running
 
+    def _pauses(self, number: int) -> bool:
+        return number not in self._exempt and not self.is_straight(number)
+
     def _rung_of(self, number: int) -> int:
         """Return the highest rung a trial has reached, -1 for none."""
         return max((rung for rung, losses in enumerate(self._losses) if number in losses), default=-1)
@@ -196,10 +216,10 @@ class Scheduler:
 
     def _owes_an_end(self, running: Collection[int], may_start: bool) -> bool:
         """Say whether fewer trials than the floor have reached the end or are in the last leg."""
-        n_started = len(self._losses[0])
-        owed = ceil(self._config.floor * n_started) if not may_start else int(self._config.floor * n_started)
+        share = self._config.floor * len(self._losses[0].keys() - self._exempt)
         last_leg = [number for number in running if self._rung_of(number) == len(self.rungs) - 2]
-        return len(self.finished) + len(last_leg) < (max(1, owed) if not may_start else owed)
+        coming = {*self.finished, *last_leg} - self._exempt
+        return len(coming) < (int(share) if may_start else max(1, ceil(share)))
 
     def _best_paused(self, running: Collection[int]) -> int | None:
         for rung in reversed(range(len(self.rungs) - 1)):

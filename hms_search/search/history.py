@@ -5,11 +5,11 @@ from datetime import datetime
 from functools import cached_property
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.carrying import fits
 from hms_search.search.evidence import Evidence, evidence_of
-from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY, Direction, is_evidence
+from hms_search.search.outcomes import CARRIED_KEY, PAUSED_AT_KEY, SAME_KEY, Direction, has_paused, is_evidence
 from hms_search.search.repeated import Again
 from hms_search.search.report import find_report
 from hms_search.search.study import StudyConfig
@@ -47,9 +47,17 @@ class StudyHistory:
         return tuple(trial for trial in self.ended if SAME_KEY not in trial.user_attrs)
 
     @cached_property
+    def paused(self) -> tuple[FrozenTrial, ...]:
+        """The trials of this study that came to a rung and have not ended."""
+        return tuple(trial for trial in self.trials if has_paused(trial))
+
+    @cached_property
     def as_they_ended(self) -> tuple[FrozenTrial, ...]:
-        """The trials of this study in the order they ended: one that paused may do so long after those asked later."""
-        return tuple(sorted(self.ended, key=lambda trial: (trial.datetime_complete or datetime.max, trial.number)))
+        """The trials of this study in the order of their last training, those that paused among them.
+
+        One that paused may end long after those asked later; those that still wait when the study is over end then.
+        """
+        return tuple(sorted((*self.ended, *self.paused), key=lambda trial: (_last_trained(trial), trial.number)))
 
     @cached_property
     def proposed(self) -> tuple[FrozenTrial, ...]:
@@ -60,6 +68,12 @@ class StudyHistory:
     def evidence(self) -> Evidence:
         """What all trials in the study's space say, those carried from another among them."""
         return evidence_of([trial for trial in self.trials if fits(trial.params, self.config.space)], self.direction)
+
+
+def _last_trained(trial: FrozenTrial) -> datetime:
+    if trial.state in (TrialState.RUNNING, TrialState.PRUNED) and PAUSED_AT_KEY in trial.user_attrs:
+        return datetime.fromisoformat(trial.user_attrs[PAUSED_AT_KEY])
+    return trial.datetime_complete or datetime.max
 
 
 def study_history(storage: optuna.storages.BaseStorage, name: str) -> StudyHistory:

@@ -7,6 +7,7 @@ ends: complete, pruned, failed. One that was interrupted is failed, and its para
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -19,13 +20,12 @@ from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.carrying import PARAMS_KEY
 from hms_search.search.dashboard import Shown, attach_trials
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
-from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY, origin_of
+from hms_search.search.outcomes import CARRIED_KEY, PAUSED_AT_KEY, PAUSED_KEY, SAME_KEY, origin_of
 from hms_search.search.patient_storage import set_intermediate_values, set_system_attrs, set_user_attrs, told_together
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.report import KEPT_METRICS, SPARED_KEY
 from hms_search.search.retention import experiments_of
-from hms_search.search.stopping import PAUSED_KEY
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Before, Ending, TrialEnded, own_folder
 from hms_search.search.warm_start import known_configurations
@@ -42,6 +42,7 @@ _OWN_KEYS = {
     "seconds",
     SPARED_KEY,
     PAUSED_KEY,
+    PAUSED_AT_KEY,
     _WARM_KEY,
     CARRIED_KEY,
     PARAMS_KEY,
@@ -114,7 +115,8 @@ class Ledger:
 
     def pause(self, paused: Sequence[tuple[optuna.Trial, TrialEnded]], *, home: str = "") -> None:
         """Keep that trials wait, and where their checkpoints are."""
-        self._keep([(trial, {PAUSED_KEY: round(ended.seconds, 2)}) for trial, ended in paused])
+        now = datetime.now().isoformat()  # as Optuna keeps times
+        self._keep([(trial, {PAUSED_KEY: round(ended.seconds, 2), PAUSED_AT_KEY: now}) for trial, ended in paused])
         self._attach(paused)
         kept = ((HOME_KEY, home), (SESSION_KEY, ""))
         given = [(trial._trial_id, key, value) for trial, _ in paused for key, value in kept]
@@ -169,8 +171,7 @@ class Ledger:
         before = self.before(trial)
         reason = f"paused after {before.steps} of {total} epochs; others were better there"
         self._around.tracker.resume_run(before.run_id).finish("pruned", reason=reason, metrics={}, files={})
-        folder = own_folder(self._around.work, origin_of(trial), self._experiment_of(trial))
-        shutil.rmtree(folder, ignore_errors=True)
+        self._remove_checkpoints(trial, self._experiment_of(trial))
         self._keep([(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})])
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
@@ -178,22 +179,28 @@ class Ledger:
         """Keep which session runs trials; an empty name is none's."""
         set_system_attrs(self.study._storage, [(trial._trial_id, SESSION_KEY, session) for trial in trials])
 
-    def take_up(self, trial: FrozenTrial) -> None:
-        """Let a trial wait again that had gone on when its session died."""
+    def take_up(self, trial: FrozenTrial) -> bool:
+        """Let a trial that had gone on when its session died wait again; return False where it may be why."""
+        times, reached = _lost_sessions(trial)
+        if times > _MOST_SESSIONS:
+            return False
+        self._keep([(trial, {_SESSIONS_KEY: (times, reached)})])
         self._around.tracker.resume_run(trial.user_attrs[_RUN_KEY]).pause()
         self.own([trial], "")
+        return True
 
     def run_again(self, trial: FrozenTrial) -> None:
         """End a trial whose session died, and queue its parameters, unless the session still did.
 
         One that gets no further in one session after the other is failed: it may be what ends them, container and all.
         """
-        times, before = trial.user_attrs.get(_SESSIONS_KEY, (0, -1))
-        times, reached = (1, now) if (now := len(trial.intermediate_values)) > before else (times + 1, before)
+        times, reached = _lost_sessions(trial)
         is_hopeless = times > _MOST_SESSIONS
         reason = f"{times} sessions in turn died in its epoch {reached + 1}" if is_hopeless else "its session died"
         self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), reason, failed=is_hopeless)
         kept = {OUTCOME_KEY: "failed", "reason": reason} if is_hopeless else {OUTCOME_KEY: "interrupted"}
+        if is_hopeless:
+            self._remove_checkpoints(trial, experiments_of(self.study)(trial))
         self._keep([(trial, {**kept, _SESSIONS_KEY: (times, reached)})])
         later = self.study.get_trials(deepcopy=False)[trial.number + 1 :]
         if not is_hopeless and all(other.user_attrs.get("retry_of") != origin_of(trial) for other in later):
@@ -219,6 +226,9 @@ class Ledger:
         """What names a trial's experiment; of hundreds that wait at the end the configuration is read once."""
         return experiments_of(self.study)
 
+    def _remove_checkpoints(self, trial: FrozenTrial, experiment: str) -> None:
+        shutil.rmtree(own_folder(self._around.work, origin_of(trial), experiment), ignore_errors=True)
+
     def _stored(self, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)
 
@@ -230,6 +240,12 @@ class Ledger:
     def _attach(self, trials: Sequence[tuple[optuna.Trial, TrialEnded]]) -> None:
         shown = [Shown(trial, _note(ended), ended.curve) for trial, ended in trials]
         attach_trials(self.study, shown, pictures=self._around.pictures)
+
+
+def _lost_sessions(trial: FrozenTrial) -> tuple[int, int]:
+    """Return how many sessions in turn died with a trial, the last one too, and after how many epochs of it all did."""
+    times, before = trial.user_attrs.get(_SESSIONS_KEY, (0, -1))
+    return (1, now) if (now := len(trial.intermediate_values)) > before else (times + 1, before)
 
 
 def _attributes(ended: TrialEnded, spared_at: int | None) -> dict[str, Any]:

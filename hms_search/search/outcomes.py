@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 Direction = Literal["minimize", "maximize"]
 OUTCOME_KEY = "outcome"
@@ -13,6 +13,8 @@ CARRIED_KEY = "carried_from"
 """The user attribute that names a carried trial's origin, ``study#number``; it was not run in the study it is in."""
 SAME_KEY = "same_as"
 """The user attribute of a trial that was answered from the record: the number of the one that was trained."""
+PAUSED_KEY, PAUSED_AT_KEY = "paused_seconds", "paused_at"
+"""The user attributes of a trial that was paused: the seconds it had been trained, and when that was (ISO 8601)."""
 
 
 def carried_from(trial: FrozenTrial) -> tuple[str, int] | None:
@@ -26,6 +28,11 @@ def carried_from(trial: FrozenTrial) -> tuple[str, int] | None:
 def is_evidence(trial: FrozenTrial) -> bool:
     """Say whether a trial tells something of its parameters: it was not interrupted and is not going on."""
     return trial.state.is_finished() and trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
+
+
+def has_paused(trial: FrozenTrial) -> bool:
+    """Say whether a trial came to a rung: it waits there, or trains again."""
+    return trial.state == TrialState.RUNNING and PAUSED_KEY in trial.user_attrs
 
 
 def is_baseline(trial: optuna.Trial | FrozenTrial) -> bool:

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.carrying import PARAMS_KEY
-from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, SAME_KEY
+from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, SAME_KEY, has_paused
 
 
 class Overview:
@@ -21,6 +21,7 @@ class Overview:
         self.open: list[FrozenTrial] = []
         """Those of them that are queued, running or paused."""
         self.counted = self.failed = 0
+        self._failed_before: int | None = None
         self._begun: set[int] = set()
         self._twins: dict[Hashable, FrozenTrial] = {}
 
@@ -34,6 +35,8 @@ class Overview:
         for trial in news:
             if trial.state.is_finished():
                 self._take_in(trial)
+        if self._failed_before is None:
+            self._failed_before = self.failed
         return news
 
     def begun(self, number: int) -> None:
@@ -51,8 +54,12 @@ class Overview:
         return any(trial.state == TrialState.WAITING and trial.number not in self._begun for trial in self.open)
 
     def why_hopeless(self, enough: int) -> str | None:
-        """Return why the last trial failed, where at least ``enough`` have ended and all failed."""
-        if self.counted < enough or self.failed < self.counted:
+        """Return why the last trial failed, where all did and none has paused, ``enough`` since they were first read.
+
+        What failed before may have been mended since.
+        """
+        n_now = self.failed - (self._failed_before or 0)
+        if n_now < enough or self.failed < self.counted or any(has_paused(trial) for trial in self.open):
             return None
         failed = (trial for trial in reversed(self.trials) if trial.state == TrialState.FAIL and counts(trial))
         return str(next(failed).user_attrs.get("reason", "unknown"))

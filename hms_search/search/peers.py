@@ -74,13 +74,19 @@ class Peers(Protocol):
 
     @property
     def homes(self) -> dict[str, str]:
-        """The working directories of the sessions that live, this one's among them."""
+        """The working directories of the sessions that live and do not leave, this one's among them."""
 
     def exclusively(self) -> AbstractContextManager[None]:
         """Let no other session of the study do what is done within; raise StudyError where one may have."""
 
     def check(self) -> None:
         """Raise StudyError where the others take this session for dead."""
+
+    def leave(self) -> bool:
+        """Say that this session runs no more trials; return whether no other one does.
+
+        It has its lease until it ends: what it still writes is not to be copied meanwhile.
+        """
 
 
 class Alone:
@@ -102,6 +108,10 @@ class Alone:
     def check(self) -> None:
         """Do nothing: nobody takes it for dead."""
 
+    def leave(self) -> bool:
+        """Say that there is no other."""
+        return True
+
 
 class Shared:
     """A session that shares its study with others; see :func:`joined`."""
@@ -120,7 +130,7 @@ class Shared:
 
     @property
     def homes(self) -> dict[str, str]:
-        """The working directories of the sessions that live, by session, as of the last beat."""
+        """The working directories of the sessions that live and do not leave, by session, as of the last beat."""
         return self._homes
 
     @contextmanager
@@ -154,6 +164,20 @@ class Shared:
                 f"the other sessions of study {self._study!r} took this one for dead: it had not answered for "
                 f"{BEAT_S * MISSED:.0f} s; its trials are run by them. Start it again to help"
             )
+
+    def leave(self) -> bool:
+        """Say that this session runs no more trials, in a lease without a home; return whether no other one does.
+
+        Of several that leave at a time the last one sees nobody.
+        """
+
+        def mark(_: bool) -> None:
+            with self._engine.begin() as connection:
+                connection.execute(_SESSIONS.update().where(_SESSIONS.c.session == self.session).values(home=""))
+
+        with self.exclusively():  # looks who lives
+            insist(mark, self._say)
+            return len(self._homes) == 1
 
     def begin(self) -> None:
         """Take the lease."""
@@ -239,7 +263,8 @@ class Shared:
         dead = {row.session for row in rows if self._is_dead(row, counts)} - {self.session}
         if dead:
             connection.execute(_SESSIONS.delete().where(_SESSIONS.c.session.in_(dead)))
-        self._homes = {row.session: row.home for row in rows if row.session not in dead} | {self.session: self._home}
+        living = {row.session: row.home for row in rows if row.session not in dead and row.home}
+        self._homes = living | {self.session: self._home}
 
     def _is_dead(self, row: sqlalchemy.Row[tuple[object, ...]], counts: bool) -> bool:
         if row.machine == _machine() and not _runs(row.pid, row.started):

@@ -31,10 +31,13 @@ _ENDINGS: Mapping[TrialState, Ending] = {
 class Policy(Protocol):
     """Says what a free worker does next, and after each epoch whether its trial goes on."""
 
-    def next(self, running: Collection[int], *, may_start: bool, away: Collection[int] = ()) -> Start | Resume | None:
+    def next(
+        self, running: Collection[int], *, may_start: bool, may_promote: bool = True, away: Collection[int] = ()
+    ) -> Start | Resume | None:
         """Return what a free worker does while others train the trials ``running``; None: nothing now.
 
-        The paused trials that are ``away`` can only be gone on with by another session.
+        The paused trials that are ``away`` can only be gone on with by another session. Without ``may_start`` and
+        ``may_promote`` only what the policy's floor owes is left.
         """
 
     def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
@@ -131,7 +134,14 @@ class Pruning:
         self._spared: dict[int, int] = {}
         self._ends: Counter[Ending] = Counter()
 
-    def next(self, running: Collection[int], *, may_start: bool, away: Collection[int] = ()) -> Start | None:  # noqa: ARG002
+    def next(
+        self,
+        running: Collection[int],  # noqa: ARG002
+        *,
+        may_start: bool,
+        may_promote: bool = True,  # noqa: ARG002
+        away: Collection[int] = (),  # noqa: ARG002
+    ) -> Start | None:
         """Return the start of a new trial, whoever runs."""
         return Start(self._total) if may_start else None
 
@@ -200,12 +210,16 @@ class Pausing:
         self._until: dict[int, int] = {}
         self._values: dict[int, dict[int, float]] = {}
 
-    def next(self, running: Collection[int], *, may_start: bool, away: Collection[int] = ()) -> Start | Resume | None:
+    def next(
+        self, running: Collection[int], *, may_start: bool, may_promote: bool = True, away: Collection[int] = ()
+    ) -> Start | Resume | None:
         """Return the scheduler's word."""
-        return self._scheduler.next(running, may_start=may_start, away=away)
+        return self._scheduler.next(running, may_start=may_start, may_promote=may_promote, away=away)
 
     def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
         """Keep how far the trial goes this time."""
+        if exempt:
+            self._scheduler.exempt(number)
         self._until[number] = self._total if exempt or self._scheduler.is_straight(number) else until
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:  # noqa: ARG002
@@ -219,6 +233,8 @@ class Pausing:
         """Take in that a trial will not go on."""
         if outcome == "failed":
             self._scheduler.failed(number)
+        elif outcome == "interrupted":
+            self._scheduler.forget(number)
         else:
             self._scheduler.ended(number)
 
@@ -230,6 +246,8 @@ class Pausing:
         """Take in the curve of a trial, unless it is of another study: those that fell behind there are not here."""
         if carried_from(trial) is not None:
             return
+        if is_baseline(trial):
+            self._scheduler.exempt(trial.number)
         for step, value in sorted(trial.intermediate_values.items())[since:]:
             self.epoch_ended(trial.number, step, value)
         if trial.state in _ENDINGS:

@@ -62,7 +62,7 @@ class Racer:
             with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
                 losses = {int(name.removeprefix("step")): content[name] for name in content if name.startswith("step")}
                 return cls(int(content["number"]), float(content["value"]), losses)
-        except (OSError, ValueError, KeyError, BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile):
             return None
 
 

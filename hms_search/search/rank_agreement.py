@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
-_NORMAL_95 = 1.96
+_NORMAL_95, _RESAMPLES = 1.96, 200
 _SPEARMAN_VARIANCE = 1.06
 """Fieller, Hartley & Pearson 1957: the variance of Fisher's z of a rank correlation is 1.06 / (n - 3)."""
 
@@ -36,11 +36,21 @@ def agreement(one: Float[np.ndarray, " trials"], other: Float[np.ndarray, " tria
 
 
 def mean_agreement(values: Float[np.ndarray, "trials folds"]) -> Agreement | None:
-    """Return the mean agreement of all pairs of folds; None where no pair tells anything."""
-    n_folds = len(values[0]) if len(values) else 0
-    pairs = [agreement(values[:, i], values[:, j]) for i in range(n_folds) for j in range(i)]
-    told = [pair for pair in pairs if pair is not None]
-    if not told:
-        return None
-    means = [float(np.mean([getattr(pair, name) for pair in told])) for name in ("correlation", "low", "high")]
-    return Agreement(means[0], means[1], means[2], len(values))
+    """Return the mean agreement of all pairs of folds; None where no pair tells anything.
+
+    Of more than one pair the interval is that of a bootstrap over trials, as pairs that share a fold are not
+    independent.
+    """
+    told = values[:, np.ptp(values, axis=0) > 0] if len(values) >= 4 else values[:, :0]
+    if told.shape[1] <= 2:
+        return agreement(told[:, 0], told[:, 1]) if told.shape[1] == 2 else None
+    drawn = np.random.default_rng(0).integers(len(told), size=(_RESAMPLES, len(told)))
+    low, high = np.nanquantile([_mean_correlation(told[rows]) for rows in drawn], [0.025, 0.975])
+    return Agreement(_mean_correlation(told), float(low), float(high), len(told))
+
+
+def _mean_correlation(values: Float[np.ndarray, "trials folds"]) -> float:
+    """Return the mean of Spearman's correlations of all pairs of folds; NaN where one is the same for all trials."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pairs = np.corrcoef(rankdata(values, axis=0), rowvar=False)
+    return float(pairs[np.triu_indices(len(pairs), 1)].mean())

@@ -24,7 +24,7 @@ from hms_search.search.ray_cluster import joined, refuse_file_elsewhere
 from hms_search.search.ray_seat import Home, Opened, Seat, session_mark
 from hms_search.search.trial import Job, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import Message, WorkerDied, WorkerSettings
-from hms_search.tracking import NO_TRACKING
+from hms_search.tracking import NO_TRACKING, Waiting
 from hms_search.tracking.address import is_server
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class RaySlot:
         self._crew = crew
         self._bell, self._ringer = Pipe(duplex=False)
         self._openings = 0
+        self._leaving: ray.ObjectRef[Waiting] | None = None
         self._start()
 
     @property
@@ -123,13 +124,18 @@ class RaySlot:
         self._bell.close()
         return WorkerDied(job, self._run_id, "killed") if job is not None else None
 
+    def leave(self) -> None:
+        """Tell an idle actor to end; one that is busy is killed."""
+        if self.idle:
+            self._leaving = self._actor.leave.remote()
+
     def close(self) -> None:
-        """Let an idle actor end; nothing is left to do for a killed one."""
+        """Wait for an actor that leaves; nothing is left to do for a killed one."""
         if self._bell.closed:
             return
-        if self.idle:
+        if self._leaving is not None:
             with suppress(RayError):
-                waiting = ray.get(self._actor.leave.remote(), timeout=_LEAVE_S)
+                waiting = ray.get(self._leaving, timeout=_LEAVE_S)
                 if waiting.runs and not self._shares_files:
                     logger.warning(
                         "%s runs wait on Ray node %s for MLflow: %s", waiting.runs, self._host, waiting.reason

@@ -21,9 +21,8 @@ from hms_search.models import resolve_weights
 from hms_search.search.asking import WEIGHTS_KEY, trial_seed
 from hms_search.search.lineage import FIRST_KEY
 from hms_search.search.locks import locked
-from hms_search.search.outcomes import OUTCOME_KEY, carried_from, origin_of
+from hms_search.search.outcomes import OUTCOME_KEY, carried_from, has_paused, origin_of
 from hms_search.search.places import Places
-from hms_search.search.stopping import PAUSED_KEY
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import CONFIG_KEY, CONTRACT_KEY
 from hms_search.search.trial import experiment_name
@@ -120,8 +119,7 @@ def _verdict(number: int, attempts: Sequence[FrozenTrial]) -> tuple[bool, str]:
         if trial.state == TrialState.WAITING:
             return False, f"trial {number} is queued to go on"
         if trial.state == TrialState.RUNNING:
-            waits = PAUSED_KEY in trial.user_attrs
-            return False, f"trial {trial.number} {'is paused' if waits else 'runs, or its session died'}"
+            return False, f"trial {trial.number} {'is paused' if has_paused(trial) else 'runs, or its session died'}"
     if not attempts:
         return False, f"the study has no trial {number}"
     last = attempts[-1]

@@ -67,7 +67,8 @@ def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: opt
     if not played:
         return RoundStudy(1, config.name, config.model_copy(update=budget))
     following = next_round(played, config.rounds.narrow, direction=config.learned.direction, seed=config.seed)
-    named = config.model_copy(update={**budget, "name": following.study, "space": following.space})
+    own = {"name": following.study, "space": following.space, "warm_start": ()}  # it starts with the carried trials
+    named = config.model_copy(update={**budget, **own})
     if has_study(storage, following.study):
         study = optuna.load_study(study_name=following.study, storage=storage)
         if LINEAGE_KEY not in study.user_attrs and not study.get_trials(deepcopy=False):  # nobody has begun to run it

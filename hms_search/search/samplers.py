@@ -1,7 +1,7 @@
 """Samplers: who proposes the next configuration. All but ``curve_gp`` are Optuna's; here is how YAML names them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,10 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 
 from hms_search.component import Component
-from hms_search.errors import ConfigError
 from hms_search.search.experimental import knowingly
 from hms_search.search.proposals import CurveSampler
-from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
+from hms_search.search.space import Categorical, Int, Parameter, SearchSpace, at_step
 
 
 class Tpe(Component):
@@ -81,17 +80,18 @@ class Cmaes(Component):
     sigma0: float | None = Field(default=None, gt=0)
 
     def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
-        """Return Optuna's sampler; raises ConfigError where nothing in the space is numeric."""
-        if all(isinstance(parameter, Categorical) for parameter in space.parameters.values()):
-            raise ConfigError(
-                f"sampler cmaes needs a float or int parameter, space {space.name} has none; use tpe or grid"
-            )
+        """Return Optuna's sampler, which draws at random where a later round has nothing numeric left."""
         return optuna.samplers.CmaEsSampler(
             seed=session_seed(seed, session),
             n_startup_trials=self.n_startup_trials,
             sigma0=self.sigma0,
             warn_independent_sampling=False,
         )
+
+    def faults(self, space: SearchSpace) -> Iterator[str]:
+        """Yield why it is no sampler for a study of this space."""
+        if all(isinstance(parameter, Categorical) for parameter in space.parameters.values()):
+            yield f"sampler: cmaes needs a float or int parameter, space {space.name} has none; use tpe or grid"
 
 
 class Random(Component):
@@ -143,18 +143,20 @@ class Grid(Component):
     def _axis(self, parameter: Parameter) -> list[Any]:
         if isinstance(parameter, Categorical):
             return list(parameter.named)
+        low, high = parameter.low, parameter.distribution.high  # the last of its steps
         spread = np.geomspace if parameter.log else np.linspace
-        values = [float(value) for value in spread(parameter.low, parameter.high, self.points)]
-        values[0], values[-1] = parameter.low, parameter.high
+        values = [float(value) for value in spread(low, high, self.points)]
+        values[0], values[-1] = low, high
         if parameter.step is not None and not parameter.log:
-            steps = [round((value - parameter.low) / parameter.step) for value in values]
-            values = [parameter.low + step * parameter.step for step in steps]
+            values = [at_step(parameter, round((value - low) / parameter.step)) for value in values]
         if isinstance(parameter, Int):
             values = [round(value) for value in values]
         return sorted(set(values))
 
 
 Sampler = Annotated[Tpe | Nsga2 | Gp | CurveGp | Cmaes | Random | Qmc | Grid, Field(discriminator="name")]
+LEARN_OF_ENDED = ("tpe", "nsga2", "gp", "cmaes")
+"""Samplers that learn, but nothing of a trial that is paused."""
 
 
 def session_seed(seed: int, session: int) -> int:

@@ -134,19 +134,19 @@ class _Session:
         settings = _worker_settings(config, places, self.store, self.plan, parent_id)
         with working_slots(config.executor, min(config.workers, coordinator.left()), settings) as slots:
             is_over = coordinator.run(slots)
-        with self.peers.exclusively():  # looks who lives
-            is_last = len(self.peers.homes) == 1
+        ends = is_over or self.peers.leave()  # else the others end it
         report = report_of(study)
-        if is_over or is_last:  # else the others do
+        if ends:
             if report.front:
                 tracker.add(parent_id, metrics={}, files={"pareto_front.png": front_picture(report)})
             tracker.finish_study(parent_id, metrics=report.metrics(), table=report.table())
         waiting = tracker.send_waiting(insist=True)
-        if not waiting.runs:
+        if not waiting.untold:
             _end_orphans(tracker, report)
-        else:
+        if waiting.runs:
             what = f"{waiting.runs} runs wait in {journals} for MLflow: {waiting.reason}"
-            self.notify(Notice(f"{what}; when it answers again: {sync_line(places.tracking)}", warning=True))
+            then = f"; when it answers again: {sync_line(places.tracking)}" if waiting.untold else ""
+            self.notify(Notice(what + then, warning=True))
         return study, is_over
 
     def _migrate(self, config: StudyConfig, contract: Contract, study: optuna.Study) -> None:

@@ -45,8 +45,11 @@ class Slot(Protocol):
     def kill(self) -> WorkerDied | None:
         """End it at once; return what it was running."""
 
+    def leave(self) -> None:
+        """Tell it to end, without waiting."""
+
     def close(self) -> None:
-        """Let it end; nothing is left to do for a killed one."""
+        """Wait for it to end once it was told; nothing is left to do for a killed one."""
 
 
 @contextmanager
@@ -74,6 +77,8 @@ def working_slots(executor: Executor, count: int, settings: WorkerSettings) -> I
             slots = stack.enter_context(ray_slots(executor, count, settings))
         for slot in slots:
             stack.callback(slot.close)
+        for slot in slots:  # before the first is waited for
+            stack.callback(slot.leave)
         yield slots
 
 

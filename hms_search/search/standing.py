@@ -10,11 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.events import Event, Notice
 from hms_search.search.ledger import Ledger
-from hms_search.search.outcomes import SAME_KEY, is_evidence
+from hms_search.search.outcomes import PAUSED_KEY, SAME_KEY, is_evidence
 from hms_search.search.overview import Overview
 from hms_search.search.peers import Peers, home_of, owner_of
 from hms_search.search.policy import Policy
-from hms_search.search.stopping import PAUSED_KEY
 
 _KNOWN = -1
 """In place of the number of a trial's steps: the policy has been told of its end."""
@@ -70,8 +69,8 @@ class Standing:
         if owner in homes and owner != mine:
             self.elsewhere.add(trial.number)
         elif PAUSED_KEY in trial.user_attrs:
-            if owner:
-                self._ledger.take_up(trial)
+            if owner and not self._ledger.take_up(trial):
+                return False
             self.paused[trial.number] = trial
             if home_of(trial) != homes[mine] and home_of(trial) in homes.values():
                 self.away.add(trial.number)

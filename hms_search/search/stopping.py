@@ -4,11 +4,8 @@ import numpy as np
 
 from hms_search.search.evidence import loss_of
 from hms_search.search.history import StudyHistory
-from hms_search.search.outcomes import epochs_trained
+from hms_search.search.outcomes import PAUSED_KEY, epochs_trained
 from hms_search.search.study import Patience, StudyConfig
-
-PAUSED_KEY = "paused_seconds"
-"""The user attribute of a trial that was paused: the seconds it had been trained."""
 
 
 def reason_to_stop(config: StudyConfig, history: StudyHistory) -> str:

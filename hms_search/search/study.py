@@ -19,7 +19,7 @@ from hms_search.search.executors import Executor, LocalExecutor
 from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Median, NoPruner, Pruner, Racing
 from hms_search.search.rounds import Rounds
-from hms_search.search.samplers import CurveGp, Sampler, Tpe
+from hms_search.search.samplers import LEARN_OF_ENDED, Cmaes, CurveGp, Sampler, Tpe
 from hms_search.search.schedules import Adaptive, Schedule, Sequential, schedule_faults
 from hms_search.search.seizure_data import task_faults
 from hms_search.search.space import SearchSpace
@@ -63,7 +63,8 @@ class StudyConfig(Component):
     A trial whose worker process dies is run again, from its last checkpoint, up to ``retries`` times.
 
     The usual ``sampler`` and ``pruner`` need the fewest epochs on real learning curves (docs/search.md). They know one
-    value and one fold at a time: with ``aims``, ``constraints`` or another ``schedule``, name others.
+    value and one fold at a time: with ``aims``, ``constraints`` or another ``schedule``, name others. A sampler that
+    learns of trials that ended learns nothing of those that pause.
 
     ``schedule`` says in which order the folds of a trial run, and whether all trials run all of them.
 
@@ -213,6 +214,8 @@ def study_from_document(document: Document) -> StudyConfig:
         {path[1:]: place for path, place in document.places.items() if path[:1] == ("space",)},
     )
     found = config.space.faults(space)
+    if isinstance(config.sampler, Cmaes):  # of a later round it is not asked: that may have no number left
+        found += [f"{document.place(('sampler',))}: {why}" for why in config.sampler.faults(config.space)]
     if found:
         raise ConfigError("\n".join(found))
     return config
@@ -220,11 +223,17 @@ def study_from_document(document: Document) -> StudyConfig:
 
 def _fitting_search(content: Mapping[str, Any]) -> Iterator[tuple[str, Component]]:
     """Yield which sampler and pruner a study needs where the usual ones do not fit."""
-    schedule = content.get("schedule")
-    order = schedule.get("name") if isinstance(schedule, dict) else None
-    if content.get("aims") or content.get("constraints") or order == "interleaved":
+    order, sampler = _named(content, "schedule"), _named(content, "sampler")
+    if sampler is None and (content.get("aims") or content.get("constraints") or order == "interleaved"):
+        sampler = Tpe().name
         yield "sampler", Tpe()
     if content.get("aims"):
         yield "pruner", NoPruner()
-    elif order == "adaptive":
+    elif order == "adaptive" or sampler in LEARN_OF_ENDED:
         yield "pruner", Median()
+
+
+def _named(content: Mapping[str, Any], part: str) -> str | None:
+    """Return the name of a part of a study, None where it has none."""
+    found = content.get(part)
+    return found.get("name") if isinstance(found, dict) else None

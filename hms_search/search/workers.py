@@ -8,6 +8,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from hms_search.training.tasks import TASKS
 
 _FORK_SERVER = multiprocessing.get_context("forkserver")
 _FORK_SERVER.set_forkserver_preload(["hms_search.search.fork_server"])
+_LEAVE_S = 10.0
+"""How long a worker that was told to leave may take; one that trains ends its epoch first."""
 
 Message = TrialStarted | EpochEnded | TrialEnded
 
@@ -73,6 +76,7 @@ class Worker:
         self.slot = slot
         self.job: Job | None = None
         self._run_id = ""
+        self._leaves_by = 0.0
         self._settings, self._gpu = settings, gpu
         self._start()
 
@@ -128,13 +132,17 @@ class Worker:
         self.job = None
         return WorkerDied(job, run_id, _reason(self._process.exitcode)) if job is not None else None
 
+    def leave(self) -> None:
+        """Tell the process to end, where it was not killed; a trial that it runs ends as interrupted."""
+        self._leaves_by = time.monotonic() + _LEAVE_S
+        with suppress(OSError):  # it has ended, or was killed
+            self._connection.send(None)
+
     def close(self) -> None:
-        """Let an idle process end; nothing is left to do for a killed one."""
+        """Wait for a process that leaves; nothing is left to do for a killed one."""
         if self._connection.closed:
             return
-        with suppress(BrokenPipeError):
-            self._connection.send(None)
-        self._process.join(timeout=10)
+        self._process.join(timeout=max(0.0, self._leaves_by - time.monotonic()))
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -186,7 +194,7 @@ def serve(connection: Connection, settings: WorkerSettings) -> None:
         with suppress(TrackingError):  # where it is away now, trials are told later
             context.tracker.study_run()  # connects, which takes a second, before a trial waits for it
         speech = Speech(connection)
-        while (job := connection.recv()) is not None:
+        while not speech.is_over and (job := connection.recv()) is not None:
             ended = _run(job, context, speech)
             return_freed_memory()
             speech.say(ended)
@@ -196,10 +204,14 @@ def serve(connection: Connection, settings: WorkerSettings) -> None:
 
 
 class Speech:
-    """A worker's end of its pipe, on which two threads speak: the one that trains and the one that tells MLflow."""
+    """A worker's end of its pipe, on which two threads speak: the one that trains and the one that tells MLflow.
+
+    It ``is_over`` once the coordinator has told the worker to leave, or is gone.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._turn = connection, Lock()
+        self.is_over = False
 
     def started(self, started: TrialStarted) -> None:
         """Say that a trial has started, if the coordinator is still there: who trains finds out where it is not."""
@@ -213,7 +225,8 @@ class Speech:
             verdict: Verdict | None = self._connection.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             verdict = None
-        return verdict or "interrupt"  # the coordinator is going: end the trial's MLflow run, then the process
+        self.is_over = verdict is None
+        return verdict or "interrupt"  # where it is over: end the trial's MLflow run, then the process
 
     def say(self, message: Message) -> None:
         """Say something; raises BrokenPipeError or ConnectionResetError where nobody listens."""

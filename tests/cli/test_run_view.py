@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hms_search.cli.run import StudyView
+from hms_search.cli.run import StudyView, run_command
+from hms_search.errors import ConfigError
 from hms_search.search.events import Finished, Judged, RoundBegan, Submitted
+from hms_search.search.places import Places
 from hms_search.search.study import read_study
 from hms_search.search.trial import EpochEnded, TrialEnded
 from hms_search.training.results import Epoch
@@ -21,8 +23,8 @@ def view(*settings: str) -> StudyView:
     return StudyView(read_study(QUICKSTART, (*SETTINGS, *settings)), Console(file=io.StringIO(), width=200))
 
 
-def run_trial(shown: StudyView, number: int) -> None:
-    shown.on_event(Submitted(number, 0, {}, number == 0))
+def run_trial(shown: StudyView, number: int, *, to_come: int = 3) -> None:
+    shown.on_event(Submitted(number, 0, {}, number == 0, to_come))
     for step in range(10):
         position, epoch = divmod(step, 5)
         one = Epoch(position, epoch, 5, 0.5, 0.5, {}, 60.0, 1e-3, position=position, step=step)
@@ -47,6 +49,17 @@ def test_the_time_left_heeds_the_epochs_there_are_and_the_rounds_to_come(
     shown = view(*settings)
     run_trial(shown, 0)
     assert shown._seconds_left() == 60 * minutes
+
+
+def test_the_time_left_knows_of_the_trials_of_other_sessions() -> None:
+    shown = view("trials=20")
+    run_trial(shown, 18, to_come=1)
+    assert shown._seconds_left() == 60 * 10
+
+
+def test_a_number_of_trials_is_refused_where_rounds_have_their_own(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"each of its own number; write --set rounds\.trials=N"):
+        run_command(QUICKSTART, ("rounds={count: 2, trials: 4}", "trials=30"), Places(root=tmp_path))
 
 
 def test_a_round_that_began_is_no_longer_to_come() -> None:

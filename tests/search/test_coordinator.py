@@ -1,28 +1,34 @@
 """What a coordinator does with many workers that are free at once."""
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from hms_search.search.contract import contract_of, open_study
 from hms_search.search.coordinator import Coordinator
-from hms_search.search.events import Event, Finished, Submitted
-from hms_search.search.ledger import Surroundings
+from hms_search.search.events import Event, Finished, Notice, Submitted
+from hms_search.search.ledger import Ledger, Surroundings
 from hms_search.search.peers import Alone
 from hms_search.search.racing import Ground
+from hms_search.search.retention import experiments_of
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig
-from hms_search.search.trial import Job, TrialEnded, TrialStarted, Verdict
+from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted, Verdict, own_folder
 from hms_search.search.workers import WorkerDied
 from hms_search.tracking import MemoryTracker
+from hms_search.training.results import Epoch
 
-SPACE = {
+SPACE: dict[str, Any] = {
     "name": "wide",
     "base": {
         "pipeline": {"source": "spectrogram", "normalise": {"name": "instance"}, "resize": [32, 48]},
@@ -36,11 +42,19 @@ SPACE = {
 }
 
 
+EPOCHS = 20
+PAUSING = {
+    "space": {**SPACE, "base": {**SPACE["base"], "training": {**SPACE["base"]["training"], "epochs": EPOCHS}}},
+    "folds": {"name": "grouped", "n_folds": 2, "use": [0]},
+    "sampler": {"name": "random"},
+}
+
+
 class Instant:
     """A worker whose trials end as soon as it is handed them, with their dropout as value."""
 
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
+    def __init__(self, slot: int, tracker: MemoryTracker) -> None:
+        self.slot, self.tracker = slot, tracker
         self.job: Job | None = None
         self.connection, self._end = Pipe()
 
@@ -65,6 +79,9 @@ class Instant:
     def kill(self) -> WorkerDied | None:
         return None
 
+    def leave(self) -> None:
+        """It waits for nothing."""
+
     def close(self) -> None:
         self.connection.close()
 
@@ -85,6 +102,72 @@ class Late(Instant):
         if isinstance(found, TrialEnded):
             self.job = None
         return found
+
+
+class Stepwise(Instant):
+    """A worker that reports each epoch of a trial; the baseline is the worst, those of ``fails`` diverge."""
+
+    _at = 0
+    fails: Collection[int] = ()
+
+    def submit(self, job: Job) -> None:
+        self.job = job
+        self._at = 0 if job.before is None else job.before.steps
+        if job.before is None:
+            run = self.tracker.start_run(str(job.number), parent_id="study", params={}, tags={}, texts={})
+            self._end.send(TrialStarted(job.number, run.id))
+        self._say(job)
+
+    def _say(self, job: Job) -> None:
+        value = 9.0 if job.number == 0 else float(str(job.params["model.dropout"]))
+        if job.number in self.fails:
+            self._end.send(TrialEnded(job.number, "failed", "", 1.0, reason="training diverged"))
+        elif self._at == EPOCHS:
+            self._end.send(TrialEnded(job.number, "complete", "", 1.0, (value,), metrics={"kl_all": value}))
+        else:
+            epoch = Epoch(0, self._at, EPOCHS, value, 0.0, {}, 1.0, 1e-3, step=self._at)
+            self._end.send(EpochEnded(job.number, epoch))
+
+    def answer(self, verdict: Verdict) -> None:
+        assert self.job is not None
+        self._at += 1
+        if verdict == "continue":
+            self._say(self.job)
+        else:
+            assert verdict == "pause"
+            self._end.send(TrialEnded(self.job.number, "paused", "", 1.0))
+
+    def receive(self) -> TrialEnded:
+        found: TrialEnded = self.connection.recv()
+        if isinstance(found, TrialEnded):
+            self.job = None
+        return found
+
+
+class Failing(Stepwise):
+    """Such a worker, under whom few trials get anywhere."""
+
+    fails = (1, 2, 4, 5)
+
+
+class Mortal(Instant):
+    """A worker that says that its trial has started and has ended, but for the third one, of which nothing is heard."""
+
+    def submit(self, job: Job) -> None:
+        if self.slot < 2:
+            self._end.send(TrialStarted(job.number, "r" * 32))
+            super().submit(job)
+        self.job = job
+
+    def receive(self) -> TrialEnded:
+        found: TrialEnded = self.connection.recv()
+        if isinstance(found, TrialEnded):
+            self.job = None
+        return found
+
+    def kill(self) -> WorkerDied | None:
+        job, self.job = self.job, None
+        return WorkerDied(job, "", "killed") if job is not None else None
 
 
 class Counting(Alone):
@@ -124,13 +207,14 @@ def ran(
     kind: type[Instant] = Instant,
 ) -> Ran:
     sampler = config.sampler.build(config.space, config.seed, 0)
-    study = optuna.create_study(study_name=config.name, storage=storage, sampler=sampler)
-    around = Surroundings(MemoryTracker(), "study", {}, tmp_path / "pictures", tmp_path, Ground((), ()))
+    study = optuna.create_study(study_name=config.name, storage=storage, sampler=sampler, load_if_exists=True)
+    tracker = MemoryTracker()
+    around = Surroundings(tracker, "study", {}, tmp_path / "pictures", tmp_path, Ground((), ()))
     peers = Counting()
     said: list[Event | None] = []
     coordinator = Coordinator(config, study, around, notify=said.append, peers=peers)
     coordinator.recover()
-    before, slots = peers.turns, [kind(slot) for slot in range(workers)]
+    before, slots = peers.turns, [kind(slot, tracker) for slot in range(workers)]
     coordinator._hand_out(slots)
     first, turns = sum(not slot.idle for slot in slots), peers.turns - before
     assert coordinator.run(slots)
@@ -183,3 +267,101 @@ def test_a_start_that_is_heard_of_after_the_end_is_passed_over(
     found = ran(config, storage, tmp_path, workers=2, kind=Late)
     assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 5
     assert not any("mlflow_run_id" in trial.user_attrs for trial in found.trials)
+
+
+@pytest.mark.parametrize("budget", [{"trials": 7}, {"trials": 100, "max_epochs": 30}])
+def test_a_searched_trial_reaches_the_end_though_the_baseline_has(
+    budget: dict[str, int], storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    config = StudyConfig.model_validate({"name": "small", **PAUSING, **budget})
+    found = ran(config, storage, tmp_path, workers=1, kind=Stepwise)
+    complete = [trial for trial in found.trials if trial.state == TrialState.COMPLETE]
+    waited = [trial for trial in found.trials if trial.state == TrialState.PRUNED]
+    assert [trial.number for trial in complete][:1] == [0]
+    assert len(complete) == 2
+    assert len(waited) >= 1
+    assert complete[1].value < 9.0 == complete[0].value
+
+
+def test_failures_beside_trials_that_pause_do_not_end_the_search(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    config = StudyConfig.model_validate({"name": "failing", **PAUSING, "trials": 12})
+    found = ran(config, storage, tmp_path, workers=2, kind=Failing)
+    assert len([trial for trial in found.trials if trial.state == TrialState.FAIL]) == 4
+    assert len(found.trials) == 12
+    assert not any(isinstance(event, Notice) and "failed" in event.text for event in found.said)
+
+
+def test_where_all_have_failed_no_more_are_started_but_the_next_session_tries_again(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    class Broken(Stepwise):
+        fails = range(6)
+
+    config = StudyConfig.model_validate({"name": "broken", **PAUSING, "trials": 12})
+    first, second, third = (ran(config, storage, tmp_path, workers=1, kind=Broken) for _ in range(3))
+    assert [len(one.trials) for one in (first, second, third)] == [3, 6, 12]
+    said = [event.text for event in first.said if isinstance(event, Notice)]
+    assert sum("all of the first 3 trials failed" in text for text in said) == 1
+
+
+def test_trials_that_have_ended_count_where_the_session_is_stopped_at_once(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    config = StudyConfig.model_validate({"name": "stopped", "space": SPACE, "trials": 5, "pruner": {"name": "none"}})
+    study = optuna.create_study(study_name=config.name, storage=storage)
+    tracker = MemoryTracker()
+    around = Surroundings(tracker, "study", {}, tmp_path / "pictures", tmp_path, Ground((), ()))
+    slots = [Mortal(slot, tracker) for slot in range(3)]
+
+    def stop_at_once(event: Event | None) -> None:
+        if isinstance(event, Submitted) and event.slot == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    coordinator = Coordinator(config, study, around, notify=stop_at_once)
+    coordinator.recover()
+    assert not coordinator.run(slots)
+    ended, again = study.trials[:3], study.trials[3:]
+    assert [trial.state for trial in ended] == [TrialState.COMPLETE] * 2 + [TrialState.FAIL]
+    assert [trial.user_attrs["outcome"] for trial in ended] == ["complete", "complete", "interrupted"]
+    assert [trial.user_attrs["retry_of"] for trial in again] == [2]
+
+
+def test_a_paused_trial_that_ends_every_session_in_the_same_epoch_is_failed(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    training = {**SPACE["base"]["training"], "epochs": 4}
+    space = {**SPACE, "base": {**SPACE["base"], "training": training}}
+    config = StudyConfig.model_validate({"name": "fatal", "space": space, "trials": 1})
+    study = open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
+    tracker = MemoryTracker()
+    run = tracker.start_run("trial 0", parent_id="study", params={}, tags={}, texts={})
+    around = Surroundings(tracker, "study", {}, tmp_path / "pictures", tmp_path, Ground((), ()))
+    ledger, trial = Ledger(config, study, around), study.ask()
+    config.space.suggest(trial)
+    ledger.started([(trial, run.id)])
+    ledger.reached([(trial, step, 0.9) for step in range(2)])
+    ledger.pause([(trial, TrialEnded(0, "paused", run.id, 3.0))])
+    folder = own_folder(tmp_path, 0, experiments_of(study)(study.trials[0]))
+    folder.mkdir()
+
+    def after_a_session_died() -> Coordinator:
+        ledger.own([trial], "dead")
+        coordinator = Coordinator(config, study, around, notify=lambda _: None)
+        coordinator.recover()
+        return coordinator
+
+    for _ in range(10):
+        assert after_a_session_died().left() == 1
+    ledger.reached([(trial, 2, 0.9)])
+    for _ in range(10):
+        assert after_a_session_died().left() == 1
+    assert (run.outcome, folder.is_dir()) == ("paused", True)
+    last = after_a_session_died()
+    assert last.left() == 0
+    assert last._turn() is None  # the policy knows of it
+    (kept,) = study.trials
+    assert (kept.state, kept.user_attrs["outcome"]) == (TrialState.FAIL, "failed")
+    assert kept.user_attrs["reason"] == run.reason == "11 sessions in turn died in its epoch 4"
+    assert (run.outcome, folder.is_dir()) == ("failed", False)

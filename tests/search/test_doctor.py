@@ -17,6 +17,7 @@ from hms_search.search.contract import contract_of, open_study
 from hms_search.search.doctor import DEEP, LIVE, findings, live_findings
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory, study_history
+from hms_search.search.rank_agreement import agreement, mean_agreement
 from hms_search.search.repeated import Again, Gain, Repeated
 from hms_search.search.space import Categorical
 from hms_search.search.study import StudyConfig, read_study
@@ -119,6 +120,14 @@ def test_failures_are_found_with_the_bound_that_they_lie_behind() -> None:
     assert "many trials fail" not in found(history(study, trials[:10]))
 
 
+def test_trials_that_wait_are_none_that_failed() -> None:
+    study, what = config(), "many trials fail"
+    failed = [trial(study, failed="loss is nan") for _ in range(2)]
+    waiting = [create_trial(state=TrialState.RUNNING, user_attrs={"paused_seconds": 3.0}) for _ in range(9)]
+    assert "2 of 10 trials (20%)" in found(history(study, [*failed, *waiting[:8]]))[what].evidence
+    assert what not in found(history(study, [*failed, *waiting]))
+
+
 def rates_that_fall_towards(best: float) -> list[FrozenTrial]:
     study = config()
     rng = np.random.default_rng(3)
@@ -173,6 +182,19 @@ def test_folds_that_rank_the_trials_differently_are_found_with_their_correlation
     assert "rank correlation" in found(history(config(), folds_of(config(), (0, 1))))[what].evidence
     assert what not in found(history(config(), folds_of(config(), (0, 0))))
     assert what not in found(history(config(), folds_of(config(), (0, 1))[:8]))
+
+
+def test_five_folds_that_agree_in_the_mean_are_no_finding_though_each_pair_may_not() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(20, 1)) * 0.63 + rng.normal(size=(20, 5)) * 0.78
+    five = config("folds={name: grouped, n_folds: 5}")
+    trials = [trial(five, float(row.mean()), folds=row.tolist()) for row in values]
+    pairs = [agreement(values[:, i], values[:, j]) for i in range(5) for j in range(i)]
+    assert sum(pair.low for pair in pairs if pair is not None) < 0
+    assert "the folds rank the trials differently" not in found(history(five, trials))
+    mean = mean_agreement(values)
+    assert mean is not None
+    assert 0 < mean.low < mean.correlation < mean.high < 1
 
 
 def test_strata_that_rank_the_trials_differently_are_found() -> None:
@@ -234,6 +256,13 @@ def test_a_search_that_never_leaves_chance_is_found() -> None:
     what = "every trial is drawn at random"
     assert what in found(history(config("trials=12", "sampler={name: tpe, n_startup_trials: 12}"), []))
     assert what not in found(history(config("trials=13", "sampler={name: tpe, n_startup_trials: 12}"), []))
+
+
+def test_a_sampler_that_learns_nothing_of_trials_that_pause_is_found() -> None:
+    what = "the sampler learns nothing of trials that pause"
+    assert what in found(history(config("sampler={name: tpe}", "pruner={name: pausing_halving}"), []))
+    assert what not in found(history(config("sampler={name: curve_gp}", "pruner={name: pausing_halving}"), []))
+    assert what not in found(history(config("sampler={name: tpe}"), []))
 
 
 def repeated(gain: float) -> StudyHistory:

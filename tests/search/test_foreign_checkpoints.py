@@ -13,9 +13,9 @@ from hms_search.search.aims import Wanted
 from hms_search.search.asking import Asker
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.outcomes import PAUSED_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.retention import experiments_of, trial_folders
-from hms_search.search.stopping import PAUSED_KEY
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import (
     EpochEnded,

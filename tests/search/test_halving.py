@@ -214,3 +214,38 @@ def test_straight_trials_say_which_pauses_were_wrong() -> None:
     assert all(audit.step == 2 for audit in audits if audit.number > 100)
     steady = Run(scheduler_of(config), rising).trials(150)
     assert not any(audit.wrong for audit in steady.scheduler.audits)
+
+
+def test_an_exempt_trial_takes_nobodys_place_and_is_none_of_the_floor() -> None:
+    scheduler = scheduler_of()
+    scheduler.exempt(0)
+    for step in scheduler.rungs:
+        scheduler.reached(0, step, 0.0)
+    for number in (1, 2):
+        scheduler.reached(number, 2, float(number))
+    assert scheduler.finished == (0,)
+    assert scheduler.next(()) == Resume(1, 6)
+    scheduler.reached(1, 6, 1.0)
+    assert scheduler.next((), may_start=False) == Resume(1, TOTAL)
+
+
+def test_where_a_study_has_done_enough_only_the_floor_goes_on() -> None:
+    scheduler = scheduler_of()
+    for number in range(9):
+        scheduler.reached(number, 2, float(number))
+    assert scheduler.next((), may_start=False, may_promote=False) == Resume(0, TOTAL)
+    scheduler.reached(0, TOTAL, 0.0)
+    assert scheduler.next((), may_start=False, may_promote=False) is None
+    assert scheduler.next((), may_start=False) == Resume(1, 6)
+
+
+def test_an_interrupted_trial_is_no_rival_of_the_one_that_goes_on_in_its_place() -> None:
+    scheduler = scheduler_of()
+    for number in range(5):
+        scheduler.reached(number, 2, float(number))
+    scheduler.forget(4)
+    scheduler.reached(0, 6, 0.0)
+    scheduler.reached(5, 2, 4.0)  # the fourth again
+    assert scheduler.next(()) == Start(2)
+    scheduler.reached(6, 2, 6.0)
+    assert scheduler.next(()) == Resume(1, 6)

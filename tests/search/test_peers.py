@@ -58,6 +58,19 @@ def test_sessions_see_each_other_until_they_leave(storage: RDBStorage) -> None:
     assert one.homes == {one.session: "here"}
 
 
+def test_of_sessions_that_leave_at_a_time_the_last_one_knows_that_it_is(storage: RDBStorage) -> None:
+    one, other, third = (session(storage, home) for home in ("here", "there", "there"))
+    assert not one.leave()
+    other.beat()
+    assert other.homes == {other.session: "there", third.session: "there"}
+    assert living_sessions(storage, "shared") == 3  # until they have said their last words
+    one.beat()
+    one.check()
+    assert not third.leave()
+    assert other.leave()
+    assert Alone().leave()
+
+
 def test_a_session_is_dead_once_it_missed_enough_of_anothers_beats_and_is_told_so(storage: RDBStorage) -> None:
     one, silent, slow = session(storage), session(storage), session(storage)
     one.beat()

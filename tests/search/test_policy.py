@@ -152,6 +152,20 @@ def test_a_baseline_is_not_paused() -> None:
     assert {judge.epoch_ended(0, step, 1.0) for step in range(TOTAL)} == {"continue"}
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_baseline_that_does_not_pause_takes_nobodys_place(resumed: bool) -> None:
+    judge = policy(PausingHalving(min_epochs=2, reduction_factor=2, straight=0.0))
+    if resumed:
+        judge.replay(stored(0, [0.1, 0.1], TOTAL, {"baseline": True}))
+    else:
+        run(judge, 0, [0.1, 0.1], exempt=True)
+    judge.begin(1, 2)
+    for step in range(2):
+        judge.epoch_ended(1, step, 0.9)
+    assert judge.next((), may_start=True) == Resume(1, 4)
+    assert judge.next((), may_start=False, may_promote=False) == Resume(1, TOTAL)
+
+
 def test_folds_that_take_turns_are_judged_by_their_mean_and_only_at_equal_epochs() -> None:
     judge = policy(Median(n_startup_trials=2, floor=0.0, audit=0.0), steps=IN_TURNS)
     for number in range(3):

@@ -241,8 +241,9 @@ def test_the_best_is_kept_in_a_file_and_a_damaged_one_is_no_loss(tmp_path: Path)
     assert kept is not None
     assert (kept.number, kept.value) == (3, 0.5)
     np.testing.assert_array_equal(kept.losses[7], np.arange(4.0))
-    file.write_bytes(file.read_bytes()[:100])
-    assert Racer.load(file) is None
+    for n_bytes in (100, 0):
+        file.write_bytes(file.read_bytes()[:n_bytes])
+        assert Racer.load(file) is None
 
 
 def test_a_patient_in_all_folds_is_one_patient_and_not_as_many_as_folds() -> None:

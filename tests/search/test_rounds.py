@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.document import parse_yaml
-from hms_search.errors import StudyError
+from hms_search.errors import ConfigError, StudyError
 from hms_search.search.carrying import PARAMS_KEY, carried, fits
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.narrowing import Narrow
@@ -17,7 +17,9 @@ from hms_search.search.round_studies import RoundStudy, round_study
 from hms_search.search.rounds import PlayedRound, Round, next_round, round_name
 from hms_search.search.space import Categorical, Float, SearchSpace
 from hms_search.search.storage import close_storage, open_storage
-from hms_search.search.study import read_study
+from hms_search.search.study import StudyConfig, read_study
+from hms_search.search.study_attributes import stored_config
+from hms_search.search.warm_start import known_configurations
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
 LR, DROPOUT, SCHEDULER = "training.optimiser.lr", "model.dropout", "training.scheduler"
@@ -197,3 +199,42 @@ def test_a_study_that_only_has_the_name_of_a_round_is_not_taken_for_one() -> Non
     study.enqueue_trial(config.space.baseline())
     with pytest.raises(StudyError, match=r"to be called 'quickstart\.round2', and there is another study of that"):
         round_study(config, [played], storage)
+
+
+def test_a_round_in_which_cmaes_has_no_number_left_is_run_and_read_again() -> None:
+    parameters = {path: SPACE.parameters[path] for path in (DROPOUT, SCHEDULER)}
+    space = SPACE.model_copy(update={"parameters": parameters})
+    rounds = {"count": 2, "trials": 20}
+    content = {"name": "small", "space": space.to_dict(), "rounds": rounds, "sampler": {"name": "cmaes"}}
+    config, storage = StudyConfig.model_validate(content), optuna.storages.InMemoryStorage()
+    left = space.model_copy(update={"parameters": {SCHEDULER: parameters[SCHEDULER]}})
+    planned = round_study(config, [], storage).config.model_copy(update={"name": "small.round2", "space": left})
+    study = open_study(planned, contract_of(planned, data="d" * 12, folds="f" * 12), storage)
+    for _ in range(12):
+        trial = study.ask()
+        left.suggest(trial)
+        study.tell(trial, 0.5)
+    assert {trial.params[SCHEDULER] for trial in study.trials} == {"cosine", "step", "constant"}
+    assert StudyConfig.model_validate(stored_config(study)) == planned
+
+
+def test_a_later_round_starts_with_the_trials_of_the_earlier_ones_alone(tmp_path: Path) -> None:
+    table, storage = tmp_path / "good.csv", optuna.storages.InMemoryStorage()
+    table.write_text(f"{LR},{DROPOUT}\n2e-4,0.4\n")
+    rounds = {"count": 2, "trials": 20, "narrow": FOR_EVER.to_dict()}
+    content = {"name": "small", "space": SPACE.to_dict(), "rounds": rounds, "warm_start": [str(table)]}
+    config = StudyConfig.model_validate(content)
+    assert round_study(config, [], storage).config.warm_start == (str(table),)
+    first = play("small", SPACE, storage)
+    second = round_study(config, [first], storage)
+    with pytest.raises(ConfigError, match="expected a number from"):
+        known_configurations(config.warm_start, second.config.space, storage)
+    assert known_configurations(second.config.warm_start, second.config.space, storage) == ()
+
+    def opened(config: StudyConfig) -> optuna.Study:
+        return open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
+
+    second.begin(opened(second.config.model_copy(update={"warm_start": (str(table),)})))  # by an earlier version
+    again = round_study(config, [first], storage)
+    assert (again.config, again.start is None) == (second.config, False)
+    assert StudyConfig.model_validate(stored_config(opened(again.config))) == second.config

@@ -3,9 +3,8 @@ import pytest
 from optuna.trial import TrialState
 
 from hms_search.document import parse_yaml
-from hms_search.errors import ConfigError
 from hms_search.search.samplers import Cmaes, CurveGp, Gp, Grid, Qmc, Random, Sampler, Tpe, exhausted, session_seed
-from hms_search.search.space import SearchSpace
+from hms_search.search.space import Float, Int, Parameter, SearchSpace
 
 SPACE = SearchSpace.from_document(
     parse_yaml(
@@ -83,7 +82,32 @@ def test_a_grid_visits_every_combination_once_and_then_says_so() -> None:
     assert len(study.trials) == len(points) == 2**4
 
 
-def test_cmaes_refuses_a_space_without_numbers() -> None:
+@pytest.mark.parametrize(
+    ("parameter", "points", "values"),
+    [
+        (Int(type="int", low=8, high=100, step=25), 3, [8, 58, 83]),
+        (Int(type="int", low=16, high=100, step=32), 3, [16, 48, 80]),
+        (Int(type="int", low=1, high=9), 3, [1, 5, 9]),
+        (Float(type="float", low=0.1, high=0.5, step=0.1), 5, [0.1, 0.2, 0.3, 0.4, 0.5]),
+        (Float(type="float", low=0.1, high=0.38, step=0.1), 9, [0.1, 0.2, 0.3]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The distribution is specified by")
+def test_a_grid_stands_on_whole_steps_within_the_range(parameter: Parameter, points: int, values: list[float]) -> None:
+    space = SPACE.model_copy(update={"parameters": {"model.dropout": parameter}})
+    study = optuna.create_study(sampler=Grid(points=points).build(space, seed=7, session=0))
+    for _ in values:
+        trial = study.ask({"model.dropout": parameter.distribution})
+        study.tell(trial, 0.0)
+    assert exhausted(study.sampler, study)
+    assert sorted(trial.params["model.dropout"] for trial in study.trials) == values
+
+
+def test_cmaes_draws_at_random_in_a_space_that_a_later_round_left_no_number() -> None:
     space = SPACE.model_copy(update={"parameters": {"pipeline.gap_fill": SPACE.parameters["pipeline.gap_fill"]}})
-    with pytest.raises(ConfigError, match="needs a float or int"):
-        Cmaes().build(space, seed=0, session=0)
+    study = optuna.create_study(sampler=Cmaes().build(space, seed=0, session=0))
+    for _ in range(12):
+        trial = study.ask()
+        space.suggest(trial)
+        study.tell(trial, 0.5)
+    assert {trial.params["pipeline.gap_fill"] for trial in study.trials} == {"floor", "mean"}

@@ -1,10 +1,12 @@
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.history import StudyHistory
-from hms_search.search.stopping import PAUSED_KEY, reason_to_stop
+from hms_search.search.outcomes import PAUSED_AT_KEY, PAUSED_KEY
+from hms_search.search.stopping import reason_to_stop
 from hms_search.search.study import StudyConfig, read_study
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
@@ -89,3 +91,22 @@ def test_patience_looks_at_the_trials_in_the_order_they_ended() -> None:
     assert "within the noise" in reason(study, *trials)
     trials[3] = trial(0.3, wobble=0.1)  # it paused, went on last, and gained
     assert reason(study, *trials) == ""
+
+
+def waited(number: int, *, ended: bool) -> FrozenTrial:
+    """Return a trial that paused in the n-th minute; where it has ended, it did so when the study was over."""
+    one = paused(60.0)
+    one.user_attrs[PAUSED_AT_KEY] = datetime(2026, 1, 1, 12, number).isoformat()
+    if ended:
+        one.state, one.datetime_complete = TrialState.PRUNED, datetime(2026, 1, 1, 13)
+    return one
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_patience_takes_trials_that_wait_as_of_when_they_paused(ended: bool) -> None:
+    study, early, late = config("patience={trials: 5}"), range(5), range(20, 25)
+    gains = [trial(1.5 - 0.05 * number, wobble=0.01 * (-1) ** number) for number in range(15)]
+    for number, one in enumerate(gains):
+        one.datetime_complete = datetime(2026, 1, 1, 12, 5 + number)
+    assert reason(study, *gains, *[waited(minute, ended=ended) for minute in early]) == ""
+    assert "last 5 trials gained 0" in reason(study, *gains, *[waited(minute, ended=ended) for minute in late])

@@ -49,6 +49,12 @@ def test_a_wrong_setting_is_an_error_that_says_what_to_write(setting: str, words
     assert words in str(caught.value)
 
 
+def test_cmaes_is_refused_in_a_study_of_choices_alone() -> None:
+    choices = "space.parameters={pipeline.gap_fill: {type: categorical, choices: [floor, mean]}}"
+    with pytest.raises(ConfigError, match=r"sampler: cmaes needs a float or int parameter, space quickstart has none"):
+        read_study(STUDY, (choices, "sampler={name: cmaes}"))
+
+
 @pytest.mark.parametrize(
     ("schedule", "setting", "words"),
     [
@@ -101,6 +107,18 @@ def test_a_resumed_study_keeps_its_trials(storage: optuna.storages.BaseStorage) 
             ("space.parameters.model.dropout.high=0.4",),
             {},
             ["another space", "parameters.model.dropout.high: 0.5 -> 0.4"],
+        ),
+        (
+            (
+                "space.base.training.swa={start: 1}",
+                "space.parameters.training.swa.start={type: int, low: 1, high: 2}",
+            ),
+            {},
+            [
+                "another space",
+                "base.training.swa.start: null -> 1",
+                "parameters.training.swa.start.low: null -> 1",
+            ],
         ),
         (("space.base.training.epochs=5",), {}, ["another space", "base.training.epochs: 4 -> 5"]),
         ((), {"data": "other"}, ["another data", "data was d and is now other"]),
@@ -164,8 +182,10 @@ def test_names_are_no_paths_statements_markup_or_commands(place: str, name: str)
     [
         ({}, "curve_gp", "pausing_halving"),
         ({"aims": [{"metric": "kl"}, {"metric": "parameters"}]}, "tpe", "none"),
-        ({"constraints": [{"metric": "memory_mb", "at_most": 4000}]}, "tpe", "pausing_halving"),
-        ({"schedule": {"name": "interleaved"}}, "tpe", "pausing_halving"),
+        ({"constraints": [{"metric": "memory_mb", "at_most": 4000}]}, "tpe", "median"),
+        ({"schedule": {"name": "interleaved"}}, "tpe", "median"),
+        ({"sampler": {"name": "gp"}}, "gp", "median"),
+        ({"sampler": {"name": "random"}}, "random", "pausing_halving"),
         ({"schedule": {"name": "adaptive"}}, "curve_gp", "median"),
         ({"schedule": {"name": "adaptive"}, "pruner": {"name": "racing"}}, "curve_gp", "racing"),
     ],

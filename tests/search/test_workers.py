@@ -6,12 +6,22 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from hms_search.search.workers import Worker, WorkerDied
+import pytest
 
+from hms_search.search import slots, workers
+from hms_search.search.executors import LocalExecutor
+from hms_search.search.slots import working_slots
+from hms_search.search.trial import EpochEnded, Job, TrialEnded
+from hms_search.search.workers import Worker, WorkerDied
+from hms_search.tracking.memory import NullTracker
+
+nothing: Any = None
 PROGRAM = """
 import multiprocessing
 import torch
@@ -47,16 +57,17 @@ def die_in_the_middle_of_a_message(connection: Connection) -> None:
 class Torn(Worker):
     """A worker that is killed while it says something."""
 
+    target = staticmethod(die_in_the_middle_of_a_message)
+
     def _start(self) -> None:
         context = multiprocessing.get_context("forkserver")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=die_in_the_middle_of_a_message, args=(theirs,))
+        self._process = context.Process(target=self.target, args=(theirs,))
         self._process.start()
         theirs.close()
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_message_is_dead() -> None:
-    nothing: Any = None
     worker = Torn(0, nothing)
     worker.job = job = nothing or object()  # type: ignore[assignment]
     died = worker.receive()
@@ -65,3 +76,61 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_message_is_dead() -> None:
     assert "killed (SIGKILL)" in died.reason
     assert worker.idle
     worker.kill()
+
+
+def one_epoch(job: Job, _: object, *, on_start: object, on_epoch: Any) -> TrialEnded:
+    verdict = on_epoch(EpochEnded(job.number, nothing))
+    return TrialEnded(job.number, "interrupted" if verdict == "interrupt" else "complete", "", 0.0)
+
+
+def serve_trials_of_one_epoch(connection: Connection) -> None:
+    workers._open = lambda _: nothing or SimpleNamespace(tracker=NullTracker())
+    workers.run_trial = one_epoch
+    workers.serve(connection, nothing or SimpleNamespace(threads=1))
+
+
+class Served(Torn):
+    """A worker that has no data."""
+
+    target = staticmethod(serve_trials_of_one_epoch)
+
+
+def test_workers_that_wait_for_a_verdict_end_at_once_where_the_session_ends_by_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [Served(slot, nothing) for slot in range(3)]
+    monkeypatch.setattr(slots, "start_workers", lambda *_: found)
+
+    def go_wrong() -> None:
+        with working_slots(LocalExecutor(), len(found), nothing):
+            for worker in found[:2]:
+                worker.submit(Job(worker.slot, nothing, {}, 0, {}, worker.slot))
+                assert isinstance(worker.receive(), EpochEnded)
+            raise KeyError("within")
+
+    with pytest.raises(KeyError, match="within"):
+        go_wrong()
+    assert [worker._process.exitcode for worker in found] == [0, 0, 0]
+
+
+def end_late(connection: Connection) -> None:
+    connection.send("here")
+    connection.recv()
+    time.sleep(2)
+
+
+class Slow(Torn):
+    """A worker that takes 2 s to end."""
+
+    target = staticmethod(end_late)
+
+
+def test_all_workers_are_told_to_leave_before_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Slow(slot, nothing) for slot in range(4)]
+    monkeypatch.setattr(slots, "start_workers", lambda *_: found)
+    with working_slots(LocalExecutor(), len(found), nothing):
+        for worker in found:
+            worker.receive()
+        before = time.monotonic()
+    assert time.monotonic() - before < 5
+    assert [worker._process.exitcode for worker in found] == [0] * 4
