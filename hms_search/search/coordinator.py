@@ -274,6 +274,7 @@ class Coordinator:
 
     def _bury(self, dead: WorkerDied, reason: str, *, died: bool = False) -> None:
         """End the trial of a process that was killed or that ``died``; it is run again unless it may be why."""
+        self._peers.check()  # else its run may be another session's by now
         number = dead.job.number
         again = not died or self._ledger.may_try_again(self._running[number])
         self._ledger.end_orphan(dead.run_id, reason, failed=not again)

@@ -189,8 +189,8 @@ class Ledger:
         self.own([trial], "")
         return True
 
-    def run_again(self, trial: FrozenTrial) -> None:
-        """End a trial whose session died, and queue its parameters, unless the session still did.
+    def run_again(self, trial: FrozenTrial) -> bool:
+        """End a trial whose session died, and queue its parameters, unless the session still did; return whether so.
 
         One that gets no further in one session after the other is failed: it may be what ends them, container and all.
         """
@@ -206,6 +206,7 @@ class Ledger:
         if not is_hopeless and all(other.user_attrs.get("retry_of") != origin_of(trial) for other in later):
             self._queue_again(trial, {_SESSIONS_KEY: (times, reached)})
         self.study.tell(trial.number, state=TrialState.FAIL)
+        return not is_hopeless
 
     def _constrain(self, trial: optuna.Trial, ended: TrialEnded) -> None:
         """Keep by how much a trial exceeds what it may cost: samplers keep away from there."""

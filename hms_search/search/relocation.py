@@ -134,9 +134,9 @@ def _send_journals(name: str, source: Places) -> None:
     """Send what waits for MLflow of a study; raises TrackingError where some of it still does."""
     journals = source.journals(name)
     waiting = open_journaled(source.tracking_uri, source.artifacts, journals, study=name).send_waiting(insist=True)
-    if waiting.runs and source.tracking_uri != NO_TRACKING:
+    if waiting.untold and source.tracking_uri != NO_TRACKING:
         raise TrackingError(
-            f"{waiting.runs} runs of {name!r} wait in {journals} for MLflow: {waiting.reason}; when it answers: "
+            f"{waiting.untold} runs of {name!r} wait in {journals} for MLflow: {waiting.reason}; when it answers: "
             f"{sync_line(source.tracking)}, then this command again"
         )
 

@@ -59,8 +59,9 @@ class Standing:
             if trial.state == TrialState.RUNNING and not self._is_sorted(trial, homes):
                 strays.append(trial)
         for trial in strays:
-            self._notify(Notice(f"trial {trial.number} was left running by a session that died; it is run again"))
-            self._ledger.run_again(trial)
+            again = self._ledger.run_again(trial)
+            then = "it is run again" if again else "it has failed, as every session dies with it"
+            self._notify(Notice(f"trial {trial.number} was left running by a session that died; {then}"))
         return bool(strays)
 
     def _is_sorted(self, trial: FrozenTrial, homes: Mapping[str, str]) -> bool:

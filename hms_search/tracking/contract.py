@@ -14,10 +14,19 @@ Kind = Literal["trial", "repetition", "promotion", "ensemble"]
 
 @dataclass(frozen=True)
 class Waiting:
-    """Runs that the store does not know all of yet, and why the last attempt to tell it failed."""
+    """Runs that the store does not know all of yet, and why the last attempt to tell it failed.
+
+    ``unknown`` of them began where the store was not told so, and wait for that: for ever, if that machine is lost.
+    """
 
     runs: int = 0
     reason: str = ""
+    unknown: int = 0
+
+    @property
+    def untold(self) -> int:
+        """How many the store could not be told, which need nothing from elsewhere."""
+        return self.runs - self.unknown
 
 
 class Run(Protocol):

@@ -27,12 +27,16 @@ _JOURNAL, _FILES, _SENT, _LOCK = "journal.jsonl", "files", "sent.json", ".lock"
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing to tell: ``kind`` is a method of tracker or run, ``content`` its arguments; ``at_ms`` when it was."""
+    """One thing to tell: ``kind`` is a method of tracker or run, ``content`` its arguments; ``at_ms`` when it was.
+
+    ``resumed_ms`` is when who tells it had resumed the run; None where he had not, or an earlier version wrote it.
+    """
 
     kind: str
     at_ms: int
     content: Mapping[str, Any]
     files: Mapping[str, Path]
+    resumed_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,12 @@ class RunJournal:
         files: Mapping[str, bytes] = MappingProxyType({}),
         *,
         known_as: str = "",
-    ) -> None:
-        """Write an entry, to stay whatever dies; raises DiskError or TrackingError where the disk does not take it.
+        resumed_ms: int | None = None,
+    ) -> int:
+        """Write an entry, to stay whatever dies, and return its time.
 
         ``known_as`` names the run where this may be its first entry since the others were sent and removed.
+        Raises DiskError or TrackingError where the disk does not take it.
         """
         with self._writing(), _open_locked(self.folder / _JOURNAL) as file:
             self._lock.touch()  # a full disk takes the entries that there are, but perhaps no file more
@@ -80,12 +86,16 @@ class RunJournal:
                 path = self.folder / _FILES / str(number) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-            entry = {"kind": kind, "at_ms": time.time_ns() // 1_000_000, "content": dict(content)}
+            at_ms = time.time_ns() // 1_000_000
+            entry = {"kind": kind, "at_ms": at_ms, "content": dict(content)}
             if not number and self.to:
                 entry["to"] = self.to
+            if resumed_ms is not None:
+                entry["resumed_ms"] = resumed_ms
             file.write(json.dumps(entry).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        return at_ms
 
     def entries(self) -> list[Entry]:
         """Return all whole entries; a last line that was cut off as its process died is none.
@@ -96,7 +106,7 @@ class RunJournal:
         try:
             lines = [json.loads(line) for line in self._lines()]
             return [
-                Entry(line["kind"], line["at_ms"], line["content"], self._files(number))
+                Entry(line["kind"], line["at_ms"], line["content"], self._files(number), line.get("resumed_ms"))
                 for number, line in enumerate(lines)
             ]
         except (ValueError, KeyError, TypeError):

@@ -5,6 +5,9 @@
 
 An entry may be sent twice, where a process died between sending it and keeping that it did: runs are found again by
 their key, and metrics by their time, so it is kept once.
+
+A session that is taken for dead may wake up, or its journal be sent late, when another one has gone on with the run.
+What it then says of the run is left out: a run carries when it was last resumed, and so do the entries that followed.
 """
 
 import logging
@@ -15,6 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -27,7 +31,7 @@ from hms_search.errors import DataError, TrackingError
 from hms_search.tracking.address import destination, is_refusal, sqlite_path, sync_line, without_password
 from hms_search.tracking.contract import Kind, Outcome, Waiting
 from hms_search.tracking.journal import Entry, RunJournal, Sent
-from hms_search.tracking.mlflow_run import Logged, MlflowRun, RefusedError, UnknownRunError
+from hms_search.tracking.mlflow_run import Logged, MlflowRun, RefusedError, UnknownRunError, now_ms
 from hms_search.tracking.mlflow_runs import MlflowTracker, RunStart
 from hms_search.tracking.run_ids import LOCAL
 
@@ -41,6 +45,15 @@ _REASONS = 3
 """So many reasons of one study are said."""
 _TOGETHER_S = 5.0
 """Metrics that follow what was last sent so closely are sent with what comes next."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What came of sending a journal: the run's id or nothing, and what kept it from being sent."""
+
+    run_id: str = ""
+    reason: str = ""
+    is_unknown: bool = False
 
 
 class JournaledTracker:
@@ -107,7 +120,7 @@ class JournaledTracker:
     def resume_run(self, run_id: str) -> "JournaledRun":
         """Return a run that was paused, open again."""
         run = self._run(run_id)
-        run.tell("resume", {})
+        run.resume()
         return run
 
     def open_run(self, run_id: str) -> MlflowRun | None:
@@ -163,7 +176,7 @@ class JournaledTracker:
 
         For some seconds after a failed attempt nothing is tried, unless told to ``insist``.
         """
-        return self._attempt(journal, insist=insist)[0]
+        return self._attempt(journal, insist=insist).run_id
 
     def catch_up(self) -> None:
         """Send what is left of all runs where some could not be sent before, and MLflow answers again."""
@@ -175,27 +188,29 @@ class JournaledTracker:
         """Send what is left of all runs of the study, those of dead processes included; return what then still is."""
         return self.wait_for(self.soon(partial(self._send_waiting, insist=insist)))
 
-    def _attempt(self, journal: RunJournal, *, insist: bool) -> tuple[str, str]:
-        """Send a journal; return the run's id or nothing, and what kept it from being sent."""
+    def _attempt(self, journal: RunJournal, *, insist: bool) -> _Attempt:
         if time.monotonic() < self._not_before and not insist:
-            return "", self._outage
+            return _Attempt(reason=self._outage)
         try:
             with journal.sending() as is_held:
                 if not is_held:
                     self._is_behind |= journal.is_there  # another process is sending it, which may die
-                    return "", ""
+                    return _Attempt()
                 self._check_destination(journal)
                 run_id = _send(journal, self.direct)
-        except (DataError, UnknownRunError, RefusedError) as error:  # of this journal alone
-            return "", str(error)
+        except UnknownRunError as error:
+            reason = f"{error}; where that is lost for good, remove {journal.folder}, and with it what waits"
+            return _Attempt(reason=reason, is_unknown=True)
+        except (DataError, RefusedError) as error:  # of this journal alone
+            return _Attempt(reason=str(error))
         except TrackingError as error:
             if not self._outage:
                 logger.warning("%s: metrics are kept in %s until then", error, self.folder)
             self._not_before, self._outage, self._connected = time.monotonic() + _PAUSE_S, str(error), None
             self._is_behind = True
-            return "", self._outage
+            return _Attempt(reason=self._outage)
         self._not_before, self._outage = 0.0, ""
-        return run_id, ""
+        return _Attempt(run_id)
 
     def _check_destination(self, journal: RunJournal) -> None:
         """Raise RefusedError where what is left of a journal is another MLflow's."""
@@ -209,13 +224,14 @@ class JournaledTracker:
             )
 
     def _send_waiting(self, *, insist: bool) -> Waiting:
-        tried = ((journal, *self._attempt(journal, insist=insist)) for journal in self._journals())
-        reasons = [reason for journal, run_id, reason in tried if not run_id and journal.is_there]  # else it was sent
+        tried = ((journal, self._attempt(journal, insist=insist)) for journal in self._journals())
+        left = [attempt for journal, attempt in tried if not attempt.run_id and journal.is_there]  # else it was sent
         for gone in self.folder.glob(".*"):
             rmtree(gone, ignore_errors=True)
-        different = list(dict.fromkeys(filter(None, reasons)))
+        different = list(dict.fromkeys(attempt.reason for attempt in left if attempt.reason))
         more = [f"and {len(different) - _REASONS} more of this kind"] if len(different) > _REASONS else []
-        return Waiting(len(reasons), "; ".join([*different[:_REASONS], *more]))
+        unknown = sum(attempt.is_unknown for attempt in left)
+        return Waiting(len(left), "; ".join([*different[:_REASONS], *more]), unknown)
 
     def _run(self, run_id: str) -> "JournaledRun":
         """Return a run by the id that it had when it was last seen."""
@@ -239,6 +255,7 @@ class JournaledRun:
         self._tracker, self._journal = tracker, journal
         self._id = known_as or journal.sent.run_id
         self._sent_at = -math.inf
+        self._resumed_ms: int | None = None
         self._first: Future[None] | None = None
         self._telling: list[Future[None]] = []
 
@@ -261,6 +278,11 @@ class JournaledRun:
                 told.set_result(None)
 
         self._first_attempt().add_done_callback(now)
+
+    def resume(self) -> None:
+        """Say that the trial goes on, here."""
+        self._resumed_ms = self._append("resume", {})
+        self._send()
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch."""
@@ -287,8 +309,9 @@ class JournaledRun:
 
     def _append(
         self, kind: str, content: Mapping[str, object], files: Mapping[str, bytes] = MappingProxyType({})
-    ) -> None:
-        self._journal.append(kind, content, files, known_as="" if kind == "start" else self.id)
+    ) -> int:
+        known_as = "" if kind == "start" else self.id
+        return self._journal.append(kind, content, files, known_as=known_as, resumed_ms=self._resumed_ms)
 
     def _send(self) -> None:
         self._sent_at = time.monotonic()
@@ -317,6 +340,8 @@ def _report(sending: "Future[T]") -> None:
 
 _LAST = {"finish", "finish_study", "add"}
 """After these nothing more comes: what has been sent need not be kept."""
+_TAKEN_MS = 50_000
+"""A session that says nothing for so long is taken for dead, and others go on with its runs."""
 
 
 def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
@@ -326,7 +351,9 @@ def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
         if together[0].kind == "start":
             journal.keep_sent(Sent(run_id, done, tried=True))
         with _of_this_run(journal, together[-1]):
-            run_id = _told(tracker, run_id, together, again=sent.tried)
+            after_ms = entries[done - 1].at_ms if done else 0
+            if still := _not_overtaken(tracker, run_id, together, after_ms):
+                run_id = _told(tracker, run_id, still, again=sent.tried)
         done += len(together)
         journal.keep_sent(Sent(run_id, done))
     if entries and entries[-1].kind in _LAST:
@@ -363,6 +390,29 @@ def _together(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     yield from filter(None, [logs])
 
 
+def _not_overtaken(tracker: MlflowTracker, run_id: str, entries: list[Entry], after_ms: int) -> list[Entry]:
+    """Return the entries without what a session says of a run that another one has resumed since.
+
+    MLflow is asked where a run is resumed or paused, and where a resumed one ends or was silent since ``after_ms``: at
+    no epoch that follows another. Clocks of two machines are compared only where what was said arrives late.
+    """
+    last, late_ms = entries[-1], now_ms() - _TAKEN_MS
+    was_resumed = last.resumed_ms is not None
+    if last.kind not in {"resume", "pause"} and not (was_resumed and (last.kind == "finish" or after_ms < late_ms)):
+        return entries
+    resumed_ms = tracker.known(run_id).resumed_ms()
+
+    def is_overtaken(entry: Entry) -> bool:
+        if entry.kind == "resume" or entry.resumed_ms is None:
+            return entry.kind != "log" and entry.at_ms < min(resumed_ms, late_ms)
+        return entry.resumed_ms != resumed_ms and (entry.kind != "log" or entry.at_ms > resumed_ms)
+
+    still = [entry for entry in entries if not is_overtaken(entry)]
+    if len(still) < len(entries):
+        logger.warning("run %s: another session has gone on with it, what this one told later is left out", run_id)
+    return still
+
+
 def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry], *, again: bool) -> str:
     """Tell MLflow an entry, with the ``log`` entries before it; return the run's id."""
     last = entries[-1]
@@ -376,7 +426,7 @@ def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry], *, agai
     if last.kind == "log":
         run.log_all(logged)
     elif last.kind == "resume":
-        run.resume()
+        run.resume(last.at_ms)
     elif last.kind == "pause":
         run.pause(files)
     elif last.kind == "finish":

@@ -29,6 +29,8 @@ KEY_TAG = "hms_search.key"
 """The tag of a run with what it was called before MLflow gave it an id."""
 EARLIER_TAG = "hms_search.earlier_ids"
 """The tag of a run that was copied here with what it was called elsewhere, one id after the other."""
+RESUMED_TAG = "hms_search.resumed_ms"
+"""The tag of a run with when it was last resumed, which says whose run it is."""
 _TAG_LIMIT = 8000
 
 
@@ -74,11 +76,17 @@ class MlflowRun:
         with reported(self._uri):
             self._log(logged)
 
-    def resume(self) -> None:
+    def resumed_ms(self) -> int:
+        """Return when it was last resumed; 0 where it never was."""
+        with reported(self._uri):
+            return int(self._client.get_run(self.id).data.tags.get(RESUMED_TAG, 0))
+
+    def resume(self, at_ms: int | None = None) -> None:
         """Say that the trial goes on."""
+        resumed = str(now_ms() if at_ms is None else at_ms)
         with reported(self._uri):
             self._client.update_run(self.id, status="RUNNING")
-            self._client.log_batch(self.id, tags=tags_of({"state": "running"}))
+            self._client.log_batch(self.id, tags=tags_of({"state": "running", RESUMED_TAG: resumed}))
 
     def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Say that the trial waits: MLflow's status SCHEDULED."""

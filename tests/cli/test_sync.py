@@ -12,6 +12,7 @@ from hms_search.cli import main
 from hms_search.errors import TrackingError
 from hms_search.search.places import Places
 from hms_search.tracking import RunReader, open_journaled
+from hms_search.tracking.journal import RunJournal
 
 AWAY = "http://127.0.0.1:9"
 
@@ -78,3 +79,13 @@ def test_a_study_is_not_moved_while_its_runs_wait_for_another_mlflow(tmp_path: P
         moved(here, there)
     assert folder.is_dir()
     assert not there.root.exists()
+
+
+def test_a_study_is_moved_while_a_run_waits_for_a_machine_that_is_gone(tmp_path: Path) -> None:
+    here, there = Places(root=tmp_path / "here"), Places(root=tmp_path / "there")
+    recorder(config_of(), here).trial("complete")
+    journal = RunJournal(here.journals("small") / ("e" * 32))
+    content = {"outcome": "interrupted", "reason": "its session died", "metrics": {}}
+    journal.append("finish", content, known_as="local-" + "f" * 32)
+    assert moved(here, there).trials == 1
+    assert journal.is_behind

@@ -1,6 +1,7 @@
 """A study whose database restarts and whose MLflow server dies: it finishes by itself, and nothing is missing."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -11,7 +12,7 @@ from postgres_server import postgres_server
 from stored_trials import stored_runs, stored_trials
 
 from hms_search.servers import free_port
-from hms_search.tracking import RunReader
+from hms_search.tracking import MlflowTracker, RunReader
 from hms_search.tracking.journal import RunJournal
 from hms_search.tracking.server import mlflow_server
 
@@ -107,3 +108,20 @@ def test_sync_sends_what_an_outage_left_and_may_be_repeated(hms_search: CommandL
     journal.append("start", start)
     (journal.folder / "journal.jsonl").write_bytes(b"{\n")
     assert "is damaged; mend it, or remove" in hms_search("sync", code=2)
+
+
+def test_a_run_that_began_on_a_machine_that_is_gone_keeps_no_other_one_open(hms_search: CommandLine) -> None:
+    arguments = ("run", "small.yaml", "--data", "recordings", "--trials", "1")
+    hms_search(*arguments)
+    mlruns = hms_search.folder / "mlruns"
+    uri = f"sqlite:///{mlruns}/mlflow.db"
+    tracker = MlflowTracker(uri, mlruns / "artifacts", study="small")
+    left_open = tracker.start_run("trial 0", parent_id=None, params={}, tags={"trial": "0"}, texts={})
+    journal = RunJournal(mlruns / "journals" / "small" / "k")
+    content = {"outcome": "interrupted", "reason": "its session died", "metrics": {}}
+    journal.append("finish", content, known_as="local-" + "f" * 32)
+    assert "remove mlruns/journals/small/k" in " ".join(hms_search(*arguments).split())
+    assert RunReader(uri).record(left_open.id).status == "FINISHED"
+    assert "remove mlruns/journals/small/k" in hms_search("sync", code=2)
+    shutil.rmtree(journal.folder)
+    assert "nothing waits for MLflow" in hms_search("sync")

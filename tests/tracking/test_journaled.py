@@ -1,5 +1,6 @@
 """A tracker with journals: what MLflow knows in the end is the same, whatever was away or died in between."""
 
+import json
 import math
 import os
 import shutil
@@ -23,6 +24,8 @@ from hms_search.errors import TrackingError
 from hms_search.servers import free_port
 from hms_search.tracking import JournaledTracker, MlflowTracker, Outcome, RunReader, Tracker, open_journaled
 from hms_search.tracking.journal import RunJournal, Sent
+from hms_search.tracking.journaled import JournaledRun
+from hms_search.tracking.mlflow_run import MlflowRun
 from hms_search.tracking.mlflow_runs import RunStart
 from hms_search.tracking.server import mlflow_server
 
@@ -245,6 +248,26 @@ def test_a_run_whose_process_died_before_mlflow_was_told_is_ended_by_its_first_n
     assert "SIGKILL" in stored.data.tags["reason"]
 
 
+def test_a_run_whose_beginning_lies_on_a_machine_that_is_gone_is_counted_apart(place: Place, tmp_path: Path) -> None:
+    session = place.tracker()
+    parent_id = session.start_study(tags={}, texts={})
+    lost = JournaledTracker(lambda: place.tracker().direct, tmp_path / "lost", lag_s=600.0)
+    run = lost.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
+    session.end_orphan(run.id, "its session died", failed=False)
+    left = session.send_waiting(insist=True)
+    (folder,) = place.journals.iterdir()
+    assert (left.runs, left.unknown, left.untold) == (1, 1, 0)
+    assert f"remove {folder}" in left.reason
+    place.away = True
+    left = place.tracker().send_waiting(insist=True)
+    assert (left.runs, left.unknown, left.untold) == (1, 0, 1)
+    place.away = False
+    assert lost.send_waiting().runs == 0  # it comes back
+    assert session.send_waiting(insist=True).runs == 0
+    (stored,) = place.children()
+    assert (stored.info.status, stored.data.tags["reason"]) == ("KILLED", "its session died")
+
+
 def test_a_long_trial_that_ends_is_told_whole(place: Place) -> None:
     tracker = place.tracker()
     run = tracker.start_run("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})
@@ -423,6 +446,144 @@ def test_a_run_whose_end_was_not_told_ends_as_its_trial_did(place: Place, outcom
     tracker.end_orphans({"kind": ["trial"], "trial": {"0"}}, outcome=outcome)
     (stored,) = place.children()
     assert stored.data.metrics == {"kl_all": 0.25}
+
+
+def elsewhere(place: Place, folder: Path) -> Place:
+    """Return the same store as a machine sees it that shares no folder."""
+    other = Place(folder)
+    other.uri, other.artifacts = place.uri, place.artifacts
+    return other
+
+
+def paused_run(tracker: JournaledTracker) -> str:
+    parent_id = tracker.start_study(tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
+    run.log({"kl": 1.0}, step=0)
+    run.pause()
+    return run.id
+
+
+def complete(run: JournaledRun) -> None:
+    run.log({"kl": 0.5}, step=1)
+    run.finish("complete", metrics={"kl_all": 0.5}, files={})
+
+
+def check_complete(place: Place) -> None:
+    (stored,) = place.children()
+    tags = stored.data.tags
+    assert (stored.info.status, tags["state"], tags.get("reason")) == ("FINISHED", "complete", None)
+    assert stored.data.metrics["kl_all"] == 0.5
+
+
+@pytest.mark.parametrize("last", ["pause", "finish"])
+@pytest.mark.parametrize("shares_files", [True, False])
+def test_a_session_that_was_taken_for_dead_changes_nothing_of_a_run_that_another_one_completed(
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    last: str,
+    shares_files: bool,
+) -> None:
+    other = (place if shares_files else elsewhere(place, tmp_path / "other")).tracker()
+    run_id = paused_run(other)
+    suspended = place.tracker().resume_run(run_id)
+    other.resume_run(run_id).pause()  # as a session takes it up
+    complete(other.resume_run(run_id))
+    monkeypatch.setattr("hms_search.tracking.journaled._TAKEN_MS", 0)  # so long it slept
+    monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
+    suspended.log({"kl": 0.5}, step=1)
+    suspended.pause() if last == "pause" else suspended.finish("interrupted", reason="stopped", metrics={}, files={})
+    check_complete(place)
+    assert RunReader(place.uri).curve(run_id, "kl") == ((0, 1.0), (1, 0.5))
+    assert "another session has gone on with it" in caplog.text
+    assert place.tracker().send_waiting(insist=True).runs == 0
+
+
+@pytest.mark.parametrize("last", ["pause", "finish"])
+@pytest.mark.parametrize("is_over", [True, False])
+def test_what_a_dead_machine_had_not_sent_of_a_run_that_goes_on_elsewhere_is_metrics_only(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, is_over: bool
+) -> None:
+    run_id = paused_run(place.tracker())
+    dead = elsewhere(place, tmp_path / "dead")
+    dead.away = True
+    run = dead.tracker().resume_run(run_id)
+    run.log({"kl": 0.75}, step=7)
+    run.pause() if last == "pause" else run.finish("interrupted", reason="stopped", metrics={}, files={})
+    time.sleep(0.01)
+    goes_on = place.tracker().resume_run(run_id)
+    if is_over:
+        complete(goes_on)
+    monkeypatch.setattr("hms_search.tracking.journaled._TAKEN_MS", 0)
+    dead.away = False
+    assert dead.tracker().send_waiting(insist=True).runs == 0
+    assert RunReader(place.uri).record(run_id).tags["state"] == ("complete" if is_over else "running")
+    if not is_over:
+        complete(goes_on)
+    check_complete(place)
+    assert (7, 0.75) in RunReader(place.uri).curve(run_id, "kl")
+
+
+def test_a_first_pause_that_arrives_late_leaves_a_run_that_was_completed_elsewhere_as_it_is(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = elsewhere(place, tmp_path / "dead")
+    tracker = dead.tracker()
+    parent_id = tracker.start_study(tags={}, texts={})
+    run = tracker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
+    tracker._connected, dead.away = None, True
+    run.pause()
+    time.sleep(0.01)
+    complete(place.tracker().resume_run(run.id))
+    monkeypatch.setattr("hms_search.tracking.journaled._TAKEN_MS", 0)
+    dead.away = False
+    assert dead.tracker().send_waiting(insist=True).runs == 0
+    check_complete(place)
+
+
+def test_a_session_whose_clock_is_behind_goes_on_with_a_run(place: Place) -> None:
+    run_id = paused_run(place.tracker())
+    place.client.set_tag(run_id, "hms_search.resumed_ms", str(time.time_ns() // 1_000_000 + 600_000))
+    complete(place.tracker().resume_run(run_id))
+    check_complete(place)
+
+
+def test_what_an_earlier_version_left_of_a_resumed_run_is_sent(place: Place, tmp_path: Path) -> None:
+    run_id = paused_run(place.tracker())
+    earlier = elsewhere(place, tmp_path / "earlier")
+    earlier.away = True
+    complete(earlier.tracker().resume_run(run_id))
+    (folder,) = earlier.journals.iterdir()
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    without = [{name: value for name, value in line.items() if name != "resumed_ms"} for line in lines]
+    assert without != lines
+    (folder / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in without))
+    earlier.away = False
+    assert earlier.tracker().send_waiting().runs == 0
+    check_complete(place)
+
+
+def test_whose_a_run_is_is_asked_at_no_epoch_and_of_no_run_that_never_paused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def resumed_ms(run: MlflowRun) -> int:
+        asked.append(run.id)
+        return 0
+
+    monkeypatch.setattr(MlflowRun, "resumed_ms", resumed_ms)
+    monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
+    tracker = place.tracker()
+    begin(tracker, tracker.start_study(tags={}, texts={}))
+    assert asked == []
+    run_id = paused_run(tracker)
+    run = tracker.resume_run(run_id)
+    assert asked == [run_id] * 2
+    for epoch in range(EPOCHS):
+        run.log({"kl": 1.0}, step=epoch)
+    assert asked == [run_id] * 2
 
 
 @pytest.mark.parametrize(("ended", "state"), [(True, "complete"), (False, "interrupted")])
