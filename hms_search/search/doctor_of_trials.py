@@ -138,7 +138,7 @@ def best_on_bound(history: StudyHistory) -> Iterator[Finding]:
 
 def no_improvement(history: StudyHistory) -> Iterator[Finding]:
     """Find that the last trials have not improved the best value by more than the noise."""
-    losses = [loss_of(trial, history.direction) for trial in history.as_they_ended]
+    losses = [loss_of(trial, history.direction) for trial in history.as_last_trained]
     patience = max(_PATIENCE, 2 * len(history.config.space.parameters))
     before, recent = losses[:-patience], losses[-patience:]
     if len(before) < _FEWEST_BEFORE or not np.isfinite(min(before)):

@@ -52,7 +52,7 @@ class StudyHistory:
         return tuple(trial for trial in self.trials if has_paused(trial))
 
     @cached_property
-    def as_they_ended(self) -> tuple[FrozenTrial, ...]:
+    def as_last_trained(self) -> tuple[FrozenTrial, ...]:
         """The trials of this study in the order of their last training, those that paused among them.
 
         One that paused may end long after those asked later; those that still wait when the study is over end then.

@@ -28,7 +28,7 @@ def spent(history: StudyHistory) -> tuple[int, float]:
 
 
 def _no_gain(patience: Patience, history: StudyHistory) -> str:
-    losses = [loss_of(trial, history.direction) for trial in history.as_they_ended]
+    losses = [loss_of(trial, history.direction) for trial in history.as_last_trained]
     before, recent = losses[: -patience.trials], losses[-patience.trials :]
     noise = patience.of_noise * history.evidence.told_apart
     if not noise or not np.isfinite(min(before, default=np.inf)):
