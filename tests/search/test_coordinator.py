@@ -72,9 +72,10 @@ class Instant:
         raise AssertionError(verdict)
 
     def receive(self) -> TrialEnded:
-        self.job = None
-        ended: TrialEnded = self.connection.recv()
-        return ended
+        found: TrialEnded = self.connection.recv()
+        if isinstance(found, TrialEnded):
+            self.job = None
+        return found
 
     def kill(self) -> WorkerDied | None:
         return None
@@ -96,12 +97,6 @@ class Late(Instant):
             self._end.send(TrialStarted(self._before.number, "r" * 32))
         self._before = job
         super().submit(job)
-
-    def receive(self) -> TrialEnded:
-        found: TrialEnded = self.connection.recv()
-        if isinstance(found, TrialEnded):
-            self.job = None
-        return found
 
 
 class Stepwise(Instant):
@@ -137,12 +132,6 @@ class Stepwise(Instant):
             assert verdict == "pause"
             self._end.send(TrialEnded(self.job.number, "paused", "", 1.0))
 
-    def receive(self) -> TrialEnded:
-        found: TrialEnded = self.connection.recv()
-        if isinstance(found, TrialEnded):
-            self.job = None
-        return found
-
 
 class Failing(Stepwise):
     """Such a worker, under whom few trials get anywhere."""
@@ -158,12 +147,6 @@ class Mortal(Instant):
             self._end.send(TrialStarted(job.number, "r" * 32))
             super().submit(job)
         self.job = job
-
-    def receive(self) -> TrialEnded:
-        found: TrialEnded = self.connection.recv()
-        if isinstance(found, TrialEnded):
-            self.job = None
-        return found
 
     def kill(self) -> WorkerDied | None:
         job, self.job = self.job, None
