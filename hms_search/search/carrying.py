@@ -4,7 +4,6 @@ Narrowing a range inside one Optuna study switches its joint model off for that 
 So each space has a study of its own, to which the trials that fit are added anew, under the new distributions.
 """
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.outcomes import CARRIED_KEY
-from hms_search.search.space import BESIDE_A_STEP, Categorical, Int, Parameter, SearchSpace, at_step
+from hms_search.search.space import Categorical, Int, Parameter, SearchSpace, at_step
 
 PARAMS_KEY = "params"
 """The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
@@ -67,17 +66,12 @@ def has(parameter: Parameter, value: object) -> bool:
     """Say whether a value, or the name of a choice, is one that a parameter may have."""
     if isinstance(parameter, Categorical):
         return isinstance(value, Hashable) and value in parameter.named  # not so what was a list or a component
-    return parameter.contains(placed(parameter, value))
+    return parameter.contains(value)
 
 
 def placed(parameter: Parameter, value: Any) -> Any:
-    """Return a value as the parameter has it: on its grid, where the arithmetic of floats put it beside; NaN off it."""
+    """Return a value that a parameter :func:`has` as the parameter has it: at its step, where floats put it beside."""
     if isinstance(parameter, Categorical) or parameter.log or parameter.step is None:
         return value
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return value
-    steps = (value - parameter.low) / parameter.step
-    if abs(steps - round(steps)) > BESIDE_A_STEP:
-        return math.nan
-    on_grid = at_step(parameter, round(steps))
-    return int(on_grid) if isinstance(parameter, Int) and isinstance(value, int) else on_grid
+    on_grid = at_step(parameter, round((value - parameter.low) / parameter.step))
+    return int(on_grid) if isinstance(parameter, Int) else on_grid

@@ -18,7 +18,7 @@ from hms_search.errors import ConfigError
 from hms_search.experiment import ExperimentConfig
 
 Scalar = bool | int | float | str | None
-BESIDE_A_STEP = 1e-6
+_ROUNDING = 1e-6
 """What the arithmetic of floats may be off by, relative to a step."""
 
 
@@ -272,7 +272,7 @@ def at_step(parameter: Float | Int, steps: int) -> float:
 def _has(parameter: Float | Int, value: float) -> bool:
     """Say whether a number has a value, which the arithmetic of floats may have put beside its step."""
     step = 0 if parameter.log or parameter.step is None else parameter.step
-    off = BESIDE_A_STEP * step
+    off = _ROUNDING * step
     inside = parameter.low - off <= value <= parameter.high + off
     return inside and (not step or abs(math.remainder(value - parameter.low, step)) <= off)
 
