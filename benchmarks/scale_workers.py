@@ -140,7 +140,7 @@ def ran(
     run = tracker.start_run(
         f"trial {job.number}", parent_id=parent_id, params=job.params, tags=job.tags, texts={"config.yaml": "a: 1\n"}
     )
-    run.when_named(lambda run_id: speech.started(TrialStarted(job.number, run_id)))
+    run.when_named(lambda run_id: speech.say(TrialStarted(job.number, run_id)))
     folds, started = [], time.monotonic()
     for fold in range(FOLDS):
         for number in range(EPOCHS):

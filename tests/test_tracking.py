@@ -97,7 +97,7 @@ def test_a_paused_trial_waits_as_scheduled_and_goes_on_in_the_same_run(local: Lo
     waiting = local.client.get_run(run.id)
     assert (waiting.info.status, waiting.data.tags["state"]) == ("SCHEDULED", "paused")
     assert tracker.open_run(run.id) is None
-    again = local.tracker("paused").resume_run(run.id)
+    again = local.tracker("paused").resume_run(run.id, leg=1)
     assert local.client.get_run(run.id).info.status == "RUNNING"
     again.log({"kl_all/fold0": 0.5}, step=1)
     again.finish("complete", metrics={}, files={})
@@ -146,7 +146,7 @@ def test_the_run_of_a_killed_process_is_ended_by_another_tracker(
 ) -> None:
     tracker = local.tracker("orphan")
     run = tracker.start_run("trial 0", parent_id=tracker.start_study(tags={}, texts={}), params={}, tags={}, texts={})
-    local.tracker("orphan").end_orphan(run.id, "its process was killed", failed=failed)
+    local.tracker("orphan").end_orphan(run.id, "its process was killed", failed=failed, leg=1)
     ended = local.client.get_run(run.id)
     assert (ended.info.status, ended.data.tags["state"]) == (status, state)
     assert ended.data.tags["reason"] == "its process was killed"
@@ -160,7 +160,7 @@ def test_a_run_that_its_dead_process_still_completes_stays_interrupted(local: Lo
         tracker.start_run(f"trial {number}", parent_id=parent_id, params={}, tags={"trial": str(number)}, texts={})
         for number in range(3)
     ]
-    tracker.end_orphan(runs[0].id, "its session died", failed=False)
+    tracker.end_orphan(runs[0].id, "its session died", failed=False, leg=1)
     runs[0].finish("complete", metrics={"kl_all": 0.5}, files={})
     tracker.end_orphans({"kind": ["trial"], "trial": ["0", "1"]}, "its process died")
     found = [local.client.get_run(run.id) for run in runs]

@@ -15,7 +15,7 @@ from hms_search.errors import DataError
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What damaged files raise; RuntimeError also for archives with a password or of an unknown compression."""
 
 
@@ -43,11 +43,20 @@ def read_numbers(path: Path, axes: tuple[str | int, ...], *, what: str, most_byt
             found = _unzipped(file, axes, most_bytes) if zipped else _array(file, axes, most_bytes)
     except _Otherwise as error:
         raise DataError(f"{wanted} {error}") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = (str(error) or "it ends too early").splitlines()[0]
         raise DataError(f"{wanted} no readable array: {reason}") from None
     with np.errstate(over="ignore"):  # of float64, beyond float32 lies infinity
         return np.asarray(found, dtype=np.float32)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a ``.npz`` file of our own by name; none where there is no such file, or a damaged one."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except UNREADABLE:
+        return {}
 
 
 class _Otherwise(ValueError):

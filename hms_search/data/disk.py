@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hms_search.errors import DiskError
+from hms_search.errors import DiskError, without_password
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -16,12 +16,13 @@ _TOO_LITTLE = 2**20
 
 
 @contextmanager
-def telling_of_disk(folder: Path, *also: type[Exception]) -> Iterator[None]:
+def telling_of_disk(folder: Path, *also: type[Exception], other: Path | None = None) -> Iterator[None]:
     """Raise DiskError where what fails inside does so because a folder's disk is full, or may not be written.
 
-    Libraries often say less than the system did: RuntimeError, and the errors named in ``also``, are taken for that
-    where the disk is found full.
+    An ``other`` folder, if any, is written inside too. Libraries often say less than the system did: RuntimeError, and
+    the errors named in ``also``, are taken for that where a disk is found full.
     """
+    folders = (folder,) if other is None else (folder, other)
     failures: tuple[type[Exception], ...] = (OSError, RuntimeError, *also)
     try:
         yield
@@ -29,11 +30,13 @@ def telling_of_disk(folder: Path, *also: type[Exception]) -> Iterator[None]:
         raise
     except failures as error:
         number = error.errno if isinstance(error, OSError) else None
-        if number in _FULL or is_full(folder):
-            raise DiskError(f"{_full(folder)}: {_one_line(error)}") from error
-        if number in _CLOSED and _lies_in(folder, error):
+        full = [one for one in folders if is_full(one)]
+        if full or number in _FULL:
+            raise DiskError(f"{_full(full[0] if full else folder)}: {_one_line(error)}") from error
+        closed = [one for one in folders if number in _CLOSED and _lies_in(one, error)]
+        if closed:
             raise DiskError(
-                f"{folder} cannot be written: {_one_line(error)}; make it writable for this user, or work elsewhere"
+                f"{closed[0]} cannot be written: {_one_line(error)}; make it writable for this user, or work elsewhere"
             ) from error
         raise
 
@@ -76,7 +79,7 @@ def _full(folder: Path) -> str:
 
 def _lies_in(folder: Path, error: Exception) -> bool:
     """Return whether an error is of a file in a folder, or does not say of which."""
-    named = getattr(error, "filename", None)
+    named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # the link, not what it points to
     return named is None or Path(named).resolve().is_relative_to(folder.resolve())
 
 
@@ -86,4 +89,7 @@ def _there(folder: Path) -> Path:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split())
+    """Return what was first raised: what libraries make of it is longer, and says less."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return without_password(" ".join(str(getattr(error, "strerror", None) or error).split()))

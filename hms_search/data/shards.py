@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float16, Int
 
+from hms_search.data.arrays import read_arrays
 from hms_search.data.atomic import replacing
 from hms_search.data.hms import COLUMNS, Kind, read_log_power, read_microvolts
 from hms_search.eeg.histogram import count_log_power
@@ -95,15 +96,15 @@ def write_shard(task: ShardTask) -> ShardTask:
 
 
 def read_shard(task: ShardTask) -> Shard | None:
-    """Return what a shard holds, or None where it is missing, incomplete or made from other files."""
+    """Return what a shard holds, or None where it is missing, incomplete, damaged or made from other files."""
     stem = task.folder / task.name
+    side = read_arrays(stem.with_suffix(".npz"))
+    if not side or side.pop("key").item() != task.key:
+        return None
+    shard = Shard(**side, key=task.key)
     try:
-        with np.load(stem.with_suffix(".npz"), allow_pickle=False) as side:
-            if side["key"].item() != task.key:
-                return None
-            shard = Shard(**{name: side[name] for name in side.files if name != "key"}, key=task.key)
         n_bytes = stem.with_suffix(".f16").stat().st_size
-    except (OSError, ValueError, KeyError, EOFError):
+    except OSError:
         return None
     return shard if n_bytes == shard.lengths.sum() * N_COLUMNS[task.kind] * DTYPE.itemsize else None
 

@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float16, Int
 
 from hms_search.component import fingerprint_of
+from hms_search.data.arrays import UNREADABLE
 from hms_search.data.atomic import write_array
 from hms_search.data.hms import EEG_WINDOW, KINDS, SPECTROGRAM_WINDOW, Kind
 from hms_search.data.index import BAKED, HISTOGRAMS, read_manifest
@@ -192,7 +193,7 @@ class Store:
             counts: np.ndarray = whole[self._numbers["spectrogram"]]
             return counts
         cache = self.path / HISTOGRAMS / f"{self.fingerprint}.npy"
-        with suppress(OSError, ValueError):
+        with suppress(*UNREADABLE):
             counts = np.load(cache, allow_pickle=False)
             if counts.shape == (len(self), N_COUNTS):
                 return counts
@@ -239,9 +240,10 @@ def baked_file(store: Path, fingerprint: str, part: EegPipeline) -> Path:
 def _images(file: Path) -> np.ndarray:
     try:
         images: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(
-            f"no baked images in {file} ({error}); write them by hms-search data prepare --bake STUDY"
+            f"no baked images in {file} ({error}); remove it if it is damaged, then write them by hms-search data "
+            "prepare --bake STUDY"
         ) from None
     return images
 

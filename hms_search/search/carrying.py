@@ -7,11 +7,10 @@ So each space has a study of its own, to which the trials that fit are added ane
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.outcomes import CARRIED_KEY
-from hms_search.search.space import Categorical, Int, Parameter, SearchSpace, at_step
+from hms_search.search.space import Categorical, Parameter, SearchSpace, placed
 
 PARAMS_KEY = "params"
 """The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
@@ -40,9 +39,7 @@ def carried(
 
 
 def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str, moved: Moved) -> Iterator[FrozenTrial]:
-    distributions: dict[str, BaseDistribution] = {
-        path: parameter.distribution for path, parameter in space.parameters.items()
-    }
+    distributions = space.distributions
     for trial in trials:
         params = moved(trial)
         if trial.state not in CARRIED_STATES or not fits(params, space):
@@ -51,7 +48,7 @@ def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str, move
         made = create_trial(
             state=trial.state,
             values=trial.values,
-            params={path: placed(parameter, params[path]) for path, parameter in space.parameters.items()},
+            params={path: placed(distribution, params[path]) for path, distribution in distributions.items()},
             distributions=distributions,
             intermediate_values=trial.intermediate_values,
             user_attrs={**origin, **trial.user_attrs},
@@ -67,11 +64,3 @@ def has(parameter: Parameter, value: object) -> bool:
     if isinstance(parameter, Categorical):
         return isinstance(value, Hashable) and value in parameter.named  # not so what was a list or a component
     return parameter.contains(value)
-
-
-def placed(parameter: Parameter, value: Any) -> Any:
-    """Return a value that a parameter :func:`has` as the parameter has it: at its step, where floats put it beside."""
-    if isinstance(parameter, Categorical) or parameter.log or parameter.step is None:
-        return value
-    on_grid = at_step(parameter, round((value - parameter.low) / parameter.step))
-    return int(on_grid) if isinstance(parameter, Int) else on_grid

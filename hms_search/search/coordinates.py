@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from hms_search.search.space import placed
+
 Rows = Float[np.ndarray, "rows parameters"]
 
 _FINE = 30
@@ -85,7 +87,7 @@ class _Numbers:
 
     def value(self, place: float) -> float | int:
         value = float(self._values(np.array([place]))[0])
-        return round(value) if isinstance(self._of, IntDistribution) else value
+        return round(value) if isinstance(self._of, IntDistribution) else placed(self._of, value)
 
     def settled(self, places: Column) -> Column:
         return (self._scaled(self._values(places)) - self._low) / self._span

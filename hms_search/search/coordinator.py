@@ -17,7 +17,7 @@ Ctrl-C, a time limit or a crash) does not: it is told as failed, and its paramet
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -119,7 +119,7 @@ class Coordinator:
         while True:
             self._hand_out(workers)
             busy = [worker for worker in workers if worker.job is not None]
-            if not busy and (self._stopping() or not self._more_may_come(workers)):
+            if not busy and (self._stopping() or self._is_over(workers)):
                 break
             if self._interrupts > 1:
                 self._kill(busy)
@@ -130,14 +130,21 @@ class Coordinator:
                 self._listen(some)
                 self._hand_out(workers)
             self._notify(None)
-        if not self._stopping():
-            self._end_paused()
+
+    def _is_over(self, workers: Sequence[Slot]) -> bool:
+        """Say whether nothing more is trained; what still waits has then been ended."""
+        return not self._more_may_come(workers) and (self._has_ended_paused() or not workers)
 
     def _more_may_come(self, workers: Sequence[Slot]) -> bool:
-        """Say whether a trial may fail elsewhere, or workers that all wait for a machine have trials to come."""
-        if not workers or self._standing.elsewhere:
+        """Say whether others are awaited, or workers that all wait for a machine have trials to come."""
+        if not workers or self._awaits_others():
             return bool(workers)
         return not any(worker.idle for worker in workers) and self._turn() is not None
+
+    def _awaits_others(self) -> bool:
+        """Say whether a trial may fail elsewhere, or another session is to go on with one whose checkpoint it has."""
+        away = self._standing.away
+        return bool(self._standing.elsewhere or (away and not self._turn() and self._turn(away=())))
 
     def left(self) -> int:
         """Return how many trials may be started or gone on with; those that run elsewhere may fail there."""
@@ -171,17 +178,17 @@ class Coordinator:
             if taken:
                 self._ledger.own([trial for trial, _ in taken], self._peers.session)
             else:
-                self._next_look = time.monotonic() + (_PAUSE_S if self._standing.elsewhere else math.inf)
+                self._next_look = time.monotonic() + (_PAUSE_S if self._awaits_others() else math.inf)
         return taken
 
-    def _turn(self) -> Start | Resume | None:
+    def _turn(self, *, away: Collection[int] | None = None) -> Start | Resume | None:
         going = self._running.keys() | self._standing.elsewhere
-        may_start = not self._enough and self._may_start()
-        away = self._standing.away
-        return self._policy.next(tuple(going), may_start=may_start, may_promote=not self._enough, away=away)
+        may_start = self._may_start()
+        unseen = self._standing.away if away is None else away
+        return self._policy.next(tuple(going), may_start=may_start, may_promote=not self._enough, away=unseen)
 
     def _may_start(self) -> bool:
-        if self._trials.remaining(self._config.trials) == 0:
+        if self._trials.remaining(self._config.trials) == 0 or (self._enough and not self._trials.begins_again):
             return False
         if exhausted(self._study.sampler, self._study) and not self._trials.queued:
             return False
@@ -277,18 +284,22 @@ class Coordinator:
         self._peers.check()  # else its run may be another session's by now
         number = dead.job.number
         again = not died or self._ledger.may_try_again(self._running[number])
-        self._ledger.end_orphan(dead.run_id, reason, failed=not again)
+        self._ledger.end_orphan(dead.run_id, reason, failed=not again, leg=dead.job.leg + 1)
         ending: Ending = "interrupted" if again else "failed"
         self._tell([TrialEnded(number, ending, dead.run_id, seconds=0.0, reason=reason)], died=died)
 
-    def _end_paused(self) -> None:
-        """End the trials that wait, as nobody trains any more: they count as pruned."""
+    def _has_ended_paused(self) -> bool:
+        """End the trials that wait, which count as pruned, and return True; False where somebody trains after all."""
         with self._peers.exclusively():
             self._catch_up()
-            for number, trial in [] if self._standing.elsewhere else sorted(self._standing.paused.items()):
+            self._next_look = 0.0
+            if self._awaits_others() or self._turn() is not None:
+                return False
+            for number, trial in sorted(self._standing.paused.items()):
                 self._ledger.end_waiting(trial, self._total)
                 self._policy.trial_ended(number, "pruned")
                 self._standing.ended(number)
+            return True
 
     def _catch_up(self) -> None:
         self._standing.catch_up(self._running)

@@ -14,6 +14,7 @@ from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory
 from hms_search.search.rank_agreement import Agreement, agreement, mean_agreement
 from hms_search.search.repeated import Again
+from hms_search.search.space import on_grid
 
 _FEWEST_RANKED = 12
 """Below, a rank correlation of 0.6 cannot be told from none."""
@@ -112,7 +113,8 @@ def _seed_noise(history: StudyHistory) -> tuple[int, float | None]:
     groups: defaultdict[str, set[float]] = defaultdict(set)
     for trial in history.ended:
         if trial.state == TrialState.COMPLETE:
-            groups[json.dumps(trial.params, sort_keys=True)].add(loss_of(trial, history.direction))
+            params = on_grid(trial.params, trial.distributions)
+            groups[json.dumps(params, sort_keys=True)].add(loss_of(trial, history.direction))
     repeated = [np.array(sorted(group)) for group in groups.values() if len(group) > 1]  # equal values: one run, twice
     if not repeated:
         return 0, None

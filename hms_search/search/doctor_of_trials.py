@@ -16,10 +16,11 @@ from hms_search.search.halving import PausingHalving
 from hms_search.search.history import StudyHistory
 from hms_search.search.importance import importances
 from hms_search.search.narrowing import Narrow, is_settled
-from hms_search.search.outcomes import has_paused
+from hms_search.search.outcomes import has_paused, is_baseline
 from hms_search.search.pruners import Threshold
 from hms_search.search.rank_agreement import agreement
 from hms_search.search.regions import End, Number, on_bound, place_in, region_of
+from hms_search.search.report import SPARED_KEY
 from hms_search.search.samplers import LEARN_OF_ENDED
 from hms_search.search.space import Categorical
 
@@ -34,29 +35,31 @@ _LEVEL = 0.05
 
 
 def everything_pruned(history: StudyHistory) -> Iterator[Finding]:
-    """Find that no trial but the baseline gets through, as in the report's last round: 40 of 40."""
-    pruned = [trial for trial in history.proposed if _was_pruned(trial)]
-    completed = [trial for trial in history.proposed if trial.state == TrialState.COMPLETE]
-    none_gets_through = len(pruned) >= _FEW_PRUNED and not completed
-    firsts, pruner = _first_values(history), history.config.pruner
-    seen = f"{len(pruned)} of {len(history.proposed)} trials besides the baseline were pruned, none completed"
+    """Find that no trial but the baseline gets through, as in the report's last round: 40 of 40.
+
+    One that was spared was to be pruned, too. Trials that pause are pruned only when the study is over.
+    """
+    trials, pruner = [trial for trial in history.trained if not is_baseline(trial)], history.config.pruner
+    pruned = [trial for trial in trials if _was_to_be_pruned(trial)]
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and SPARED_KEY not in trial.user_attrs]
+    if len(pruned) < _FEW_PRUNED or completed or isinstance(pruner, PausingHalving):
+        return
+    ends = [value for one in pruned for value in _as_judged(one, history, one.user_attrs.get(SPARED_KEY))[-1:]]
+    seen = f"{len(pruned)} of {len(trials)} trials besides the baseline were to be pruned, at {_span(ends)}"
     if isinstance(pruner, Threshold):
-        low = pruner.lower if pruner.lower is not None else -np.inf
-        high = pruner.upper if pruner.upper is not None else np.inf
-        outside = [value for value in firsts if not low <= value <= high]
-        if none_gets_through or (len(firsts) > _FEW_PRUNED and len(outside) == len(firsts)):
-            bounds = f"lower {pruner.lower}, upper {pruner.upper}"
-            yield Finding(
-                "error",
-                "every trial is pruned",
-                f"{len(outside)} of {len(firsts)} trials begin outside {bounds}: {_span(firsts)}; {seen}",
-                f"pruner: {{name: median}}, or bounds that hold {_span(firsts)}",
-            )
-    elif none_gets_through:
+        known = [trial for trial in history.trained if trial.state != TrialState.FAIL]
+        yield Finding(
+            "error",
+            "every trial is pruned",
+            f"{seen}, outside lower {pruner.lower}, upper {pruner.upper}",
+            "pruner: {name: median}, or bounds that hold "
+            f"{_span([value for trial in known for value in _as_judged(trial, history)])}",
+        )
+    else:
         yield Finding(
             "warning",
             "every trial is pruned",
-            f"{seen}; their first epochs: {_span(firsts)}",
+            seen,
             f"pruner: {{name: {pruner.name}}} is too eager here: a later start, or pruner: {{name: none}}",
         )
 
@@ -189,11 +192,14 @@ def too_few_trials(history: StudyHistory) -> Iterator[Finding]:
         )
     at_random = getattr(config.sampler, "n_startup_trials", 0)
     if at_random >= config.trials:
+        fewest = max(1, int(limits_of(config.sampler, "n_startup_trials").low))
         yield Finding(
             "warning",
             "every trial is drawn at random",
             f"sampler.n_startup_trials is {at_random}, trials is {config.trials}",
-            f"sampler.n_startup_trials: {max(1, config.trials // 4)}, or more trials",
+            f"sampler.n_startup_trials: {max(fewest, config.trials // 4)}, or more trials"
+            if config.trials > fewest
+            else "more trials",
         )
 
 
@@ -210,8 +216,9 @@ def sampler_that_waits(history: StudyHistory) -> Iterator[Finding]:
         )
 
 
-def _was_pruned(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.PRUNED and BREAKS_KEY not in trial.user_attrs
+def _was_to_be_pruned(trial: FrozenTrial) -> bool:
+    stopped = trial.state == TrialState.PRUNED or SPARED_KEY in trial.user_attrs
+    return stopped and BREAKS_KEY not in trial.user_attrs
 
 
 def _falls_towards(end: End, path: str, parameter: Number, history: StudyHistory) -> bool:
@@ -222,10 +229,12 @@ def _falls_towards(end: End, path: str, parameter: Number, history: StudyHistory
     return found is not None and (found.low > 0 if end == "low" else found.high < 0)
 
 
-def _first_values(history: StudyHistory) -> list[float]:
-    """Return each trial's value after the first epoch that the pruner looks at."""
-    step = history.config.steps.at(0, getattr(history.config.pruner, "n_warmup_epochs", 0))
-    return [trial.intermediate_values[step] for trial in history.ended if step in trial.intermediate_values]
+def _as_judged(trial: FrozenTrial, history: StudyHistory, until: int | None = None) -> list[float]:
+    """Return what a pruner sees of a trial's first steps: values after the warm-up, of interleaved folds their mean."""
+    steps, values = history.config.steps, trial.intermediate_values
+    warmup = getattr(history.config.pruner, "n_warmup_epochs", 0)
+    places = [(step, steps.curve_at(step)) for step in sorted(values)[:until]]
+    return [steps.point(values, step) for step, place in places if place is not None and place.epoch >= warmup]
 
 
 def _culprit(history: StudyHistory, failed: Sequence[FrozenTrial]) -> str:

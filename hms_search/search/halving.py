@@ -142,9 +142,8 @@ class Scheduler:
 
     def failed(self, number: int) -> None:
         """Take in that a trial diverged or broke down: it counts as the worst of the rung it was heading for."""
-        rung = self._rung_of(number) + 1
-        if rung < len(self.rungs):
-            self._losses[rung][number] = np.inf
+        heading_for = min(self._rung_of(number) + 1, len(self.rungs) - 1)
+        self._losses[heading_for][number] = np.inf
         self._gone.add(number)
 
     def forget(self, number: int) -> None:

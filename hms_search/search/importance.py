@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, create_trial
 
@@ -50,9 +49,7 @@ def importances(
 def _study(space: SearchSpace, evidence: Evidence) -> optuna.Study:
     """Return the trials in memory under the space's distributions, in the order of the evidence."""
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
-    distributions: dict[str, BaseDistribution] = {
-        path: parameter.distribution for path, parameter in space.parameters.items()
-    }
+    distributions = space.distributions
     study.add_trials(
         [
             create_trial(

@@ -32,6 +32,8 @@ from hms_search.search.warm_start import known_configurations
 from hms_search.tracking import Tracker
 
 _RUN_KEY, _WARM_KEY, _DEATHS_KEY, _SESSIONS_KEY = "mlflow_run_id", "warm_start", "deaths", "dead_sessions"
+_LEG_KEY = "hms_search:leg"
+"""The system attribute of a trial with how often it has been gone on with: no clock says who tells of its run last."""
 _STATES: Mapping[Ending, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 _MOST_SESSIONS = 10
 """That a trial may outlive without getting further; machines are taken away, too, but not always in the same epoch."""
@@ -111,7 +113,8 @@ class Ledger:
     def before(self, trial: optuna.Trial | FrozenTrial) -> Before:
         """Return what a paused trial has done."""
         stored = self._stored(trial)
-        return Before(stored.user_attrs[_RUN_KEY], len(stored.intermediate_values), stored.user_attrs[PAUSED_KEY])
+        kept, steps = stored.user_attrs, len(stored.intermediate_values)
+        return Before(kept[_RUN_KEY], steps, kept[PAUSED_KEY], _leg(stored))
 
     def pause(self, paused: Sequence[tuple[optuna.Trial, TrialEnded]], *, home: str = "") -> None:
         """Keep that trials wait, and where their checkpoints are."""
@@ -161,23 +164,27 @@ class Ledger:
         run.finish("failed", reason=reason, metrics={}, files={})
         return TrialEnded(trial.number, "failed", run.id, seconds=0.0, reason=reason)
 
-    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
-        """End the run of a worker that died; an empty name is none's."""
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool, leg: int) -> None:
+        """End the run of a worker that died in the leg before ``leg``; an empty name is none's."""
         if run_id:
-            self._around.tracker.end_orphan(run_id, reason, failed=failed)
+            self._around.tracker.end_orphan(run_id, reason, failed=failed, leg=leg)
 
     def end_waiting(self, trial: FrozenTrial, total: int) -> None:
         """End a trial that still waits, after some of ``total`` steps, when the study is over: it counts as pruned."""
         before = self.before(trial)
         reason = f"paused after {before.steps} of {total} epochs; others were better there"
-        self._around.tracker.resume_run(before.run_id).finish("pruned", reason=reason, metrics={}, files={})
+        run = self._around.tracker.resume_run(before.run_id, leg=before.leg + 1)
+        run.finish("pruned", reason=reason, metrics={}, files={})
         self._remove_checkpoints(trial, self._experiment_of(trial))
         self._keep([(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})])
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
     def own(self, trials: Sequence[optuna.Trial | FrozenTrial], session: str) -> None:
-        """Keep which session runs trials; an empty name is none's."""
-        set_system_attrs(self.study._storage, [(trial._trial_id, SESSION_KEY, session) for trial in trials])
+        """Keep which session runs trials, an empty name is none's; those that had paused are in their next leg then."""
+        kept: list[tuple[int, str, Any]] = [(trial._trial_id, SESSION_KEY, session) for trial in trials]
+        going_on = [self._stored(trial) for trial in trials if PAUSED_KEY in trial.user_attrs]
+        kept += [(trial._trial_id, _LEG_KEY, _leg(trial) + 1) for trial in going_on]
+        set_system_attrs(self.study._storage, kept)
 
     def take_up(self, trial: FrozenTrial) -> bool:
         """Let a trial that had gone on when its session died wait again; return False where it may be why."""
@@ -185,7 +192,7 @@ class Ledger:
         if times > _MOST_SESSIONS:
             return False
         self._keep([(trial, {_SESSIONS_KEY: (times, reached)})])
-        self._around.tracker.resume_run(trial.user_attrs[_RUN_KEY]).pause()
+        self._around.tracker.resume_run(trial.user_attrs[_RUN_KEY], leg=_leg(trial) + 1).pause()
         self.own([trial], "")
         return True
 
@@ -197,7 +204,7 @@ class Ledger:
         times, reached = _lost_sessions(trial)
         is_hopeless = times > _MOST_SESSIONS
         reason = f"{times} sessions in turn died in its epoch {reached + 1}" if is_hopeless else "its session died"
-        self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), reason, failed=is_hopeless)
+        self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), reason, failed=is_hopeless, leg=_leg(trial) + 1)
         kept = {OUTCOME_KEY: "failed", "reason": reason} if is_hopeless else {OUTCOME_KEY: "interrupted"}
         if is_hopeless:
             self._remove_checkpoints(trial, experiments_of(self.study)(trial))
@@ -241,6 +248,11 @@ class Ledger:
     def _attach(self, trials: Sequence[tuple[optuna.Trial, TrialEnded]]) -> None:
         shown = [Shown(trial, _note(ended), ended.curve) for trial, ended in trials]
         attach_trials(self.study, shown, pictures=self._around.pictures)
+
+
+def _leg(trial: FrozenTrial) -> int:
+    """Return how often a trial has been gone on with, where it is now or waits."""
+    return int(trial.system_attrs.get(_LEG_KEY, 0))
 
 
 def _lost_sessions(trial: FrozenTrial) -> tuple[int, int]:

@@ -43,7 +43,7 @@ def migrate(config: StudyConfig, contract: Contract, study: optuna.Study) -> Mig
             "--migrate"
         )
     old, new = source.config.space, config.space
-    taken = carried(source.trials, new, study=name, moved=lambda trial: moved(trial, old, new))
+    taken = carried(source.trials, new, study=name, moved=moved(old, new))
     if not taken:
         raise StudyError(
             f"migrate: none of the {len(source.trials)} trials of study {name!r} lies in space {new.name}; widen the "

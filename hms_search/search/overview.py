@@ -6,10 +6,12 @@ A trial is looked at until it has ended and once more then, so that a turn costs
 from collections.abc import Hashable, Mapping
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.carrying import PARAMS_KEY
-from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, SAME_KEY, has_paused
+from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, SAME_KEY, has_paused, origin_of
+from hms_search.search.space import on_grid
 
 
 class Overview:
@@ -24,6 +26,7 @@ class Overview:
         self._failed_before: int | None = None
         self._begun: set[int] = set()
         self._twins: dict[Hashable, FrozenTrial] = {}
+        self._distributions: dict[str, BaseDistribution] = {}
 
     def read(self) -> list[FrozenTrial]:
         """Read the trials anew; return those that are new or had not ended when they were last read."""
@@ -51,7 +54,16 @@ class Overview:
     @property
     def queued(self) -> bool:
         """Whether a trial waits to be started."""
-        return any(trial.state == TrialState.WAITING and trial.number not in self._begun for trial in self.open)
+        return bool(self._queue)
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether the next trial to be started is one that was interrupted: some of its epochs are paid for."""
+        return any(origin_of(trial) != trial.number for trial in self._queue[:1])
+
+    @property
+    def _queue(self) -> list[FrozenTrial]:
+        return [trial for trial in self.open if trial.state == TrialState.WAITING and trial.number not in self._begun]
 
     def why_hopeless(self, enough: int) -> str | None:
         """Return why the last trial failed, where all did and none has paused, ``enough`` since they were first read.
@@ -69,15 +81,20 @@ class Overview:
 
         One of a round before is none where it may have had other values of what this round's space does not vary.
         """
-        return self._twins.get(_key(params))
+        return self._twins.get(self._key(params))
 
     def _take_in(self, trial: FrozenTrial) -> None:
-        as_it_ran = trial.user_attrs.get(PARAMS_KEY, trial.params)
-        if trial.state != TrialState.FAIL and SAME_KEY not in trial.user_attrs and as_it_ran == trial.params:
-            self._twins.setdefault(_key(trial.params), trial)
+        self._distributions.update(trial.distributions)  # the same in all trials of a study
+        key = self._key(trial.params)
+        as_it_ran = self._key(trial.user_attrs.get(PARAMS_KEY, trial.params))
+        if trial.state != TrialState.FAIL and SAME_KEY not in trial.user_attrs and as_it_ran == key:
+            self._twins.setdefault(key, trial)
         if counts(trial):
             self.counted += 1
             self.failed += trial.state == TrialState.FAIL
+
+    def _key(self, params: Mapping[str, object]) -> Hashable:
+        return frozenset(on_grid(params, self._distributions).items())
 
 
 def counts(trial: FrozenTrial) -> bool:
@@ -87,7 +104,3 @@ def counts(trial: FrozenTrial) -> bool:
     if trial.state == TrialState.FAIL:
         return trial.user_attrs.get(OUTCOME_KEY) != "interrupted"
     return trial.state != TrialState.WAITING
-
-
-def _key(params: Mapping[str, object]) -> Hashable:
-    return frozenset(params.items())

@@ -17,6 +17,7 @@ from optuna.storages._cached_storage import _CachedStorage
 
 from hms_search.errors import StudyError
 from hms_search.search.row_storage import RowStorage
+from hms_search.search.storage import GOES_ON, driver_message
 
 Answer = TypeVar("Answer")
 PATIENCE_S = 900.0
@@ -189,8 +190,8 @@ def _patiently(storage: BaseStorage, call: Callable[[bool], None]) -> None:
 def insist(ask: Callable[[bool], Answer], say: Callable[[str], None], *, patience_s: float = PATIENCE_S) -> Answer:
     """Return what a server answers, asked again and again while it is away; ``ask`` is told whether it is asked again.
 
-    Raises what ``ask`` last did where the server has been away for too long, StudyError where it was not to be waited
-    for any more (:func:`not_waiting_once`).
+    Raises StudyError where the server has been away for too long, or was not to be waited for any more
+    (:func:`not_waiting_once`).
     """
     until, pause_s = time.monotonic() + patience_s, 0.1
     again = False
@@ -198,12 +199,16 @@ def insist(ask: Callable[[bool], Answer], say: Callable[[str], None], *, patienc
         try:
             return ask(again)
         except (StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
-            if not is_away(error) or time.monotonic() > until:
+            if not is_away(error):
                 raise
             if again and _is_stopped():  # the first may only have met a connection from before a restart
                 raise StudyError(
-                    "stopped while the database server was away; when it answers again, the same command goes on: "
-                    "the trials that were running are taken up after their last checkpoint"
+                    f"stopped while the database server was away; when it answers again, {GOES_ON}"
+                ) from error
+            if time.monotonic() > until:
+                raise StudyError(
+                    f"the database server was away for {patience_s / 60:.0f} min: {driver_message(error)}; when it "
+                    f"answers again, {GOES_ON}"
                 ) from error
             if not again:
                 say(f"the database server is away: waiting up to {patience_s / 60:.0f} min for it")

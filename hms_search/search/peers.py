@@ -364,18 +364,22 @@ def home_of(trial: FrozenTrial) -> str:
     return str(trial.system_attrs.get(HOME_KEY, ""))
 
 
-def name_of_home(folder: Path) -> str:
-    """Return the name of a folder that is the same on all machines that share it, given at the first time."""
+def name_of_home(folder: Path, file: str = ".home") -> str:
+    """Return the name of a folder that is the same on all machines that share it, given at the first time.
+
+    A ``file`` that a power cut left without the name stays so, and a further one has it: what another session may have
+    read is never replaced.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / ".home"
     with suppress(FileExistsError):
-        fresh = folder / f".home-{uuid4().hex}"
+        fresh = folder / f"{file}-{uuid4().hex}"
         fresh.write_text(uuid4().hex)
         try:
-            os.link(fresh, file)  # whole at once, and only for the first
+            os.link(fresh, folder / file)  # whole at once, and only for the first
         finally:
             fresh.unlink()
-    return file.read_text()
+    name = (folder / file).read_text()
+    return name if name.isalnum() else name_of_home(folder, f"{file}2")
 
 
 def make_tables(engine: sqlalchemy.Engine, study: str) -> None:

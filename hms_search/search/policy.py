@@ -209,11 +209,15 @@ class Pausing:
         self._scheduler, self._steps, self._total = scheduler, steps, len(steps)
         self._until: dict[int, int] = {}
         self._values: dict[int, dict[int, float]] = {}
+        self._untold: set[int] = set()
+        """The trials of which the last step is known, and not that they ended."""
 
     def next(
         self, running: Collection[int], *, may_start: bool, may_promote: bool = True, away: Collection[int] = ()
     ) -> Start | Resume | None:
-        """Return the scheduler's word."""
+        """Return the scheduler's word; first come the trials whose session died after their last step."""
+        for number in sorted(self._untold.difference(running, away)):
+            return Resume(number, self._total)
         return self._scheduler.next(running, may_start=may_start, may_promote=may_promote, away=away)
 
     def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
@@ -227,10 +231,13 @@ class Pausing:
         values = self._values.setdefault(number, {})
         values[step] = value
         self._scheduler.reached(number, step + 1, self._steps.mean(values, step))
+        if step + 1 == self._total:
+            self._untold.add(number)
         return "pause" if step + 1 == self._until.get(number, self._total) < self._total else "continue"
 
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Take in that a trial will not go on."""
+        self._untold.discard(number)
         if outcome == "failed":
             self._scheduler.failed(number)
         elif outcome == "interrupted":

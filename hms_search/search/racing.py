@@ -16,12 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeGuard
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
+from hms_search.data.arrays import read_arrays
 from hms_search.data.atomic import replacing
 from hms_search.training.steps import Steps
 
@@ -58,12 +58,11 @@ class Racer:
     @classmethod
     def load(cls, file: Path) -> Self | None:
         """Return the one that was kept; None where none was, or it cannot be read: the next best takes its place."""
-        try:
-            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
-                losses = {int(name.removeprefix("step")): content[name] for name in content if name.startswith("step")}
-                return cls(int(content["number"]), float(content["value"]), losses)
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+        content = read_arrays(file)
+        if not content:
             return None
+        losses = {int(name.removeprefix("step")): content[name] for name in content if name.startswith("step")}
+        return cls(int(content["number"]), float(content["value"]), losses)
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,13 @@ def region_of(
     values, best
         The good trials' values, and the best one's among them.
     limits
-        What the field accepts; half way to it where the limit itself is not accepted.
+        What the field accepts; half way to it where the limit itself is not accepted. A bound that is rounded outwards
+        beyond it is rounded inwards.
     margin, widen
         Shares of the old range, measured in the parameter's own scale.
     """
     scale = _Scale(parameter)
-    low, high = scale.to(parameter.low), scale.to(parameter.high)
+    low, high = scale.to(parameter.low), scale.to(parameter.last)
     width = high - low
     if width == 0:
         return Region(parameter.low, parameter.high)
@@ -54,14 +55,20 @@ def region_of(
     if on == "high":
         wanted_high = min(high + widen * width, _reachable(high, scale.limit(limits.high), limits.high_open))
     quantum = _READABLE * max(wanted_high - wanted_low, _READABLE * width)
-    new_low = scale.below(wanted_low, quantum)
-    new_high = scale.above(wanted_high, quantum)
-    if wanted_low >= low or not limits.accept(new_low):
-        new_low = max(new_low, parameter.low)
-    if wanted_high <= high or not limits.accept(new_high):
-        new_high = min(new_high, parameter.high)
-    passed = on is not None and (new_low < parameter.low or new_high > parameter.high)
-    return Region(new_low, new_high, (on,) if on and passed else (), (on,) if on and not passed else ())
+    lows = scale.below(wanted_low, quantum), scale.above(wanted_low, quantum)
+    highs = scale.above(wanted_high, quantum), scale.below(wanted_high, quantum)
+    new_low, new_high = parameter.low, parameter.high
+    if wanted_low < low:
+        new_low = min(new_low, next(filter(limits.accept, lows), new_low))
+    elif wanted_low > low:
+        new_low = max(new_low, lows[0])
+    if wanted_high > high:
+        new_high = max(new_high, next(filter(limits.accept, highs), new_high))
+    elif wanted_high < high:
+        new_high = min(new_high, highs[0])
+    ends: tuple[End, ...] = () if on is None or widen == 0 else (on,)
+    passed = new_low < parameter.low or new_high > parameter.high
+    return Region(new_low, new_high, ends if passed else (), () if passed else ends)
 
 
 def on_bound(parameter: Number, value: float) -> End | None:
@@ -73,9 +80,9 @@ def on_bound(parameter: Number, value: float) -> End | None:
 
 
 def place_in(parameter: Number, value: float) -> float:
-    """Return where in its range a value lies, in the parameter's own scale: 0 at the low bound, 1 at the high one."""
+    """Return where in its range a value lies, in the parameter's own scale: 0 at its first value, 1 at its last."""
     scale = _Scale(parameter)
-    low, high = scale.to(parameter.low), scale.to(parameter.high)
+    low, high = scale.to(parameter.low), scale.to(parameter.last)
     return (scale.to(value) - low) / (high - low) if high > low else 0.5
 
 

@@ -1,25 +1,27 @@
-"""A full disk, or one that may not be written, ends a session in one line, with everything to go on with.
+"""A full disk, one that may not be written, or a storage that fails ends a session in one line that says how to go on.
 
 Trials that were running are found by the next session, and go on after their last checkpoint.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import SQLAlchemyError
-
 from hms_search.data.disk import telling_of_disk
 from hms_search.errors import DiskError, HmsSearchError
 from hms_search.search.events import Event, Finished
+from hms_search.search.storage import file_of, telling_of_storage
 
 
 @contextmanager
-def session_on_disk(root: Path) -> Iterator[None]:
-    """Raise DiskError for whatever fails in a session because there is no room where its working directory lies."""
-    with telling_of_disk(root, SQLAlchemyError, StorageInternalError, sqlite3.Error, HmsSearchError):
+def session_on_disk(root: Path, storage: str) -> Iterator[None]:
+    """Raise DiskError for whatever fails in a session because there is no room where its working directory lies.
+
+    So it is where the file of its ``storage`` lies; StudyError is raised where that fails for another reason.
+    """
+    file = file_of(storage)
+    other = None if file is None else file.parent
+    with telling_of_disk(root, HmsSearchError, other=other), telling_of_storage(storage):
         yield
 
 

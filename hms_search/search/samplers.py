@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
@@ -54,7 +53,7 @@ class CurveGp(Component):
     def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
         """Return the sampler, for this space and its number of epochs."""
         return CurveSampler(
-            {path: _distribution(parameter) for path, parameter in space.parameters.items()},
+            space.distributions,
             epochs=space.base.training.epochs,
             seed=session_seed(seed, session),
             n_startup_trials=self.n_startup_trials,
@@ -143,7 +142,7 @@ class Grid(Component):
     def _axis(self, parameter: Parameter) -> list[Any]:
         if isinstance(parameter, Categorical):
             return list(parameter.named)
-        low, high = parameter.low, parameter.distribution.high  # the last of its steps
+        low, high = parameter.low, parameter.last
         spread = np.geomspace if parameter.log else np.linspace
         values = [float(value) for value in spread(low, high, self.points)]
         values[0], values[-1] = low, high
@@ -171,15 +170,6 @@ def session_seed(seed: int, session: int) -> int:
 def exhausted(sampler: BaseSampler, study: optuna.Study) -> bool:
     """Say whether the sampler has nothing new to propose (a grid that is done)."""
     return isinstance(sampler, _GridSampler) and sampler.is_exhausted(study)
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    """Return what Optuna records of a parameter's suggestions."""
-    if isinstance(parameter, Categorical):
-        return CategoricalDistribution(list(parameter.named))
-    if isinstance(parameter, Int):
-        return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
 class _GridSampler(optuna.samplers.GridSampler):

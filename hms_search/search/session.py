@@ -54,8 +54,8 @@ def run_study(
     On a database server any number of sessions run a study together. One that ``helps`` leaves the study's stored
     configuration as it is.
 
-    Raises StudyError where another session is running it alone or where its space, data or folds have changed,
-    DiskError where there is no room on the disk.
+    Raises StudyError where another session is running it alone, where its space, data or folds have changed or its
+    storage fails, DiskError where there is no room on the disk.
     """
     if isinstance(config.executor, LocalExecutor):
         warm_up()
@@ -64,7 +64,7 @@ def run_study(
     def say(text: str) -> None:
         notify(Notice(text, warning=True))
 
-    with session_on_disk(places.root), ExitStack() as stack:
+    with session_on_disk(places.root, places.storage), ExitStack() as stack:
         stack.enter_context(only_session(places.lock(config.name), config.name, shared=is_server(places.storage)))
         if (beside := lock_beside(places.storage, config.name)) is not None:
             stack.enter_context(only_session_beside(beside, config.name, places.root))

@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations
 from typing import Annotated, Any, Literal, Self
 
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 from pydantic import Field, ValidationError, model_validator
 
@@ -39,11 +40,18 @@ class Float(Component):
     @property
     def distribution(self) -> FloatDistribution:
         """The parameter in Optuna's words."""
-        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+        return FloatDistribution(self.low, self.last, log=self.log, step=self.step)
+
+    @property
+    def last(self) -> float:
+        """The largest value: the high bound, or the last step up to it."""
+        if self.step is None:
+            return self.high
+        return at_step(self, int((Decimal(str(self.high)) - Decimal(str(self.low))) // Decimal(str(self.step))))
 
     def suggest(self, trial: BaseTrial, path: str) -> float:
         """Return the trial's value of this parameter."""
-        return trial.suggest_float(path, self.low, self.high, log=self.log, step=self.step)
+        return trial.suggest_float(path, self.low, self.last, log=self.log, step=self.step)
 
     def contains(self, value: object) -> bool:
         """Say whether ``value`` lies in the range, at one of its steps."""
@@ -67,15 +75,20 @@ class Int(Component):
     @property
     def distribution(self) -> IntDistribution:
         """The parameter in Optuna's words."""
-        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
+        return IntDistribution(self.low, self.last, log=self.log, step=self.step)
+
+    @property
+    def last(self) -> int:
+        """The largest value: the high bound, or the last step up to it."""
+        return self.high - (self.high - self.low) % self.step
 
     def suggest(self, trial: BaseTrial, path: str) -> int:
         """Return the trial's value of this parameter."""
-        return trial.suggest_int(path, self.low, self.high, log=self.log, step=self.step)
+        return trial.suggest_int(path, self.low, self.last, log=self.log, step=self.step)
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` lies in the range, at one of its steps."""
-        return isinstance(value, int) and _has(self, value)
+        """Say whether ``value`` lies in the range, at one of its steps; 10.0 is a whole number, too."""
+        return isinstance(value, int | float) and float(value).is_integer() and _has(self, value)
 
 
 class Categorical(Component):
@@ -161,6 +174,28 @@ class SearchSpace(Component):
         """Return the parameters, as Optuna stores them, of the base experiment itself."""
         return {path: self._name_of_base(path) for path in self.parameters}
 
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The parameters in Optuna's words."""
+        return {path: parameter.distribution for path, parameter in self.parameters.items()}
+
+    def name_of(self, path: str, value: Any) -> Scalar:
+        """Return what stands for a value in a trial's parameters: a number, or the name of the choice that it is.
+
+        A choice is known by what it becomes in the base, with the defaults filled in. Raises LookupError where the
+        parameter has no such value.
+        """
+        parameter = self.parameters[path]
+        if isinstance(parameter, Categorical):
+            with suppress(ConfigError):  # the value does not fit into this base
+                wanted = self.config({path: value})
+                for name, choice in parameter.named.items():
+                    if self.config({path: choice}) == wanted:
+                        return name
+        elif parameter.contains(value):
+            return placed(parameter.distribution, value)  # type: ignore[no-any-return]
+        raise LookupError(f"{path} = {value!r}")
+
     def has_path(self, path: str) -> bool:
         """Say whether the base has anything at a dotted path."""
         return path in _paths_in(self.base.to_dict())
@@ -182,20 +217,12 @@ class SearchSpace(Component):
         return list(dict.fromkeys(found)) or self._base_outside(document)
 
     def _name_of_base(self, path: str) -> Scalar:
-        parameter, value = self.parameters[path], self.base_value(path)
-        if not isinstance(parameter, Categorical):
-            if parameter.contains(value):
-                return value  # type: ignore[no-any-return]
-            raise ConfigError(
-                f"the base has {path} = {value!r}, {_misfit(parameter, value)} or change the base: "
-                "it is trial 0, the study's own comparison"
-            )
-        for name, choice in parameter.named.items():
-            if self.config({path: choice}) == self.base:
-                return name
+        value = self.base_value(path)
+        with suppress(LookupError):
+            return self.name_of(path, value)
         raise ConfigError(
-            f"the base has {path} = {json.dumps(value)}, none of the choices {list(parameter.named)}; "
-            "add it to them or change the base: it is trial 0, the study's own comparison"
+            f"the base has {path} = {json.dumps(value)}, {_misfit(self.parameters[path], value)} or change the base: "
+            "it is trial 0, the study's own comparison"
         )
 
     def _edges(self) -> Iterator[_Edge]:
@@ -264,9 +291,24 @@ def _check_range(parameter: Float | Int) -> None:
         raise ValueError("log and step exclude each other; drop one")
 
 
-def at_step(parameter: Float | Int, steps: int) -> float:
+def at_step(parameter: Float | Int | FloatDistribution, steps: int) -> float:
     """Return the value so many steps above a number's low bound, as Optuna reckons: 0.1 and 4 of 0.05 are 0.3."""
     return float(Decimal(str(parameter.low)) + steps * Decimal(str(parameter.step)))
+
+
+def placed(distribution: BaseDistribution, value: Any) -> Any:
+    """Return a parameter's value as it is written: at its step, where the arithmetic of floats put it beside."""
+    if isinstance(distribution, IntDistribution):
+        return int(value)
+    if not isinstance(distribution, FloatDistribution) or distribution.step is None:
+        return value
+    on_grid = at_step(distribution, round((value - distribution.low) / distribution.step))
+    return on_grid if abs(on_grid - value) <= _ROUNDING * distribution.step else value
+
+
+def on_grid(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """Return parameters as they compare: each :func:`placed`; one without a distribution is left as it is."""
+    return {**params, **{path: placed(one, params[path]) for path, one in distributions.items() if path in params}}
 
 
 def _has(parameter: Float | Int, value: float) -> bool:
@@ -277,11 +319,15 @@ def _has(parameter: Float | Int, value: float) -> bool:
     return inside and (not step or abs(math.remainder(value - parameter.low, step)) <= off)
 
 
-def _misfit(parameter: Float | Int, value: Any) -> str:
-    """Return why a number does not have the base's value, and what to change of the number."""
+def _misfit(parameter: Parameter, value: Any) -> str:
+    """Return why a parameter does not have the base's value, and what to change of the parameter."""
+    if isinstance(parameter, Categorical):
+        return f"none of the choices {list(parameter.named)}; add it to them"
     number, low, high = type(parameter.low), parameter.low, parameter.high
-    if parameter.step is None or not isinstance(value, number) or not low <= value <= high:
+    if parameter.step is None or not isinstance(value, int | float) or not low <= value <= high:
         return f"outside [{low}, {high}]; widen the bounds"
+    if isinstance(parameter, Int) and not float(value).is_integer():
+        return "no whole number; write type: float"
     below = math.floor((value - low) / parameter.step)
     near = [number(at_step(parameter, steps)) for steps in (below, below + 1)]
     named = ", ".join(str(one) for one in near if one <= high)

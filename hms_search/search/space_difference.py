@@ -1,15 +1,15 @@
 """How a study's file differs from the study of that name in the storage, and which of its trials could be kept."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from optuna.trial import FrozenTrial
 
-from hms_search.search.carrying import CARRIED_STATES, fits
+from hms_search.search.carrying import CARRIED_STATES, Moved, fits
 from hms_search.search.data_config import SYNTHETIC
-from hms_search.search.space import Categorical, Parameter, SearchSpace
+from hms_search.search.space import Categorical, Parameter, SearchSpace, on_grid
 from hms_search.search.study import StudyConfig
 
 _SHARED = ("task", "folds", "objective", "aims", "constraints", "seed")
@@ -51,39 +51,29 @@ def difference(stored: Stored | None, config: StudyConfig) -> Difference:
     lines = (*breaking, *_changed_parameters(old, new))
     comparable = not breaking and all(one.has_path(path) for one in (old, new) for path in _searched(old, new))
     finished = [trial for trial in stored.trials if trial.state.is_finished()]
-    known = [trial for trial in finished if trial.state in CARRIED_STATES] if comparable else []
-    fitting = sum(fits(params, new) for trial in known if (params := moved(trial, old, new)))
+    known = [trial for trial in finished if trial.state in CARRIED_STATES]
+    fitting = sum(fits(params, new) for params in map(moved(old, new), known)) if comparable else 0
     kind: Literal["same", "migratable", "incompatible"] = "migratable" if comparable else "incompatible"
     return Difference(kind if lines else "same", lines, len(finished), fitting)
 
 
-def moved(trial: FrozenTrial, old: SearchSpace, new: SearchSpace) -> dict[str, Any]:
-    """Return a trial's parameters in the new space, empty where its experiment is none of it.
+def moved(old: SearchSpace, new: SearchSpace) -> Moved:
+    """Return what gives a trial's parameters in the new space, and none where its experiment is none of it.
 
     A parameter that is new had the old base's value; one that is gone must have had the value that is fixed now.
     """
-    gone = [path for path in old.parameters if path not in new.parameters]
-    if any(trial.params.get(path) != name_in(old, path, new.base_value(path)) for path in gone):
-        return {}
-    added = {path: name_in(new, path, old.base_value(path)) for path in new.parameters if path not in old.parameters}
-    return {**trial.params, **added}
+    before, after = old.parameters.keys(), new.parameters.keys()
+    try:
+        gone = {path: old.name_of(path, new.base_value(path)) for path in before - after}
+        added = {path: new.name_of(path, old.base_value(path)) for path in after - before}
+    except LookupError:
+        return lambda _: {}
 
+    def params_of(trial: FrozenTrial) -> dict[str, Any]:
+        params = on_grid(trial.params, trial.distributions)
+        return {**params, **added} if gone.items() <= params.items() else {}
 
-def name_in(space: SearchSpace, path: str, value: Any) -> Any:
-    """Return what stands for a value in a trial's parameters: the value, or the name of the choice that it is."""
-    parameter = space.parameters[path]
-    if not isinstance(parameter, Categorical):
-        return value
-    return next((name for name, choice in parameter.named.items() if _same(choice, value)), value)
-
-
-def _same(choice: Any, value: Any) -> bool:
-    """Say whether a choice as written is a value as it became, which has the defaults filled in."""
-    if isinstance(choice, Mapping) and isinstance(value, Mapping):
-        return all(key in value and _same(inner, value[key]) for key, inner in choice.items())
-    if isinstance(choice, list) and isinstance(value, list):
-        return len(choice) == len(value) and all(map(_same, choice, value))
-    return bool(choice == value)
+    return params_of
 
 
 def _changed_settings(old: StudyConfig, new: StudyConfig) -> Iterator[str]:

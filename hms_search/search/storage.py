@@ -27,6 +27,7 @@ from hms_search.search.row_storage import RowStorage
 
 DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
 BUSY_TIMEOUT_S = 60.0
+GOES_ON = "the same command goes on: the trials that were running are taken up after their last checkpoint"
 
 
 def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> BaseStorage:
@@ -43,7 +44,7 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> BaseStor
         The URL cannot be read, its driver is missing, or the database cannot be reached or is not Optuna's.
     """
     parsed = _parse(url)
-    shown = without_password(parsed.render_as_string(hide_password=True))
+    shown = _shown(parsed)
     try:
         if parsed.drivername == _JOURNAL:
             return open_journal(Path(str(parsed.database)))
@@ -52,8 +53,8 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> BaseStor
         raise StudyError(f"storage {shown}: {_one_line(error)}; {_EXPECTED}") from error
     except ImportError as error:
         raise StudyError(f"storage {shown}: no driver for {parsed.drivername!r}; {_driver_remedy(parsed)}") from error
-    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
-        raise StudyError(f"storage {shown}: {_driver_message(error)}; {_reach_remedy(parsed)}") from error
+    except _FAULTS as error:
+        raise StudyError(f"storage {shown}: {driver_message(error)}; {_reach_remedy(parsed)}") from error
     except OSError as error:
         raise StudyError(f"storage {shown}: {error.strerror}; name a file in a folder this user may write") from error
     except RuntimeError as error:  # written by another version of Optuna; the message names the command that upgrades
@@ -96,6 +97,15 @@ def existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> Ite
 
 
 @contextmanager
+def telling_of_storage(url: str) -> Iterator[None]:
+    """Raise StudyError for what a session's storage raises inside: a file that may not be written, a server's fault."""
+    try:
+        yield
+    except _FAULTS as error:
+        raise StudyError(f"storage {_shown(_parse(url))}: {driver_message(error)}; once mended, {GOES_ON}") from error
+
+
+@contextmanager
 def making_tables_alone(url: URL) -> Iterator[None]:
     """Hold a lock of a PostgreSQL server: two sessions that make tables at once disturb each other."""
     if url.get_backend_name() != "postgresql":
@@ -114,21 +124,29 @@ def is_server(url: str) -> bool:
     return parsed.get_backend_name() != "sqlite" and parsed.drivername != _JOURNAL
 
 
+def file_of(url: str) -> Path | None:
+    """Return the file that a storage is in; None where that is a server."""
+    parsed = _parse(url)
+    return Path(str(parsed.database)).resolve() if _is_file(parsed) else None
+
+
 def lock_beside(url: str, study: str) -> Path | None:
     """Return the file beside a storage's own that a session of a study holds locked; None where that is a server.
 
     Sessions of several working directories may name one file.
     """
-    parsed = _parse(url)
-    if not _is_file(parsed):
-        return None
-    file = Path(str(parsed.database)).resolve()
-    return file.with_name(f".{file.name}.{study}.lock")
+    file = file_of(url)
+    return None if file is None else file.with_name(f".{file.name}.{study}.lock")
 
 
 def same_address(one: str, other: str) -> bool:
     """Say whether two addresses, as of databases or servers, are the same one."""
     return _canonical(one) == _canonical(other)
+
+
+def driver_message(error: BaseException) -> str:
+    """Return what a database's driver said, in one line, of an error that a storage raised; no password is in it."""
+    return _one_line(getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error)
 
 
 def close_storage(storage: BaseStorage) -> None:
@@ -139,6 +157,7 @@ def close_storage(storage: BaseStorage) -> None:
 
 
 _JOURNAL = "journal"
+_FAULTS = (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError)
 _TABLES_LOCK = 0x686D73  # any number that nobody else in the database locks
 _EXPECTED = f"write e.g. {DEFAULT_STORAGE}, postgresql://user:password@host/database or journal:///FILE"
 
@@ -220,6 +239,10 @@ def _begin_to_read(connection: sqlalchemy.Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
+def _shown(url: URL) -> str:
+    return without_password(url.render_as_string(hide_password=True))
+
+
 def _driver_remedy(url: URL) -> str:
     if url.get_backend_name() in ("postgres", "postgresql"):
         return "install it with: pip install 'hms-search[postgres]'"
@@ -230,10 +253,6 @@ def _reach_remedy(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return "expected a file that this user may write and that Optuna made; name another file, or move this one away"
     return "check that the server runs and that host, port, user, password and database are right"
-
-
-def _driver_message(error: BaseException) -> str:
-    return _one_line(getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error)
 
 
 def _one_line(error: BaseException) -> str:

@@ -43,11 +43,15 @@ Ending = Literal["complete", "paused", "pruned", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class Before:
-    """What of a paused trial was done: its run, and how many steps (epochs of its folds) in how many seconds."""
+    """What of a paused trial was done: its run, and how many steps (epochs of its folds) in how many seconds.
+
+    ``leg`` is how often it has been gone on with, this time too.
+    """
 
     run_id: str
     steps: int
     seconds: float
+    leg: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,11 @@ class Job:
     origin: int
     before: Before | None = None
     baseline: bool = False
+
+    @property
+    def leg(self) -> int:
+        """How often the trial has been gone on with."""
+        return 0 if self.before is None else self.before.leg
 
 
 @dataclass(frozen=True)
@@ -236,7 +245,7 @@ def _run_to_its_end(
 
 def _open_run(job: Job, context: TrialContext) -> Run:
     if job.before is not None:
-        return context.tracker.resume_run(job.before.run_id)
+        return context.tracker.resume_run(job.before.run_id, leg=job.leg)
     return context.tracker.start_run(
         f"trial {job.number}",
         parent_id=context.parent_id,

@@ -18,9 +18,8 @@ import optuna
 from optuna.trial import TrialState
 
 from hms_search.errors import ConfigError, DataError, StudyError
-from hms_search.search.carrying import PARAMS_KEY, fits, has, placed
-from hms_search.search.space import Categorical, Int, Parameter, Scalar, SearchSpace
-from hms_search.search.space_difference import name_in
+from hms_search.search.carrying import PARAMS_KEY, fits, has
+from hms_search.search.space import Categorical, Int, Parameter, Scalar, SearchSpace, on_grid, placed
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import CONFIG_KEY, stored_config, study_names
 
@@ -64,7 +63,8 @@ def _of_study(name: str, space: SearchSpace, storage: optuna.storages.BaseStorag
     ranked = sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))
     base = _base_of(study, space)
     filled = [_completed({**base, **trial.user_attrs.get(PARAMS_KEY, {}), **trial.params}, space) for trial in ranked]
-    inside = [(trial, params) for trial, params in zip(ranked, filled, strict=True) if fits(params, space)]
+    pairs, grid = zip(ranked, filled, strict=True), space.distributions
+    inside = [(trial, on_grid(params, grid)) for trial, params in pairs if fits(params, space)]
     if not inside:
         raise StudyError(
             f"warm_start: none of the {len(done)} completed trials of study {name!r} lies in space {space.name}; "
@@ -80,11 +80,9 @@ def _base_of(study: optuna.Study, space: SearchSpace) -> dict[str, Scalar]:
     if CONFIG_KEY not in study.user_attrs:
         return {}
     theirs, found = StudyConfig.model_validate(stored_config(study)).space, {}
-    for path, parameter in space.parameters.items():
-        with suppress(LookupError, TypeError):  # another model or filter has no such path
-            value = name_in(space, path, theirs.base_value(path))
-            if has(parameter, value):
-                found[path] = value
+    for path in filter(theirs.has_path, space.parameters):
+        with suppress(LookupError):
+            found[path] = space.name_of(path, theirs.base_value(path))
     return found
 
 
@@ -135,10 +133,9 @@ def _read(parameter: Parameter, text: str, where: str) -> Scalar:
         value = float(text)
     except ValueError:
         value = math.nan
-    number = int(value) if isinstance(parameter, Int) and value.is_integer() else value  # 8.0, as pandas writes it
-    if not has(parameter, number):
+    if not has(parameter, value):
         kind = "whole number" if isinstance(parameter, Int) else "number"
         steps = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
         raise ConfigError(f"{where}: expected a {kind} from {parameter.low} to {parameter.high}{steps}, found {text!r}")
-    on_grid: float = placed(parameter, number)
-    return on_grid
+    number: float = placed(parameter.distribution, value)  # 8 of 8.0, as pandas writes it
+    return number

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -189,48 +189,45 @@ def serve(connection: Connection, settings: WorkerSettings) -> None:
     """Run trials until told to stop or until the coordinator is gone."""
     torch.set_num_threads(settings.threads)
     keep_freed_memory()
-    try:
-        context = _open(settings)
-        with suppress(TrackingError):  # where it is away now, trials are told later
-            context.tracker.study_run()  # connects, which takes a second, before a trial waits for it
-        speech = Speech(connection)
-        while not speech.is_over and (job := connection.recv()) is not None:
-            ended = _run(job, context, speech)
-            return_freed_memory()
-            speech.say(ended)
-        context.tracker.send_waiting()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+    context = _open(settings)
+    with suppress(TrackingError):  # where it is away now, trials are told later
+        context.tracker.study_run()  # connects, which takes a second, before a trial waits for it
+    speech = Speech(connection)
+    while (job := speech.hear()) is not None:
+        ended = _run(job, context, speech)
+        return_freed_memory()
+        speech.say(ended)
+    context.tracker.send_waiting()
 
 
 class Speech:
     """A worker's end of its pipe, on which two threads speak: the one that trains and the one that tells MLflow.
 
-    It ``is_over`` once the coordinator has told the worker to leave, or is gone.
+    Nothing is raised where the coordinator is gone: who awaits a word finds out.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._turn = connection, Lock()
-        self.is_over = False
-
-    def started(self, started: TrialStarted) -> None:
-        """Say that a trial has started, if the coordinator is still there: who trains finds out where it is not."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.say(started)
+        self._is_over = False
 
     def ask(self, ended: EpochEnded) -> Verdict:
         """Say that an epoch has ended, and await what is to be done."""
-        try:
-            self.say(ended)
-            verdict: Verdict | None = self._connection.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            verdict = None
-        self.is_over = verdict is None
+        self.say(ended)
+        verdict: Verdict | None = self.hear()
         return verdict or "interrupt"  # where it is over: end the trial's MLflow run, then the process
 
+    def hear(self) -> Any:
+        """Await a word of the coordinator's; None, now and ever after, once it told the worker to leave, or is gone."""
+        try:
+            word = None if self._is_over else self._connection.recv()
+        except (EOFError, OSError):  # the latter also in the middle of a word
+            word = None
+        self._is_over = word is None
+        return word
+
     def say(self, message: Message) -> None:
-        """Say something; raises BrokenPipeError or ConnectionResetError where nobody listens."""
-        with self._turn:
+        """Say something."""
+        with self._turn, suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(message)
 
 
@@ -264,7 +261,7 @@ def _be_worker(connection: Connection, settings: WorkerSettings, environment: Ma
 
 def _run(job: Job, context: TrialContext, speech: Speech) -> TrialEnded:
     try:
-        return run_trial(job, context, on_start=speech.started, on_epoch=speech.ask)
+        return run_trial(job, context, on_start=speech.say, on_epoch=speech.ask)
     except HmsSearchError as error:  # tracking broke: the trial is lost, the reason is not
         return TrialEnded(job.number, "failed", run_id="", seconds=0.0, reason=str(error))
 

@@ -52,7 +52,11 @@ class Run(Protocol):
 
 
 class Tracker(Protocol):
-    """The runs of one study: a parent for the study, a child per trial."""
+    """The runs of one study: a parent for the study, a child per trial.
+
+    A ``leg`` is how often a trial has been gone on with, this time too: once somebody told more of its run, nothing of
+    a lower one changes that.
+    """
 
     def start_study(self, *, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
         """Return the id of the study's own run, the earlier one where the study is resumed."""
@@ -72,7 +76,7 @@ class Tracker(Protocol):
     ) -> Run:
         """Return a new open run under the study's, or under none; ``texts`` are files kept with it, by name."""
 
-    def resume_run(self, run_id: str) -> Run:
+    def resume_run(self, run_id: str, *, leg: int) -> Run:
         """Return a run that was paused, open again."""
 
     def open_run(self, run_id: str) -> Run | None:
@@ -81,8 +85,8 @@ class Tracker(Protocol):
     def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
         """Add metrics and files to a run that has ended."""
 
-    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
-        """End a run whose process died: as ``failed``, else as ``interrupted``."""
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool, leg: int) -> None:
+        """End a run whose process died: as ``failed``, else as ``interrupted``; ``leg`` is above that process's."""
 
     def end_orphans(
         self, tags: Mapping[str, Collection[str]], reason: str = "", *, outcome: Outcome = "interrupted"

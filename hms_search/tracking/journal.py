@@ -1,9 +1,9 @@
 """What MLflow is to be told of a run, written to disk before it is sent: a server that is away delays it, no more.
 
 A folder per run: ``journal.jsonl``, a line per entry, only ever appended to, whose first line names the MLflow that all
-are for; ``files``, what is to be kept with the run, a folder per entry; and ``sent.json``, how many entries have
-reached MLflow and the run's id there. A folder whose name begins with a dot is what is left of one whose process died
-as it removed it.
+are for, and the run where it had begun before; ``files``, what is to be kept with the run, a folder per entry; and
+``sent.json``, how many entries have reached MLflow and the run's id there. A folder whose name begins with a dot is
+what is left of one whose process died as it removed it.
 """
 
 import fcntl
@@ -29,14 +29,15 @@ _JOURNAL, _FILES, _SENT, _LOCK = "journal.jsonl", "files", "sent.json", ".lock"
 class Entry:
     """One thing to tell: ``kind`` is a method of tracker or run, ``content`` its arguments; ``at_ms`` when it was.
 
-    ``resumed_ms`` is when who tells it had resumed the run; None where he had not, or an earlier version wrote it.
+    ``leg`` is how often the trial had been gone on with when it was told; None where an earlier version wrote it, or
+    it is nothing that one who goes on later could have told otherwise.
     """
 
     kind: str
     at_ms: int
     content: Mapping[str, Any]
     files: Mapping[str, Path]
-    resumed_ms: int | None = None
+    leg: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class RunJournal:
         files: Mapping[str, bytes] = MappingProxyType({}),
         *,
         known_as: str = "",
-        resumed_ms: int | None = None,
-    ) -> int:
-        """Write an entry, to stay whatever dies, and return its time.
+        leg: int | None = None,
+    ) -> None:
+        """Write an entry, to stay whatever dies.
 
         ``known_as`` names the run where this may be its first entry since the others were sent and removed.
         Raises DiskError or TrackingError where the disk does not take it.
@@ -80,22 +81,18 @@ class RunJournal:
         with self._writing(), _open_locked(self.folder / _JOURNAL) as file:
             self._lock.touch()  # a full disk takes the entries that there are, but perhaps no file more
             number = _cut(file)
-            if not number and known_as:
-                self.keep_sent(Sent(known_as))
             for name, data in files.items():
                 path = self.folder / _FILES / str(number) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-            at_ms = time.time_ns() // 1_000_000
-            entry = {"kind": kind, "at_ms": at_ms, "content": dict(content)}
-            if not number and self.to:
-                entry["to"] = self.to
-            if resumed_ms is not None:
-                entry["resumed_ms"] = resumed_ms
+            entry = {"kind": kind, "at_ms": time.time_ns() // 1_000_000, "content": dict(content)}
+            if leg is not None:
+                entry["leg"] = leg
+            if not number:
+                entry |= {"to": self.to, "known_as": known_as}
             file.write(json.dumps(entry).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        return at_ms
 
     def entries(self) -> list[Entry]:
         """Return all whole entries; a last line that was cut off as its process died is none.
@@ -106,7 +103,7 @@ class RunJournal:
         try:
             lines = [json.loads(line) for line in self._lines()]
             return [
-                Entry(line["kind"], line["at_ms"], line["content"], self._files(number), line.get("resumed_ms"))
+                Entry(line["kind"], line["at_ms"], line["content"], self._files(number), line.get("leg"))
                 for number, line in enumerate(lines)
             ]
         except (ValueError, KeyError, TypeError):
@@ -120,11 +117,7 @@ class RunJournal:
     @property
     def written_for(self) -> str:
         """The MLflow that it was begun for; empty where that was not kept, or its first line is damaged."""
-        try:
-            with (self.folder / _JOURNAL).open("rb") as file:  # asked at every sending: the first line only
-                return str(json.loads(file.readline()).get("to", ""))
-        except (FileNotFoundError, ValueError, AttributeError):
-            return ""
+        return self._begun_with("to")
 
     @property
     def sent(self) -> Sent:
@@ -134,9 +127,9 @@ class RunJournal:
             found = json.loads(path.read_text())
             return Sent(str(found["run_id"]), int(found["entries"]), bool(found["tried"]))
         except FileNotFoundError:
-            return Sent()
+            return Sent(self._begun_with("known_as"))
         except (OSError, ValueError, KeyError, TypeError):
-            return Sent(tried=True)
+            return Sent(self._begun_with("known_as"), tried=True)
 
     def keep_sent(self, sent: Sent) -> None:
         """Keep how far it has been sent; raises as :meth:`append`."""
@@ -180,10 +173,20 @@ class RunJournal:
                 "has them, make it writable and run the study again"
             ) from error
 
+    def _begun_with(self, key: str) -> str:
+        """Return what the first line has beside its entry; empty where it has no such thing, or is damaged."""
+        try:
+            with (self.folder / _JOURNAL).open("rb") as file:  # asked at every sending: the first line only
+                return str(json.loads(file.readline()).get(key, ""))
+        except (FileNotFoundError, ValueError, AttributeError):
+            return ""
+
     def _lines(self) -> list[bytes]:
         """Return the lines that were written whole."""
-        path = self.folder / _JOURNAL
-        return path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+        try:
+            return (self.folder / _JOURNAL).read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:  # another process has removed it
+            return []
 
     def _files(self, number: int) -> Mapping[str, Path]:
         folder = self.folder / _FILES / str(number)

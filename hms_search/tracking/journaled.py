@@ -7,7 +7,8 @@ An entry may be sent twice, where a process died between sending it and keeping 
 their key, and metrics by their time, so it is kept once.
 
 A session that is taken for dead may wake up, or its journal be sent late, when another one has gone on with the run.
-What it then says of the run is left out: a run carries when it was last resumed, and so do the entries that followed.
+What it then says of the run is left out, but for metrics: the study's record counts how often a trial is gone on with,
+and its run carries that number, as do the entries of each leg.
 """
 
 import logging
@@ -18,20 +19,20 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from shutil import rmtree
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from hms_search.errors import DataError, TrackingError
 from hms_search.tracking.address import destination, is_refusal, sqlite_path, sync_line, without_password
 from hms_search.tracking.contract import Kind, Outcome, Waiting
 from hms_search.tracking.journal import Entry, RunJournal, Sent
-from hms_search.tracking.mlflow_run import Logged, MlflowRun, RefusedError, UnknownRunError, now_ms
+from hms_search.tracking.mlflow_run import Logged, MlflowRun, RefusedError, UnknownRunError
 from hms_search.tracking.mlflow_runs import MlflowTracker, RunStart
 from hms_search.tracking.run_ids import LOCAL
 
@@ -45,15 +46,21 @@ _REASONS = 3
 """So many reasons of one study are said."""
 _TOGETHER_S = 5.0
 """Metrics that follow what was last sent so closely are sent with what comes next."""
+_SILENT_S = 50.0
+"""A session that says nothing for so long is taken for dead: others may have gone on with its trials meanwhile."""
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What came of sending a journal: the run's id or nothing, and what kept it from being sent."""
+    """What came of sending a journal: the run's id or nothing, and what kept it from being sent.
+
+    It ``is_away`` where that is MLflow, which keeps others from being sent, too.
+    """
 
     run_id: str = ""
     reason: str = ""
     is_unknown: bool = False
+    is_away: bool = False
 
 
 class JournaledTracker:
@@ -111,16 +118,16 @@ class JournaledTracker:
     ) -> "JournaledRun":
         """Return a new open run."""
         key = uuid4().hex
-        run = JournaledRun(self, RunJournal(self.folder / key, self._to))
+        run = JournaledRun(self, RunJournal(self.folder / key, self._to), leg=0)
         content = {"name": name, "parent_id": parent_id, "tags": dict(tags), "kind": kind, "key": key}
         shown = {key: str(value) for key, value in params.items()}
         run.tell("start", {**content, "params": shown}, {name: text.encode() for name, text in texts.items()})
         return run
 
-    def resume_run(self, run_id: str) -> "JournaledRun":
+    def resume_run(self, run_id: str, *, leg: int) -> "JournaledRun":
         """Return a run that was paused, open again."""
-        run = self._run(run_id)
-        run.resume()
+        run = self._run(run_id, leg)
+        run.tell("resume", {})
         return run
 
     def open_run(self, run_id: str) -> MlflowRun | None:
@@ -131,9 +138,9 @@ class JournaledTracker:
         """Add metrics and files to a run that has ended."""
         self._run(run_id).tell("add", {"metrics": _floats(metrics)}, files)
 
-    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool, leg: int) -> None:
         """End a run whose process died: as ``failed``, else as ``interrupted``."""
-        self._run(run_id).finish("failed" if failed else "interrupted", reason=reason, metrics={}, files={})
+        self._run(run_id, leg).finish("failed" if failed else "interrupted", reason=reason, metrics={}, files={})
 
     def end_orphans(
         self, tags: Mapping[str, Collection[str]], reason: str = "", *, outcome: Outcome = "interrupted"
@@ -171,12 +178,13 @@ class JournaledTracker:
         self._is_awaited.wait(moment - time.monotonic())
         return send()
 
-    def send(self, journal: RunJournal, *, insist: bool = False) -> str:
+    def send(self, journal: RunJournal, *, late: bool = False) -> str:
         """Send what is new in a journal; return MLflow's id of the run where it now knows all of it, else nothing.
 
-        For some seconds after a failed attempt nothing is tried, unless told to ``insist``.
+        For some seconds after a failed attempt nothing is tried. ``late`` says that others may have gone on with the
+        trial since it was written.
         """
-        return self._attempt(journal, insist=insist).run_id
+        return self._attempt(journal, insist=False, late=late).run_id
 
     def catch_up(self) -> None:
         """Send what is left of all runs where some could not be sent before, and MLflow answers again."""
@@ -185,19 +193,22 @@ class JournaledTracker:
             self._send_waiting(insist=False)
 
     def send_waiting(self, *, insist: bool = False) -> Waiting:
-        """Send what is left of all runs of the study, those of dead processes included; return what then still is."""
+        """Send what is left of all runs of the study, those of dead processes included; return what then still is.
+
+        For some seconds after a failed attempt nothing is tried, unless told to ``insist``.
+        """
         return self.wait_for(self.soon(partial(self._send_waiting, insist=insist)))
 
-    def _attempt(self, journal: RunJournal, *, insist: bool) -> _Attempt:
+    def _attempt(self, journal: RunJournal, *, insist: bool, late: bool) -> _Attempt:
         if time.monotonic() < self._not_before and not insist:
-            return _Attempt(reason=self._outage)
+            return _Attempt(reason=self._outage, is_away=True)
         try:
             with journal.sending() as is_held:
                 if not is_held:
                     self._is_behind |= journal.is_there  # another process is sending it, which may die
                     return _Attempt()
                 self._check_destination(journal)
-                run_id = _send(journal, self.direct)
+                run_id = _send(journal, self.direct, late=late)
         except UnknownRunError as error:
             reason = f"{error}; where that is lost for good, remove {journal.folder}, and with it what waits"
             return _Attempt(reason=reason, is_unknown=True)
@@ -208,7 +219,7 @@ class JournaledTracker:
                 logger.warning("%s: metrics are kept in %s until then", error, self.folder)
             self._not_before, self._outage, self._connected = time.monotonic() + _PAUSE_S, str(error), None
             self._is_behind = True
-            return _Attempt(reason=self._outage)
+            return _Attempt(reason=self._outage, is_away=True)
         self._not_before, self._outage = 0.0, ""
         return _Attempt(run_id)
 
@@ -224,8 +235,8 @@ class JournaledTracker:
             )
 
     def _send_waiting(self, *, insist: bool) -> Waiting:
-        tried = ((journal, self._attempt(journal, insist=insist)) for journal in self._journals())
-        left = [attempt for journal, attempt in tried if not attempt.run_id and journal.is_there]  # else it was sent
+        tried = self._attempts(insist=insist)
+        left = [attempt for journal, attempt in tried if not attempt.run_id and journal.is_behind]  # else it was sent
         for gone in self.folder.glob(".*"):
             rmtree(gone, ignore_errors=True)
         different = list(dict.fromkeys(attempt.reason for attempt in left if attempt.reason))
@@ -233,12 +244,20 @@ class JournaledTracker:
         unknown = sum(attempt.is_unknown for attempt in left)
         return Waiting(len(left), "; ".join([*different[:_REASONS], *more]), unknown)
 
-    def _run(self, run_id: str) -> "JournaledRun":
+    def _attempts(self, *, insist: bool) -> Iterator[tuple[RunJournal, _Attempt]]:
+        """Send the journals, none any more once MLflow was found away: to find that out takes up to ten seconds."""
+        attempt = _Attempt()
+        for journal in self._journals():
+            if not attempt.is_away:
+                attempt = self._attempt(journal, insist=insist, late=True)
+            yield journal, attempt
+
+    def _run(self, run_id: str, leg: int | None = None) -> "JournaledRun":
         """Return a run by the id that it had when it was last seen."""
         for journal in self._journals():
             if run_id in (journal.sent.run_id, LOCAL + journal.folder.name):
-                return JournaledRun(self, journal)
-        return JournaledRun(self, RunJournal(self.folder / uuid4().hex, self._to), run_id)
+                return JournaledRun(self, journal, leg=leg)
+        return JournaledRun(self, RunJournal(self.folder / uuid4().hex, self._to), run_id, leg=leg)
 
     def _journals(self) -> Iterator[RunJournal]:
         found = (RunJournal(folder, self._to) for folder in sorted(self.folder.glob("[!.]*")))
@@ -248,14 +267,14 @@ class JournaledTracker:
 class JournaledRun:
     """The open run of one trial; every call is first written to its journal, then sent if MLflow can be reached.
 
-    Metrics of short epochs wait for those of the next ones: MLflow takes as long for many as for few.
+    Metrics of short epochs wait for those of the next ones: MLflow takes as long for many as for few. Without a ``leg``
+    nothing is told that one who goes on with the trial could have told otherwise.
     """
 
-    def __init__(self, tracker: JournaledTracker, journal: RunJournal, known_as: str = "") -> None:
-        self._tracker, self._journal = tracker, journal
+    def __init__(self, tracker: JournaledTracker, journal: RunJournal, known_as: str = "", *, leg: int | None) -> None:
+        self._tracker, self._journal, self._leg = tracker, journal, leg
         self._id = known_as or journal.sent.run_id
         self._sent_at = -math.inf
-        self._resumed_ms: int | None = None
         self._first: Future[None] | None = None
         self._telling: list[Future[None]] = []
 
@@ -278,11 +297,6 @@ class JournaledRun:
                 told.set_result(None)
 
         self._first_attempt().add_done_callback(now)
-
-    def resume(self) -> None:
-        """Say that the trial goes on, here."""
-        self._resumed_ms = self._append("resume", {})
-        self._send()
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Log the metrics of one epoch."""
@@ -309,17 +323,17 @@ class JournaledRun:
 
     def _append(
         self, kind: str, content: Mapping[str, object], files: Mapping[str, bytes] = MappingProxyType({})
-    ) -> int:
+    ) -> None:
         known_as = "" if kind == "start" else self.id
-        return self._journal.append(kind, content, files, known_as=known_as, resumed_ms=self._resumed_ms)
+        self._journal.append(kind, content, files, known_as=known_as, leg=self._leg)
 
     def _send(self) -> None:
-        self._sent_at = time.monotonic()
-        sending = self._tracker.soon(self._send_now)
+        sent_at, self._sent_at = self._sent_at, time.monotonic()
+        sending = self._tracker.soon(partial(self._send_now, late=self._sent_at > sent_at + _SILENT_S))
         self._first = self._first or sending
 
-    def _send_now(self) -> None:
-        self._id = self._tracker.send(self._journal) or self._id
+    def _send_now(self, *, late: bool) -> None:
+        self._id = self._tracker.send(self._journal, late=late) or self._id
         self._tracker.catch_up()
 
     def _wait_until_known(self) -> None:
@@ -340,19 +354,16 @@ def _report(sending: "Future[T]") -> None:
 
 _LAST = {"finish", "finish_study", "add"}
 """After these nothing more comes: what has been sent need not be kept."""
-_TAKEN_MS = 50_000
-"""A session that says nothing for so long is taken for dead, and others go on with its runs."""
 
 
-def _send(journal: RunJournal, tracker: MlflowTracker) -> str:
+def _send(journal: RunJournal, tracker: MlflowTracker, *, late: bool) -> str:
     sent, entries = journal.sent, journal.entries()
     run_id, done = sent.run_id, sent.entries
     for together in _together(entries[done:]):
         if together[0].kind == "start":
             journal.keep_sent(Sent(run_id, done, tried=True))
         with _of_this_run(journal, together[-1]):
-            after_ms = entries[done - 1].at_ms if done else 0
-            if still := _not_overtaken(tracker, run_id, together, after_ms):
+            if still := _not_overtaken(tracker, run_id, together, late=late):
                 run_id = _told(tracker, run_id, still, again=sent.tried)
         done += len(together)
         journal.keep_sent(Sent(run_id, done))
@@ -390,27 +401,43 @@ def _together(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     yield from filter(None, [logs])
 
 
-def _not_overtaken(tracker: MlflowTracker, run_id: str, entries: list[Entry], after_ms: int) -> list[Entry]:
-    """Return the entries without what a session says of a run that another one has resumed since.
+def _not_overtaken(tracker: MlflowTracker, run_id: str, entries: list[Entry], *, late: bool) -> list[Entry]:
+    """Return the entries without what is told of an earlier leg than the run's, with which somebody else has gone on.
 
-    MLflow is asked where a run is resumed or paused, and where a resumed one ends or was silent since ``after_ms``: at
-    no epoch that follows another. Clocks of two machines are compared only where what was said arrives late.
+    Of such a leg's metrics those are left that the run lacks: whoever goes on after a checkpoint may have come to the
+    same epochs.
     """
-    last, late_ms = entries[-1], now_ms() - _TAKEN_MS
-    was_resumed = last.resumed_ms is not None
-    if last.kind not in {"resume", "pause"} and not (was_resumed and (last.kind == "finish" or after_ms < late_ms)):
+    if not any(_may_be_overtaken(entry, late=late) for entry in entries):
         return entries
-    resumed_ms = tracker.known(run_id).resumed_ms()
-
-    def is_overtaken(entry: Entry) -> bool:
-        if entry.kind == "resume" or entry.resumed_ms is None:
-            return entry.kind != "log" and entry.at_ms < min(resumed_ms, late_ms)
-        return entry.resumed_ms != resumed_ms and (entry.kind != "log" or entry.at_ms > resumed_ms)
-
-    still = [entry for entry in entries if not is_overtaken(entry)]
-    if len(still) < len(entries):
-        logger.warning("run %s: another session has gone on with it, what this one told later is left out", run_id)
+    run = tracker.known(run_id)
+    leg, steps, still = run.leg(), cache(run.steps), []
+    for entry in entries:
+        if entry.leg is None or entry.leg >= leg:
+            still.append(entry)
+        elif entry.kind == "log" and (lacking := _lacking(entry.content, steps)):
+            still.append(replace(entry, content={**entry.content, "metrics": lacking}))
+    if still != entries:
+        logger.warning(
+            "run %s: another session has gone on with it, of what this one told later only metrics count", run_id
+        )
     return still
+
+
+def _lacking(content: Mapping[str, Any], steps: Callable[[str], set[int]]) -> dict[str, float]:
+    """Return the metrics of an epoch that a run has not at its step, where it has them at these ``steps``."""
+    return {key: value for key, value in content["metrics"].items() if content["step"] not in steps(key)}
+
+
+def _may_be_overtaken(entry: Entry, *, late: bool) -> bool:
+    """Say whether MLflow is asked for the run's leg before it is told an entry.
+
+    Not at an epoch that follows another: it costs a request. Nor where a first leg ends: who ends that trial in its
+    stead runs it again in another run, and what its own process says tells more. But a first leg's pause would leave a
+    run that was ended waiting for ever.
+    """
+    if entry.leg is None or entry.kind == "start":
+        return False
+    return entry.kind in {"resume", "pause"} or (entry.leg > 0 and (late or entry.kind == "finish"))
 
 
 def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry], *, again: bool) -> str:
@@ -426,11 +453,11 @@ def _told(tracker: MlflowTracker, run_id: str, entries: Sequence[Entry], *, agai
     if last.kind == "log":
         run.log_all(logged)
     elif last.kind == "resume":
-        run.resume(last.at_ms)
+        run.resume(last.leg)
     elif last.kind == "pause":
         run.pause(files)
     elif last.kind == "finish":
-        run.finish(**content, files=files, at_ms=last.at_ms, logged=logged)
+        run.finish(**content, files=files, at_ms=last.at_ms, logged=logged, leg=last.leg)
     elif last.kind == "add":
         tracker.add(run.id, metrics=content["metrics"], files=files)
     elif last.kind == "finish_study":

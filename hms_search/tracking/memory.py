@@ -19,6 +19,7 @@ class MemoryRun:
     texts: dict[str, str]
     outcome: str = ""
     reason: str = ""
+    leg: int = 0
     epochs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -79,10 +80,10 @@ class MemoryTracker:
         self.runs[run.id] = run
         return run
 
-    def resume_run(self, run_id: str) -> MemoryRun:
+    def resume_run(self, run_id: str, *, leg: int) -> MemoryRun:
         """Return a run that waited."""
         run = self.runs[run_id]
-        run.outcome = ""
+        run.outcome, run.leg = "", leg
         return run
 
     def open_run(self, run_id: str) -> MemoryRun | None:
@@ -95,10 +96,10 @@ class MemoryTracker:
         self.runs[run_id].metrics.update(metrics)
         self.runs[run_id].files.update(files)
 
-    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool, leg: int) -> None:
         """Keep that the run's process died."""
         run = self.runs[run_id]
-        run.outcome, run.reason = "failed" if failed else "interrupted", reason
+        run.outcome, run.reason, run.leg = "failed" if failed else "interrupted", reason, leg
 
     def end_orphans(
         self, tags: Mapping[str, Collection[str]], reason: str = "", *, outcome: Outcome = "interrupted"
@@ -165,7 +166,7 @@ class NullTracker:
         """Return a run that forgets."""
         return NullRun()
 
-    def resume_run(self, run_id: str) -> NullRun:  # noqa: ARG002
+    def resume_run(self, run_id: str, *, leg: int) -> NullRun:  # noqa: ARG002
         """Return a run that forgets."""
         return NullRun()
 
@@ -175,7 +176,7 @@ class NullTracker:
     def add(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
         """Forget."""
 
-    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool, leg: int) -> None:
         """Forget."""
 
     def end_orphans(

@@ -29,8 +29,8 @@ KEY_TAG = "hms_search.key"
 """The tag of a run with what it was called before MLflow gave it an id."""
 EARLIER_TAG = "hms_search.earlier_ids"
 """The tag of a run that was copied here with what it was called elsewhere, one id after the other."""
-RESUMED_TAG = "hms_search.resumed_ms"
-"""The tag of a run with when it was last resumed, which says whose run it is."""
+LEG_TAG = "hms_search.leg"
+"""The tag of a run with how often its trial had been gone on with when it was last told so, which says whose it is."""
 _TAG_LIMIT = 8000
 
 
@@ -76,17 +76,21 @@ class MlflowRun:
         with reported(self._uri):
             self._log(logged)
 
-    def resumed_ms(self) -> int:
-        """Return when it was last resumed; 0 where it never was."""
+    def leg(self) -> int:
+        """Return how often its trial has been gone on with, as far as it was told; 0 where it never was."""
         with reported(self._uri):
-            return int(self._client.get_run(self.id).data.tags.get(RESUMED_TAG, 0))
+            return int(self._client.get_run(self.id).data.tags.get(LEG_TAG, 0))
 
-    def resume(self, at_ms: int | None = None) -> None:
-        """Say that the trial goes on."""
-        resumed = str(now_ms() if at_ms is None else at_ms)
+    def steps(self, metric: str) -> set[int]:
+        """Return the steps at which it has a metric."""
         with reported(self._uri):
+            return {point.step for point in self._client.get_metric_history(self.id, metric)}
+
+    def resume(self, leg: int | None) -> None:
+        """Say that the trial goes on, for the ``leg``-th time if that is known."""
+        with reported(self._uri):
+            self._client.log_batch(self.id, tags=tags_of({"state": "running", **_of_leg(leg)}))
             self._client.update_run(self.id, status="RUNNING")
-            self._client.log_batch(self.id, tags=tags_of({"state": "running", RESUMED_TAG: resumed}))
 
     def pause(self, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Say that the trial waits: MLflow's status SCHEDULED."""
@@ -104,12 +108,13 @@ class MlflowRun:
         files: Mapping[str, bytes],
         at_ms: int | None = None,
         logged: Sequence[Logged] = (),
+        leg: int | None = None,
     ) -> None:
-        """End the run, the metrics of its last epochs ``logged``.
+        """End the run, the metrics of its last epochs ``logged``; where the trial had been gone on with, keep its leg.
 
         Tags ``state`` and ``reason`` say what MLflow's four statuses cannot.
         """
-        tags = {"state": outcome} | ({"reason": reason} if reason else {})
+        tags = {"state": outcome, **_of_leg(leg)} | ({"reason": reason} if reason else {})
         with reported(self._uri):
             log_files(self._client, self.id, files, self.files_at)
             self._log([*logged, Logged(metrics, 0, at_ms)], tags)
@@ -192,6 +197,10 @@ def log_files(client: MlflowClient, run_id: str, files: Mapping[str, bytes], fil
             get_artifact_repository(files_at, tracking_uri=client.tracking_uri).log_artifacts(folder)  # type: ignore[no-untyped-call]
         else:
             client.log_artifacts(run_id, folder)
+
+
+def _of_leg(leg: int | None) -> dict[str, str]:
+    return {LEG_TAG: str(leg)} if leg else {}
 
 
 def _runs_of_key(client: MlflowClient, key: str, experiments: list[str]) -> list[StoredRun]:

@@ -151,14 +151,15 @@ class MlflowTracker:
             log_files(self._client, known, files)
             self._client.log_batch(known, metrics=metrics_of(metrics))
 
-    def end_orphan(self, run_id: str, reason: str, *, failed: bool) -> None:
+    def end_orphan(self, run_id: str, reason: str, *, failed: bool, leg: int) -> None:
         """End a run whose process died."""
-        self.known(run_id).finish("failed" if failed else "interrupted", reason=reason, metrics={}, files={})
+        outcome: Outcome = "failed" if failed else "interrupted"
+        self.known(run_id).finish(outcome, reason=reason, metrics={}, files={}, leg=leg)
 
-    def resume_run(self, run_id: str) -> "MlflowRun":
+    def resume_run(self, run_id: str, *, leg: int) -> "MlflowRun":
         """Return a run that was paused, open again."""
         run = self.known(run_id)
-        run.resume()
+        run.resume(leg)
         return run
 
     def open_run(self, run_id: str) -> "MlflowRun | None":

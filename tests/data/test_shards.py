@@ -61,6 +61,13 @@ def test_a_shard_is_read_back_only_when_complete_and_of_the_same_files(folder, t
     assert shard is not None
     assert dict(zip(shard.ids.tolist(), shard.lengths.tolist(), strict=True)) == {1: 10_000, 2: 300}
     assert read_shard(ShardTask(tmp_path, "eeg-0000", "eeg", paths, "other key", 0)) is None
+    side = tmp_path / "eeg-0000.npz"
+    whole = side.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:-500] + bytes(500), b"no archive at all"):
+        side.write_bytes(damaged)
+        assert read_shard(task) is None
+    side.write_bytes(whole)
+    assert read_shard(task) is not None
     with (tmp_path / "eeg-0000.f16").open("ab") as file:
         file.write(b"x")
     assert read_shard(task) is None

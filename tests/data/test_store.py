@@ -134,11 +134,12 @@ def test_histograms_skip_the_recordings_that_are_in_no_sample(small, tmp_path):
     assert np.array_equal(store.histograms(), direct)
 
 
-def test_a_damaged_histogram_cache_is_counted_again(long):
+@pytest.mark.parametrize("n_bytes", [0, 100])
+def test_a_damaged_histogram_cache_is_counted_again(long, n_bytes):
     store = Store.open(long.store, LabelSampling())
     counts = store.histograms()
     (cache,) = (long.store / "histograms").iterdir()
-    cache.write_bytes(cache.read_bytes()[:100])
+    cache.write_bytes(cache.read_bytes()[:n_bytes])
     assert np.array_equal(Store.open(long.store, LabelSampling()).histograms(), counts)
 
 

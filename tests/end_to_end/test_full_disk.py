@@ -83,6 +83,35 @@ if __name__ == "__main__":
     print("all is well")
 """
 
+STORAGE_ON_A_FULL_DISK = f"""{PLAY}
+if __name__ == "__main__":
+    FILLER = Path("other/filler")
+    threading.Thread(target=fill_during_a_trial).start()
+    said = call(*RUN, "--trials", "2", code=2)
+    assert said.count("error: ") == 1
+    assert f"error: the disk is full where {{Path('other').resolve()}} lies" in said
+    assert "the same command again" in said
+    FILLER.unlink()
+    assert "was left running by a session that died" in call(*RUN, "--trials", "2", code=0)
+    print("all is well")
+"""
+
+READ_ONLY_STORAGE = f"""{PLAY}
+if __name__ == "__main__":
+    import subprocess
+    file = Path("mlruns/optuna.db").resolve()
+    call(*RUN, "--trials", "1", code=0)
+    subprocess.run(["mount", "--bind", file, file], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", file], check=True)
+    said = call(*RUN, "--trials", "2", code=2)
+    assert said.count("error: ") == 1
+    assert f"error: storage sqlite:///{{file}}: attempt to write a readonly database; once mended, the same" in said
+    subprocess.run(["umount", file], check=True)
+    call(*RUN, "--trials", "2", code=0)
+    assert query(file, "select state from trials") == [("COMPLETE",)] * 2
+    print("all is well")
+"""
+
 FULL_WHILE_PREPARING = f"""{PLAY}
 if __name__ == "__main__":
     said = call("run", "small.yaml", "--data", "recordings", "--trials", "1", code=2)
@@ -96,6 +125,21 @@ def test_a_study_stops_clearly_and_goes_on_once_there_is_room(workplace: Path) -
     folder = workplace / "mlruns"
     folder.mkdir()
     done = on_small_disk(folder, "64m", FULL_BEFORE_AND_DURING)
+    assert "all is well" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("storage", ["sqlite:///{}/study.db", "journal:///{}/study.journal"])
+def test_the_disk_of_a_storage_elsewhere_is_named_where_it_is_full(workplace: Path, storage: str) -> None:
+    folder = workplace / "other"
+    folder.mkdir()
+    done = on_small_disk(folder, "8m", STORAGE_ON_A_FULL_DISK, HMS_SEARCH_STORAGE=storage.format(folder))
+    assert "all is well" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_database_that_alone_may_not_be_written_is_named(workplace: Path) -> None:
+    folder = workplace / "mlruns"
+    folder.mkdir()
+    done = on_small_disk(folder, "64m", READ_ONLY_STORAGE)
     assert "all is well" in done.stdout, done.stdout + done.stderr
 
 

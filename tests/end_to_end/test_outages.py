@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from threading import Thread
 
 import pytest
 from command_line import CommandLine, interrupt, wait_for
@@ -11,6 +12,7 @@ from optuna.trial import TrialState
 from postgres_server import postgres_server
 from stored_trials import stored_runs, stored_trials
 
+from hms_search.search.patient_storage import PatientStorage, insist
 from hms_search.servers import free_port
 from hms_search.tracking import MlflowTracker, RunReader
 from hms_search.tracking.journal import RunJournal
@@ -87,6 +89,39 @@ def test_a_session_can_be_stopped_while_its_database_is_away_and_goes_on_later(
         assert "Traceback" not in output
         output = hms_search(*arguments)
         assert "left running by a session that died" in output
+        states = [trial.state for trial in stored_trials(database.url, "small")]
+        assert states == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+@pytest.mark.slow
+def test_a_session_whose_database_stays_away_ends_in_one_line_and_goes_on_later(
+    hms_search: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patient in (insist, PatientStorage.__init__):
+        monkeypatch.setitem(patient.__kwdefaults__, "patience_s", 3.0)
+    arguments = ("run", "small.yaml", "--data", "recordings", "--trials", "1", "--tracking-uri", "none")
+    with postgres_server() as database:
+        url = database.url.replace("hms@", "hms:geheim@")
+        arguments = (*arguments, "--set", "space.base.training.epochs=5", "--storage", url)
+
+        def stop_in_a_trial() -> None:
+            wait_for(lambda: any((hms_search.folder / "mlruns" / "trials").rglob("progress.pt")), timeout_s=120)
+            database.stop()
+
+        stopping = Thread(target=stop_in_a_trial)
+        stopping.start()
+        try:
+            output = hms_search(*arguments, code=2)
+        finally:
+            stopping.join()
+            database.start()
+        assert output.count("error: ") == 1
+        assert "error: the database server was away for 0 min: " in output
+        assert "Connection refused" in output
+        assert "when it answers again, the same command goes on" in output
+        assert "Traceback" not in output
+        assert "geheim" not in output
+        assert "left running by a session that died" in hms_search(*arguments)
         states = [trial.state for trial in stored_trials(database.url, "small")]
         assert states == [TrialState.FAIL, TrialState.COMPLETE]
 

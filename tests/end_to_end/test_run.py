@@ -170,7 +170,7 @@ def test_a_search_that_prunes_everything_says_so_early_and_still_finishes_some(h
     spared = [trial for trial in trials[1:] if trial.state == TrialState.COMPLETE]
     assert [trial.user_attrs["spared_at"] for trial in spared] == [1, 1]
     assert {runs[n].info.status for n, state in enumerate(states) if state == TrialState.PRUNED} == {"KILLED"}
-    assert "every trial is pruned: 5 of 5 trials begin outside" in output
+    assert "every trial is pruned: 4 of 4 trials besides the baseline were to be pruned, at " in output
 
 
 def test_paused_trials_go_on_in_their_runs_and_the_rest_counts_as_pruned(hms_search: CommandLine) -> None:
@@ -193,6 +193,8 @@ def test_paused_trials_go_on_in_their_runs_and_the_rest_counts_as_pruned(hms_sea
         ]
         assert logged == [step % 2 for step in range(steps[trial.number])]  # no epoch is logged twice
         assert runs[trial.number].info.status == ("FINISHED" if steps[trial.number] == 4 else "KILLED")
+        rungs = 0 if trial.number == 0 else {1: 1, 2: 2, 4: 2}[steps[trial.number]]  # one that waits goes on to end
+        assert int(runs[trial.number].data.tags.get("hms_search.leg", 0)) == rungs
     assert not list((hms_search.folder / "mlruns" / "trials").rglob("*.pt"))
 
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,16 +14,18 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from hms_search.search import coordinator as coordinator_module
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.coordinator import Coordinator
-from hms_search.search.events import Event, Finished, Notice, Submitted
+from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.ledger import Ledger, Surroundings
-from hms_search.search.peers import Alone
+from hms_search.search.patient_storage import set_system_attrs
+from hms_search.search.peers import HOME_KEY, Alone, Peers
 from hms_search.search.racing import Ground
 from hms_search.search.retention import experiments_of
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig
-from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted, Verdict, own_folder
+from hms_search.search.trial import Ending, EpochEnded, Job, TrialEnded, TrialStarted, Verdict, own_folder
 from hms_search.search.workers import WorkerDied
 from hms_search.tracking import MemoryTracker
 from hms_search.training.results import Epoch
@@ -129,8 +131,8 @@ class Stepwise(Instant):
         if verdict == "continue":
             self._say(self.job)
         else:
-            assert verdict == "pause"
-            self._end.send(TrialEnded(self.job.number, "paused", "", 1.0))
+            outcome: Ending = "paused" if verdict == "pause" else "interrupted"
+            self._end.send(TrialEnded(self.job.number, outcome, "", 1.0))
 
 
 class Failing(Stepwise):
@@ -151,6 +153,23 @@ class Mortal(Instant):
     def kill(self) -> WorkerDied | None:
         job, self.job = self.job, None
         return WorkerDied(job, "", "killed") if job is not None else None
+
+
+class Beside(Alone):
+    """A session beside which another lives, which has a folder of its own, for so many turns of this one."""
+
+    def __init__(self, home: str, turns: int) -> None:
+        super().__init__()
+        self._home, self._left = home, turns
+
+    @property
+    def homes(self) -> dict[str, str]:
+        return {self.session: "here"} | ({"other": self._home} if self._left > 0 else {})
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        self._left -= 1
+        yield
 
 
 class Counting(Alone):
@@ -181,6 +200,24 @@ class Ran:
     said: list[Event]
 
 
+def coordinated(
+    config: StudyConfig,
+    storage: optuna.storages.BaseStorage,
+    tmp_path: Path,
+    tracker: MemoryTracker,
+    *,
+    notify: Callable[[Event | None], None],
+    peers: Peers | None,
+) -> tuple[optuna.Study, Coordinator]:
+    """Return a study, and its coordinator after it has taken up what there is."""
+    sampler = config.sampler.build(config.space, config.seed, 0)
+    study = optuna.create_study(study_name=config.name, storage=storage, sampler=sampler, load_if_exists=True)
+    around = Surroundings(tracker, "study", {}, tmp_path / "pictures", tmp_path, Ground((), ()))
+    coordinator = Coordinator(config, study, around, notify=notify, peers=peers)
+    coordinator.recover()
+    return study, coordinator
+
+
 def ran(
     config: StudyConfig,
     storage: optuna.storages.BaseStorage,
@@ -189,14 +226,10 @@ def ran(
     workers: int,
     kind: type[Instant] = Instant,
 ) -> Ran:
-    sampler = config.sampler.build(config.space, config.seed, 0)
-    study = optuna.create_study(study_name=config.name, storage=storage, sampler=sampler, load_if_exists=True)
-    tracker = MemoryTracker()
-    around = Surroundings(tracker, "study", {}, tmp_path / "pictures", tmp_path, Ground((), ()))
     peers = Counting()
     said: list[Event | None] = []
-    coordinator = Coordinator(config, study, around, notify=said.append, peers=peers)
-    coordinator.recover()
+    tracker = MemoryTracker()
+    study, coordinator = coordinated(config, storage, tmp_path, tracker, notify=said.append, peers=peers)
     before, slots = peers.turns, [kind(slot, tracker) for slot in range(workers)]
     coordinator._hand_out(slots)
     first, turns = sum(not slot.idle for slot in slots), peers.turns - before
@@ -264,6 +297,98 @@ def test_a_searched_trial_reaches_the_end_though_the_baseline_has(
     assert len(complete) == 2
     assert len(waited) >= 1
     assert complete[1].value < 9.0 == complete[0].value
+
+
+class DeadError(Exception):
+    """A session ends in the midst of what it does, as kill -9 ends it."""
+
+
+def session(
+    config: StudyConfig,
+    storage: optuna.storages.BaseStorage,
+    tmp_path: Path,
+    tracker: MemoryTracker,
+    *,
+    notify: Callable[[Event | None], None] = lambda _: None,
+    peers: Peers | None = None,
+) -> tuple[optuna.Study, bool]:
+    """Run a study by one worker until it is over, or ``notify`` raises; return it, and whether it is over."""
+    study, coordinator = coordinated(config, storage, tmp_path, tracker, notify=notify, peers=peers)
+    try:
+        return study, coordinator.run([Stepwise(0, tracker)])
+    except DeadError:
+        return study, False
+
+
+def values_of(study: optuna.Study) -> dict[int, float]:
+    """The values of the trials that completed."""
+    return {trial.number: trial.value for trial in study.get_trials(states=[TrialState.COMPLETE])}
+
+
+def test_a_trial_whose_session_died_after_its_last_epoch_completes(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    config = StudyConfig.model_validate({"name": "killed", **PAUSING, "trials": 12})
+
+    def die_before_the_first_end(event: Event | None) -> None:
+        if isinstance(event, Judged) and event.ended.number > 0 and event.ended.epoch.step + 1 == EPOCHS:
+            raise DeadError
+
+    killed, _ = session(config, storage, tmp_path, tracker, notify=die_before_the_first_end)
+    cut = [trial for trial in killed.trials if trial.number > 0 and len(trial.intermediate_values) == EPOCHS]
+    assert [trial.state for trial in cut] == [TrialState.RUNNING]
+    again, is_over = session(config, storage, tmp_path, tracker)
+    assert is_over
+    assert cut[0].number in values_of(again)
+
+
+def test_a_trial_that_was_stopped_is_run_again_though_the_budget_is_spent(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    config = StudyConfig.model_validate({"name": "spent", **PAUSING, "trials": 100, "max_epochs": EPOCHS + 2})
+
+    def stop(event: Event | None) -> None:
+        if isinstance(event, Judged) and event.ended.number > 0 and event.ended.epoch.step == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped, is_over = session(config, storage, tmp_path, tracker, notify=stop)
+    assert not is_over
+    assert [trial.state for trial in stopped.trials][-1] == TrialState.WAITING
+    again, is_over = session(config, storage, tmp_path, tracker)
+    assert is_over
+    assert [trial.state for trial in again.trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+    assert session(config, storage, tmp_path, tracker)[0].trials == again.trials
+
+
+def test_what_another_session_is_to_go_on_with_is_not_ended_while_that_one_lives(
+    storage: optuna.storages.BaseStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator_module, "_PAUSE_S", 0.0)
+    tracker = MemoryTracker()
+    config = StudyConfig.model_validate({"name": "beside", **PAUSING, "trials": 12})
+
+    def die_when_all_have_begun(event: Event | None) -> None:
+        if isinstance(event, Finished) and event.ended.number == 11 and event.ended.outcome == "paused":
+            raise DeadError
+
+    whole, _ = session(config, optuna.storages.InMemoryStorage(), tmp_path, MemoryTracker())
+    there = Beside("nowhere", 0)
+    study, _ = session(config, storage, tmp_path, tracker, notify=die_when_all_have_begun, peers=there)
+    waiting = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
+    assert len(waiting) >= 8
+    for trial in waiting:
+        set_system_attrs(storage, [(trial._trial_id, HOME_KEY, "there")])
+    here = Beside("there", turns=5)
+
+    def look(event: Event | None) -> None:
+        if len(here.homes) == 2:
+            assert [trial.number for trial in study.trials if trial.state == TrialState.PRUNED] == []
+
+    again, is_over = session(config, storage, tmp_path, tracker, notify=look, peers=here)
+    assert is_over
+    assert values_of(again) == values_of(whole)
 
 
 def test_failures_beside_trials_that_pause_do_not_end_the_search(

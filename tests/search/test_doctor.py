@@ -17,6 +17,8 @@ from hms_search.search.contract import contract_of, open_study
 from hms_search.search.doctor import DEEP, LIVE, findings, live_findings
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory, study_history
+from hms_search.search.policy import policy_of
+from hms_search.search.racing import Ground, Race
 from hms_search.search.rank_agreement import agreement, mean_agreement
 from hms_search.search.repeated import Again, Gain, Repeated
 from hms_search.search.space import Categorical
@@ -89,8 +91,67 @@ def test_the_reports_failure_is_found_by_the_fifth_trial() -> None:
 
 def test_the_reports_failure_is_found_though_the_floor_lets_some_trials_through() -> None:
     study = config(*REPORT)
-    spared = [trial(study, value - 0.05, curve=[value]) for value in REPORT_FIRST_EPOCHS]
+    spared = [trial(study, value - 0.05, curve=[value], spared_at=1) for value in REPORT_FIRST_EPOCHS]
     assert PRUNED_ALL in found(history(study, spared))
+
+
+def judged(study: StudyConfig, curves: Sequence[Sequence[float]]) -> list[FrozenTrial]:
+    """Trials as a study's own pruner ends them, the baseline first, which it spares."""
+    race = Race(study.steps, Ground((), ()), Path("nowhere"))
+    policy = policy_of(
+        study.pruner, steps=study.steps, study_name="s", direction="minimize", seed=study.seed, race=race
+    )
+    trials = []
+    for number, curve in enumerate(curves):
+        policy.begin(number, len(study.steps), exempt=number == 0)
+        words = (policy.epoch_ended(number, step, value) for step, value in enumerate(curve))
+        stop = next((step + 1 for step, word in enumerate(words) if word == "prune"), None)
+        spared = {} if stop or (at := policy.spared_at(number)) is None else {"spared_at": at}
+        policy.trial_ended(number, "pruned" if stop else "complete")
+        end = None if stop else float(curve[-1])
+        trials.append(trial(study, end, curve=curve[:stop], baseline=number == 0, **spared))
+    return trials
+
+
+@pytest.mark.parametrize("hard", [0, 1], ids=["in the first fold", "in the second fold"])
+def test_a_threshold_that_nobody_meets_is_found_by_the_fifth_trial_and_to_the_end_whoever_is_spared(hard: int) -> None:
+    n_spared = 0
+    for seed in range(20):
+        study, rng = config(*REPORT, f"seed={seed}"), np.random.default_rng(seed)
+        easy = np.full((40, study.steps.epochs), 0.5)
+        falling = rng.uniform(0.64, 1.13, (40, 1)) - 0.01 * np.arange(study.steps.epochs)
+        trials = judged(study, np.hstack([falling, falling] if hard == 0 else [easy, falling]).tolist())
+        assert all(PRUNED_ALL in found(history(study, trials[:end])) for end in range(5, 41))
+        assert min(one.value for one in trials if one.value is not None) < 1.13
+        n_spared += sum("spared_at" in one.user_attrs for one in trials)
+    assert n_spared > 20
+
+
+def test_pruned_trials_are_told_as_they_were_then_with_bounds_that_would_let_them_through() -> None:
+    study = config(*REPORT)
+    trials = [
+        trial(study, 0.91, curve=[0.5] * 4 + [0.95] * 4, baseline=True),
+        *(trial(study, curve=[0.45, 0.5, 0.5, 0.5, value]) for value in (0.7, 0.75, 0.8)),
+        trial(study, 0.6, curve=[0.5] * 4 + [0.9, 0.6, 0.6, 0.6], spared_at=5),
+    ]
+    finding = found(history(study, trials))[PRUNED_ALL]
+    assert "4 of 4 trials besides the baseline were to be pruned, at 0.7 to 0.9, outside" in finding.evidence
+    assert finding.change.endswith("bounds that hold 0.45 to 0.95")
+
+
+def test_what_a_pruner_does_not_look_at_is_not_told() -> None:
+    study = config("name=report", "pruner={name: threshold, upper: 0.57, n_warmup_epochs: 1}")
+    trials = [trial(study, curve=[3.0, value]) for value in REPORT_FIRST_EPOCHS]
+    finding = found(history(study, trials))[PRUNED_ALL]
+    assert "at 0.64 to 1.13" in finding.evidence
+    assert finding.change.endswith("bounds that hold 0.64 to 1.13")
+
+
+def test_trials_that_wait_when_the_study_is_over_are_not_told_as_pruned() -> None:
+    study = config("pruner={name: pausing_halving}", "sampler={name: curve_gp}")
+    waiting = [trial(study, curve=[0.9, 0.8]) for _ in range(6)]
+    straight = trial(study, 0.7, curve=[0.9] * 8, spared_at=2)
+    assert PRUNED_ALL not in found(history(study, [*waiting, straight]))
 
 
 def test_a_threshold_that_some_trials_meet_is_no_finding() -> None:
@@ -103,7 +164,7 @@ def test_a_pruner_that_lets_nothing_through_is_found_whichever_it_is() -> None:
     study = config()
     baseline = trial(study, 0.7, curve=[0.8] * 8, baseline=True)
     pruned = [trial(study, curve=[0.9 + 0.01 * number]) for number in range(4)]
-    assert "0.8 to 0.93" in found(history(study, [baseline, *pruned]))[PRUNED_ALL].evidence
+    assert "at 0.9 to 0.93" in found(history(study, [baseline, *pruned]))[PRUNED_ALL].evidence
     assert PRUNED_ALL not in found(history(study, [baseline, *pruned, trial(study, 0.6)]))
 
 
@@ -148,6 +209,22 @@ def test_a_best_trial_on_a_bound_towards_which_others_get_worse_is_no_finding() 
     worsening = [trial(study, 0.5 + 50 * rate, params={LR: rate}) for rate in np.geomspace(1e-4, 9e-3, 25).tolist()]
     lucky = [trial(study, 0.40 + 0.01 * number, params={LR: 9.9e-3}) for number in range(5)]
     assert not [what for what in found(history(study, [*worsening, *lucky])) if LR in what]
+
+
+@pytest.mark.parametrize(
+    ("range_", "sign", "change"),
+    [("low: 16, high: 128, step: 8", 1, "low: 8,"), ("low: 16, high: 100, step: 32", -1, "high: 112,")],
+    ids=["a limit between two steps", "no step at the bound"],
+)
+def test_a_best_trial_on_the_bound_of_a_stepped_number_is_found(range_: str, sign: int, change: str) -> None:
+    path = "training.batch_size"
+    study = config(f"space.parameters.{path}={{type: int, {range_}}}")
+    sizes = study.space.parameters[path].distribution
+    assert isinstance(sizes, optuna.distributions.IntDistribution)
+    steps = range(sizes.low, sizes.high + 1, sizes.step)
+    trials = [trial(study, 1 + sign * size / 100 + 0.001 * n, params={path: size}) for n in range(5) for size in steps]
+    finding = found(history(study, trials))[f"the best trial lies on a bound of {path}"]
+    assert finding.change.startswith(f"parameters.{path}.{change}")
 
 
 def test_a_bound_that_is_a_limit_of_the_field_is_no_finding() -> None:
@@ -258,6 +335,21 @@ def test_a_search_that_never_leaves_chance_is_found() -> None:
     assert what not in found(history(config("trials=13", "sampler={name: tpe, n_startup_trials: 12}"), []))
 
 
+@pytest.mark.parametrize(
+    ("sampler", "trials", "change"),
+    [
+        ("curve_gp", 5, "sampler.n_startup_trials: 2, or more trials"),
+        ("curve_gp", 2, "more trials"),
+        ("tpe", 4, "sampler.n_startup_trials: 1, or more trials"),
+        ("tpe", 1, "more trials"),
+    ],
+)
+def test_what_is_advised_to_draw_fewer_at_random_is_allowed_and_helps(sampler: str, trials: int, change: str) -> None:
+    study = config(f"trials={trials}", f"sampler={{name: {sampler}, n_startup_trials: 5}}")
+    finding = found(history(study, []))["every trial is drawn at random"]
+    assert finding.change == change
+
+
 def test_a_sampler_that_learns_nothing_of_trials_that_pause_is_found() -> None:
     what = "the sampler learns nothing of trials that pause"
     assert what in found(history(config("sampler={name: tpe}", "pruner={name: pausing_halving}"), []))
@@ -281,6 +373,12 @@ def test_a_gain_no_larger_than_the_seeds_noise_is_found() -> None:
     what = "the gain is within the noise of the seed"
     assert "2 configurations repeated" in found(repeated(0.01))[what].evidence
     assert what not in found(repeated(0.2))
+    tenths = config(f"space.parameters.{DROPOUT}={{type: float, low: 0.0, high: 0.4, step: 0.1}}")
+    beside = [
+        trial(tenths, 0.80, params={DROPOUT: 0.0}, baseline=True),
+        *(trial(tenths, value, params={DROPOUT: dropout}) for value, dropout in ((0.79, 0.3), (0.85, 0.1 + 2 * 0.1))),
+    ]
+    assert "1 configurations repeated" in found(history(tenths, beside))[what].evidence
     without = history(config(), [trial(config(), 0.8, baseline=True), trial(config(), 0.79, params={DROPOUT: 0.2})])
     assert what not in found(without)
 

@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
+from hms_search.document import parse_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.asking import WEIGHTS_KEY
 from hms_search.search.carrying import PARAMS_KEY
@@ -15,7 +16,7 @@ from hms_search.search.migration import migrate
 from hms_search.search.outcomes import CARRIED_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.recorded import recorded_study
-from hms_search.search.study import StudyConfig, read_study
+from hms_search.search.study import StudyConfig, read_study, study_from_document
 from hms_search.tracking import MemoryTracker
 
 QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
@@ -82,6 +83,32 @@ def test_a_choice_or_a_parameter_may_be_added(storage: Any) -> None:
     assert len(study.trials) == 7
     assert {trial.params["training.optimiser.weight_decay"] for trial in study.trials} == {0.01}  # the base's
     assert all("training.optimiser.weight_decay" not in trial.user_attrs[PARAMS_KEY] for trial in study.trials)
+
+
+@pytest.mark.parametrize("fixed", ["plain", "warm"])
+def test_where_a_choice_says_less_than_another_the_trials_of_the_one_that_is_fixed_now_are_taken_over(
+    fixed: str,
+) -> None:
+    path, becomes = "training.scheduler", {"plain": 0.0, "warm": 3.0}
+    choices = "{plain: {name: cosine}, warm: {name: cosine, warmup_epochs: 3}}"
+    storage = optuna.storages.InMemoryStorage()
+    config, study = opened((f"space.parameters.{path}={{type: categorical, choices: {choices}}}",), storage)
+    for name in ("plain", "warm", "warm"):
+        study.enqueue_trial({path: name})
+        trial = study.ask()
+        warmup = config.space.suggest(trial).training.scheduler.warmup_epochs
+        trial.set_user_attr("warmup", warmup)
+        study.tell(trial, 0.5)
+    document = parse_yaml(QUICKSTART.read_text(), source="quickstart.yaml").with_setting("name=next")
+    del document.content["space"]["parameters"][path]
+    settings = ("migrate=quickstart", f"space.base.{path}={{name: cosine, warmup_epochs: {becomes[fixed]}}}")
+    for setting in settings:
+        document = document.with_setting(setting)
+    changed = study_from_document(document)
+    contract = contract_of(changed, data="d" * 12, folds="f" * 12)
+    following = open_study(changed, contract, storage)
+    migrate(changed, contract, following)
+    assert [one.user_attrs["warmup"] for one in following.trials] == [becomes[fixed]] * (1 + (fixed == "warm"))
 
 
 def surroundings(tmp_path: Path) -> Surroundings:

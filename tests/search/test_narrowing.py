@@ -234,6 +234,25 @@ def test_a_bound_that_is_a_limit_of_the_field_is_not_passed() -> None:
     assert "which is a limit" in change.reason
 
 
+@pytest.mark.parametrize(
+    ("range_", "sign", "bounds"),
+    [("low: 16, high: 128, step: 8", 1, (8, 48)), ("low: 16, high: 100, step: 32", -1, (48, 112))],
+    ids=["a limit between two steps", "no step at the bound"],
+)
+def test_a_stepped_number_is_widened_whatever_lies_between_its_steps(
+    range_: str, sign: int, bounds: tuple[int, int]
+) -> None:
+    path = "training.batch_size"
+    document = parse_yaml(TEXT, source="small.yaml").with_setting(f"parameters={{{path}: {{type: int, {range_}}}}}")
+    first = SearchSpace.from_document(document)
+    narrowed = narrow(first, searched(first, lambda trial: sign * trial.params[path], seed=0), Narrow(freeze=1))
+    (change,) = narrowed.changes
+    assert (change.kind, "it is passed" in change.reason) == ("widened", True)
+    low, high = bounds
+    moved = narrowed.space.parameters[path]
+    assert moved.low == low if sign > 0 else moved.high == high  # type: ignore[union-attr]
+
+
 def test_a_whole_number_on_a_logarithmic_scale_stays_above_0() -> None:
     path = "augmentations.0.min_x_px"
     masked = parse_yaml(TEXT, source="small.yaml").with_setting("base.augmentations=[{name: xy_masking, min_x_px: 1}]")

@@ -254,6 +254,19 @@ def test_a_session_of_another_machine_that_does_not_beat_runs_nothing(
     assert running_studies(storage, ["shared"], pytest.fail) == set()
 
 
+@pytest.mark.parametrize("left", ["", "\0" * 32])
+def test_a_folder_whose_name_a_power_cut_took_is_named_anew_and_its_session_seen(
+    storage: RDBStorage, tmp_path: Path, left: str
+) -> None:
+    (tmp_path / ".home").write_text(left)
+    one, other = session(storage, name_of_home(tmp_path)), session(storage, "there")
+    other.beat()
+    assert other.homes.keys() == {one.session, other.session}
+    assert name_of_home(tmp_path) == other.homes[one.session]
+    (tmp_path / ".home2").write_text(left)
+    assert name_of_home(tmp_path).isalnum()
+
+
 def test_a_session_that_ends_gives_its_lease_back(storage: RDBStorage, tmp_path: Path) -> None:
     with joined(storage, "shared", tmp_path, lambda _: None) as peers:
         assert isinstance(peers, Shared)

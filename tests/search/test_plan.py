@@ -256,6 +256,15 @@ def test_another_order_of_the_folds_is_another_study() -> None:
     assert "schedule: sequential -> interleaved" in found.lines
 
 
+def test_trials_at_a_step_are_known_by_it_whatever_the_arithmetic_of_floats() -> None:
+    dropout, without = "model.dropout", config("space.base.model.dropout=0.3")
+    stepped = config(
+        f"space.parameters.{dropout}={{type: float, low: 0.1, high: 0.4, step: 0.1}}", "space.base.model.dropout=0.3"
+    )
+    beside = StudyHistory(stepped, (ran(stepped, **{dropout: 0.1 + 2 * 0.1}), ran(stepped, **{dropout: 0.2})))
+    assert difference(beside, without).fitting == 1
+
+
 def test_a_choice_that_is_a_list_is_known_again() -> None:
     path, usual = "training.optimiser.betas", "space.base.training.optimiser.betas=[0.9, 0.999]"
     both = "{type: categorical, choices: {usual: [0.9, 0.999], slow: [0.95, 0.999]}}"

@@ -56,6 +56,11 @@ def test_configurations_and_their_places_are_two_names_of_the_same() -> None:
         np.testing.assert_allclose(coordinates.row(params), row, atol=1e-12)
 
 
+def test_a_configuration_is_at_the_steps_as_they_are_written() -> None:
+    coordinates = Coordinates({"x": FloatDistribution(0.1, 0.4, step=0.1), "n": IntDistribution(2, 8, step=2)})
+    assert coordinates.params(np.array([2 / 3, 1 / 3])) == {"x": 0.3, "n": 4}
+
+
 def test_neighbours_are_near_and_settled() -> None:
     coordinates = Coordinates(SPACE)
     centre = coordinates.drawn(1, np.random.default_rng(0))

@@ -91,7 +91,7 @@ def test_a_paused_trial_begins_anew_where_its_folder_is_not_seen_and_ends_the_sa
         assert not blind.open(*options).has_samples
         found = blind.open(*options, CarriedSamples.of(store))
         assert (found.has_samples, found.shares_files) == (True, False)
-        paused = Job(0, config, {}, 7, {}, 0, before=Before("its run", steps=3, seconds=1.0))
+        paused = Job(0, config, {}, 7, {}, 0, before=Before("its run", steps=3, seconds=1.0, leg=1))
         epochs_there, ended_there = run(blind, paused)
     assert os.environ.pop("HMS_SEARCH_TEST") == "handed over"
     assert ended.outcome == ended_there.outcome == "complete"

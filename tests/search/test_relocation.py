@@ -119,7 +119,7 @@ def test_a_study_goes_on_there_and_comes_back_with_what_was_added(tmp_path: Path
         (paused,) = [trial for trial in study.trials if "paused_seconds" in trial.user_attrs]
     run_id = paused.user_attrs["mlflow_run_id"]
     tracker = MlflowTracker(there.tracking_uri, there.artifacts, study="small.round2")
-    run = tracker.resume_run(run_id)
+    run = tracker.resume_run(run_id, leg=1)
     run.log({"kl_all/fold0": 0.125}, step=9)
     run.finish("complete", metrics={"kl_all": 0.25}, files={"late.parquet": b"late"})
     with existing_storage(there.storage, writes=True) as storage:

@@ -6,7 +6,7 @@ import pytest
 from hms_search.document import Document, parse_yaml, read_yaml
 from hms_search.errors import ConfigError
 from hms_search.experiment import ExperimentConfig
-from hms_search.search.space import SearchSpace
+from hms_search.search.space import Float, Int, SearchSpace, on_grid, placed
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
 TEXT = """\
@@ -94,6 +94,10 @@ def test_the_fingerprint_names_the_content_and_not_the_spelling() -> None:
             "parameters.model.dropout={type: float, low: 0.0, high: 0.13, step: 0.08}",
             ["0.1, at no step of 0.08 from 0.0 (nearest: 0.08);"],
         ),
+        (
+            "parameters.training.optimiser.weight_decay={type: int, low: 0, high: 1}",
+            ["0.01, no whole number; write type: float", "trial 0"],
+        ),
         ("parameters.pipeline.gap_fill.choices=[mean]", ["none of the choices", "trial 0"]),
         ("parameters.training.scheduler.eta_min={type: float, low: 0, high: 1}", ["training.scheduler.eta_min"]),
         ("base.training.optimizer={name: sgd}", ["unknown key 'optimizer'", "did you mean 'optimiser'"]),
@@ -110,9 +114,45 @@ def test_a_base_at_a_step_is_found_whatever_the_arithmetic_of_floats() -> None:
     written = document().with_setting("parameters.model.dropout={type: float, low: 0.1, high: 0.3, step: 0.05}")
     for value in (0.1, 0.15, 0.3, 0.1 + 4 * 0.05, 0.1 + 0.2):
         space = SearchSpace.from_document(written.with_setting(f"base.model.dropout={value!r}"))
-        assert space.baseline()["model.dropout"] == value
+        assert space.baseline()["model.dropout"] == round(value, 2)  # named by its step
     off = space.to_dict() | {"base": space.config({"model.dropout": 0.17}).to_dict()}
     assert SearchSpace.model_validate(off).base.model.dropout == 0.17  # one that was stored is read all the same
+
+
+def test_whole_numbers_of_a_field_of_real_ones_are_searched() -> None:
+    path = "pipeline.clip_log.high"
+    space = SearchSpace.from_document(document().with_setting(f"parameters.{path}={{type: int, low: 5, high: 15}}"))
+    assert space.base_value(path) == 10.0
+    assert repr(space.baseline()[path]) == "10"
+    assert space.suggest(optuna.trial.FixedTrial(space.baseline())) == space.base
+    assert [space.parameters[path].contains(value) for value in (10.0, 10.5, 16.0)] == [True, False, False]  # type: ignore[union-attr]
+
+
+def test_a_choice_is_known_by_what_it_becomes() -> None:
+    path = "training.scheduler"
+    choices = "{plain: {name: cosine}, warm: {name: cosine, warmup_epochs: 1}}"
+    space = SearchSpace.from_document(
+        document().with_setting(f"parameters.{path}={{type: categorical, choices: {choices}}}")
+    )
+    plain, warm = space.base_value(path), {"name": "cosine", "warmup_epochs": 1.0}
+    assert [space.name_of(path, value) for value in (plain, warm)] == ["plain", "warm"]
+    for none_of_them in ({"name": "cosine", "warmup_epochs": 0.5}, {"name": "step"}, {"name": "no such"}, "warm"):
+        with pytest.raises(LookupError):
+            space.name_of(path, none_of_them)
+
+
+def test_the_last_value_of_a_range_is_at_a_step() -> None:
+    whole = Int(type="int", low=16, high=100, step=32)
+    tenths = Float(type="float", low=0.1, high=0.55, step=0.1)
+    assert (whole.last, whole.distribution.high) == (80, 80)
+    assert (tenths.last, tenths.distribution.high) == (0.5, 0.5)
+
+
+def test_a_number_is_put_at_its_step_only_where_it_is_beside_it() -> None:
+    tenths = Float(type="float", low=0.1, high=0.5, step=0.1).distribution
+    assert placed(tenths, 0.1 + 2 * 0.1) == 0.3
+    assert placed(tenths, 0.34) == 0.34
+    assert on_grid({"a": 0.1 + 2 * 0.1, "gone": "x"}, {"a": tenths}) == {"a": 0.3, "gone": "x"}
 
 
 def test_bounds_that_only_clash_in_pairs_are_found() -> None:

@@ -244,6 +244,58 @@ def test_what_a_study_had_fixed_is_taken_over_with_its_trials(
     assert known.params == {"model.dropout": 0.42, "training.batch_size": 12, "pipeline.normalise": "datawide"}
 
 
+def test_what_a_study_had_fixed_is_the_choice_that_it_becomes(
+    file: Path, storage: optuna.storages.InMemoryStorage
+) -> None:
+    path, choices = "training.scheduler", "{plain: {name: cosine}, warm: {name: cosine, warmup_epochs: 1}}"
+    both = read_study(file, (f"space.parameters.{path}={{type: categorical, choices: {choices}}}",)).space
+    source = read_study(file, ("name=fixed", f"space.base.{path}={{name: cosine, warmup_epochs: 1}}"))
+    study = open_study(source, contract_of(source, data="d" * 12, folds="f" * 12), storage)
+    study.enqueue_trial(source.space.baseline())
+    study.tell(study.ask(source.space.distributions), 0.5)
+    (known,) = known_configurations(("fixed",), both, storage)
+    assert known.params[path] == "warm"
+
+
+def test_configurations_at_a_step_are_tried_once_whatever_the_arithmetic_of_floats(
+    file: Path, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    tenths = "space.parameters.model.dropout={type: float, low: 0.1, high: 0.4, step: 0.1}"
+    config = read_study(file, (tenths, "space.base.model.dropout=0.3"))
+    earlier(storage, config.space, [0.1 + 2 * 0.1, 0.2, 0.1 + 0.1])
+    known = known_configurations(("earlier",), config.space, storage)
+    assert [one.params["model.dropout"] for one in known] == [0.3, 0.2]
+    book, params = ledger(config, storage, tmp_path), config.space.baseline()
+    for dropout in (0.3, 0.1 + 2 * 0.1):
+        book.study.enqueue_trial({**params, "model.dropout": dropout})
+    first, second = book.study.ask(), book.study.ask()
+    config.space.suggest(first)
+    config.space.suggest(second)
+    assert first.params != second.params
+    book.study.tell(first, 0.7)
+    twin = twin_of(book, second)
+    assert twin is not None
+    assert twin.number == first.number
+
+
+def test_a_carried_trial_that_ran_beside_its_step_is_a_twin(
+    file: Path, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    config = read_study(file, ("space.parameters.model.dropout={type: float, low: 0.0, high: 0.4, step: 0.1}",))
+    book, params = ledger(config, storage, tmp_path), config.space.baseline()
+    made = optuna.trial.create_trial(
+        value=0.6,
+        params={**params, "model.dropout": 0.3},
+        distributions=config.space.distributions,
+        user_attrs={CARRIED_KEY: "a#1", PARAMS_KEY: {**params, "model.dropout": 0.1 + 2 * 0.1}, "outcome": "complete"},
+    )
+    book.study.add_trial(made)
+    book.study.enqueue_trial({**params, "model.dropout": 0.3})
+    asked = book.study.ask()
+    config.space.suggest(asked)
+    assert twin_of(book, asked) is not None
+
+
 def test_a_trial_of_a_round_before_is_a_twin_unless_other_values_were_frozen_since(
     file: Path, storage: optuna.storages.InMemoryStorage, tmp_path: Path
 ) -> None:

@@ -83,10 +83,14 @@ def one_epoch(job: Job, _: object, *, on_start: object, on_epoch: Any) -> TrialE
     return TrialEnded(job.number, "interrupted" if verdict == "interrupt" else "complete", "", 0.0)
 
 
-def serve_trials_of_one_epoch(connection: Connection) -> None:
+def serve_trials(connection: Connection, run_trial: Any) -> None:
     workers._open = lambda _: nothing or SimpleNamespace(tracker=NullTracker())
-    workers.run_trial = one_epoch
+    workers.run_trial = run_trial
     workers.serve(connection, nothing or SimpleNamespace(threads=1))
+
+
+def serve_trials_of_one_epoch(connection: Connection) -> None:
+    serve_trials(connection, one_epoch)
 
 
 class Served(Torn):
@@ -111,6 +115,39 @@ def test_workers_that_wait_for_a_verdict_end_at_once_where_the_session_ends_by_a
     with pytest.raises(KeyError, match="within"):
         go_wrong()
     assert [worker._process.exitcode for worker in found] == [0, 0, 0]
+
+
+def raise_end_of_file(*_: object, **__: object) -> TrialEnded:
+    raise EOFError("No data left in file")
+
+
+def serve_trials_that_meet_an_empty_file(connection: Connection) -> None:
+    serve_trials(connection, raise_end_of_file)
+
+
+class MeetsEmptyFile(Torn):
+    """A worker in whose trials a file turns out to be empty."""
+
+    target = staticmethod(serve_trials_that_meet_an_empty_file)
+
+
+def test_what_a_trial_raises_is_not_taken_for_the_end_of_the_session() -> None:
+    worker = MeetsEmptyFile(0, nothing)
+    worker.submit(Job(0, nothing, {}, 0, {}, 0))
+    died = worker.receive()
+    assert isinstance(died, WorkerDied)
+    assert died.reason == "the worker process ended with exit code 1; its traceback stands above"
+    worker.kill()
+
+
+def test_a_worker_whose_session_is_gone_ends_by_itself() -> None:
+    idle, busy = Served(0, nothing), Served(1, nothing)
+    busy.submit(Job(1, nothing, {}, 0, {}, 1))
+    assert isinstance(busy.receive(), EpochEnded)
+    for worker in (idle, busy):
+        worker.connection.close()
+        worker._process.join(timeout=20)
+        assert worker._process.exitcode == 0
 
 
 def end_late(connection: Connection) -> None:

@@ -241,7 +241,7 @@ def test_a_run_whose_process_died_before_mlflow_was_told_is_ended_by_its_first_n
     worker = JournaledTracker(lambda: place.tracker().direct, place.journals, lag_s=600.0)
     named: list[str] = []
     worker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={}).when_named(named.append)
-    session.end_orphan(*named, "the worker process was killed (SIGKILL)", failed=False)
+    session.end_orphan(*named, "the worker process was killed (SIGKILL)", failed=False, leg=1)
     assert worker.send_waiting().runs == 0  # what is left of it says nothing more
     (stored,) = place.children()
     assert (stored.info.status, stored.data.tags["state"]) == ("KILLED", "interrupted")
@@ -253,7 +253,7 @@ def test_a_run_whose_beginning_lies_on_a_machine_that_is_gone_is_counted_apart(p
     parent_id = session.start_study(tags={}, texts={})
     lost = JournaledTracker(lambda: place.tracker().direct, tmp_path / "lost", lag_s=600.0)
     run = lost.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
-    session.end_orphan(run.id, "its session died", failed=False)
+    session.end_orphan(run.id, "its session died", failed=False, leg=1)
     left = session.send_waiting(insist=True)
     (folder,) = place.journals.iterdir()
     assert (left.runs, left.unknown, left.untold) == (1, 1, 0)
@@ -319,7 +319,7 @@ def test_of_a_killed_process_every_metric_that_was_told_arrives(place: Place) ->
     RunJournal(folder).append("log", {"metrics": {"kl": -1.0}, "step": 10**6})
     tracker = place.tracker()
     assert tracker.send_waiting().runs == 0
-    tracker.end_orphan("local-k", "its session died", failed=False)
+    tracker.end_orphan("local-k", "its session died", failed=False, leg=1)
     (run,) = place.children()
     steps = [step for step, _ in RunReader(place.uri).curve(run.info.run_id, "kl")]
     assert steps[:-1] == list(range(len(steps) - 1))
@@ -348,7 +348,7 @@ def test_a_process_that_dies_between_creating_a_run_and_keeping_its_id_creates_n
     died = subprocess.run([sys.executable, "-c", SENDER, str(place.journals.parent)], check=False)
     assert died.returncode == -signal.SIGKILL
     (journal,) = place.journals.iterdir()
-    place.tracker().end_orphan(f"local-{journal.name}", "its process died", failed=True)
+    place.tracker().end_orphan(f"local-{journal.name}", "its process died", failed=True, leg=1)
     (run,) = place.children()
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "its process died")
 
@@ -475,6 +475,13 @@ def check_complete(place: Place) -> None:
     assert stored.data.metrics["kl_all"] == 0.5
 
 
+def set_clock(monkeypatch: pytest.MonkeyPatch, ahead_s: float) -> None:
+    """Set the clock of whoever tells something from now on."""
+    clock = SimpleNamespace(time_ns=lambda: time.time_ns() + int(ahead_s * 1e9))
+    for module in ("journal", "mlflow_run"):
+        monkeypatch.setattr(f"hms_search.tracking.{module}.time", clock)
+
+
 @pytest.mark.parametrize("last", ["pause", "finish"])
 @pytest.mark.parametrize("shares_files", [True, False])
 def test_a_session_that_was_taken_for_dead_changes_nothing_of_a_run_that_another_one_completed(
@@ -487,10 +494,10 @@ def test_a_session_that_was_taken_for_dead_changes_nothing_of_a_run_that_another
 ) -> None:
     other = (place if shares_files else elsewhere(place, tmp_path / "other")).tracker()
     run_id = paused_run(other)
-    suspended = place.tracker().resume_run(run_id)
-    other.resume_run(run_id).pause()  # as a session takes it up
-    complete(other.resume_run(run_id))
-    monkeypatch.setattr("hms_search.tracking.journaled._TAKEN_MS", 0)  # so long it slept
+    suspended = place.tracker().resume_run(run_id, leg=1)
+    other.resume_run(run_id, leg=2).pause()  # as a session takes it up
+    complete(other.resume_run(run_id, leg=3))
+    monkeypatch.setattr("hms_search.tracking.journaled._SILENT_S", 0.0)  # so long it slept
     monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
     suspended.log({"kl": 0.5}, step=1)
     suspended.pause() if last == "pause" else suspended.finish("interrupted", reason="stopped", metrics={}, files={})
@@ -503,30 +510,32 @@ def test_a_session_that_was_taken_for_dead_changes_nothing_of_a_run_that_another
 @pytest.mark.parametrize("last", ["pause", "finish"])
 @pytest.mark.parametrize("is_over", [True, False])
 def test_what_a_dead_machine_had_not_sent_of_a_run_that_goes_on_elsewhere_is_metrics_only(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, is_over: bool
+    place: Place, tmp_path: Path, last: str, is_over: bool
 ) -> None:
     run_id = paused_run(place.tracker())
     dead = elsewhere(place, tmp_path / "dead")
     dead.away = True
-    run = dead.tracker().resume_run(run_id)
+    run = dead.tracker().resume_run(run_id, leg=1)
+    run.log({"kl": 1.5, "loss": 2.5}, step=0)  # one of them was logged when the other one did
     run.log({"kl": 0.75}, step=7)
     run.pause() if last == "pause" else run.finish("interrupted", reason="stopped", metrics={}, files={})
-    time.sleep(0.01)
-    goes_on = place.tracker().resume_run(run_id)
+    goes_on = place.tracker().resume_run(run_id, leg=2)
     if is_over:
         complete(goes_on)
-    monkeypatch.setattr("hms_search.tracking.journaled._TAKEN_MS", 0)
     dead.away = False
     assert dead.tracker().send_waiting(insist=True).runs == 0
     assert RunReader(place.uri).record(run_id).tags["state"] == ("complete" if is_over else "running")
     if not is_over:
         complete(goes_on)
     check_complete(place)
-    assert (7, 0.75) in RunReader(place.uri).curve(run_id, "kl")
+    assert RunReader(place.uri).curve(run_id, "kl") == ((0, 1.0), (1, 0.5), (7, 0.75))
+    assert RunReader(place.uri).curve(run_id, "loss") == ((0, 2.5),)
 
 
-def test_a_first_pause_that_arrives_late_leaves_a_run_that_was_completed_elsewhere_as_it_is(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ahead_s", [0.0, -90.0])
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_first_pause_that_arrives_late_leaves_a_run_that_others_ended_as_it_is(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead_s: float, is_over: bool
 ) -> None:
     dead = elsewhere(place, tmp_path / "dead")
     tracker = dead.tracker()
@@ -534,34 +543,60 @@ def test_a_first_pause_that_arrives_late_leaves_a_run_that_was_completed_elsewhe
     run = tracker.start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
     tracker._connected, dead.away = None, True
     run.pause()
-    time.sleep(0.01)
-    complete(place.tracker().resume_run(run.id))
-    monkeypatch.setattr("hms_search.tracking.journaled._TAKEN_MS", 0)
+    set_clock(monkeypatch, ahead_s)
+    if is_over:
+        complete(place.tracker().resume_run(run.id, leg=1))
+    else:
+        place.tracker().end_orphan(run.id, "its session died", failed=False, leg=1)
+    set_clock(monkeypatch, 120.0)
     dead.away = False
     assert dead.tracker().send_waiting(insist=True).runs == 0
-    check_complete(place)
+    if is_over:
+        check_complete(place)
+    (stored,) = place.children()
+    assert stored.info.status == ("FINISHED" if is_over else "KILLED")
 
 
-def test_a_session_whose_clock_is_behind_goes_on_with_a_run(place: Place) -> None:
-    run_id = paused_run(place.tracker())
-    place.client.set_tag(run_id, "hms_search.resumed_ms", str(time.time_ns() // 1_000_000 + 600_000))
-    complete(place.tracker().resume_run(run_id))
+@pytest.mark.parametrize("set_back_s", [0.0, 120.0])
+def test_a_trial_that_went_on_while_mlflow_was_away_arrives_whole_though_the_clock_was_set_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch, set_back_s: float
+) -> None:
+    parent_id = place.tracker().start_study(tags={}, texts={})
+    place.away = True
+    set_clock(monkeypatch, -600.0)
+    run = place.tracker().start_run("trial 0", parent_id=parent_id, params={}, tags={"trial": "0"}, texts={})
+    run.log({"kl": 1.0}, step=0)
+    run.pause()
+    set_clock(monkeypatch, -500.0)
+    place.tracker().resume_run(run.id, leg=1).pause()
+    set_clock(monkeypatch, -480.0 - set_back_s)
+    again = place.tracker().resume_run(run.id, leg=2)
+    again.log({"kl": 0.5}, step=1)
+    again.finish("complete", metrics={"kl_all": 0.5}, files={"learning_curve.png": PNG})
+    set_clock(monkeypatch, 0.0)
+    place.away = False
+    assert place.tracker().send_waiting(insist=True).runs == 0
     check_complete(place)
+    (stored,) = place.children()
+    assert RunReader(place.uri).file(stored.info.run_id, "learning_curve.png") == PNG
+    assert RunReader(place.uri).curve(stored.info.run_id, "kl") == ((0, 1.0), (1, 0.5))
 
 
 def test_what_an_earlier_version_left_of_a_resumed_run_is_sent(place: Place, tmp_path: Path) -> None:
     run_id = paused_run(place.tracker())
     earlier = elsewhere(place, tmp_path / "earlier")
     earlier.away = True
-    complete(earlier.tracker().resume_run(run_id))
+    complete(earlier.tracker().resume_run(run_id, leg=1))
     (folder,) = earlier.journals.iterdir()
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-    without = [{name: value for name, value in line.items() if name != "resumed_ms"} for line in lines]
-    assert without != lines
-    (folder / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in without))
+    assert [line.pop("leg") for line in lines] == [1, 1, 1]
+    dated = [{**line, "resumed_ms": lines[0]["at_ms"]} for line in lines]
+    (folder / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in dated))
+    place.tracker().resume_run(run_id, leg=2).pause()
     earlier.away = False
     assert earlier.tracker().send_waiting().runs == 0
     check_complete(place)
+    assert RunReader(place.uri).record(run_id).tags["hms_search.leg"] == "2"
 
 
 def test_whose_a_run_is_is_asked_at_no_epoch_and_of_no_run_that_never_paused(
@@ -569,21 +604,62 @@ def test_whose_a_run_is_is_asked_at_no_epoch_and_of_no_run_that_never_paused(
 ) -> None:
     asked: list[str] = []
 
-    def resumed_ms(run: MlflowRun) -> int:
+    def leg(run: MlflowRun) -> int:
         asked.append(run.id)
         return 0
 
-    monkeypatch.setattr(MlflowRun, "resumed_ms", resumed_ms)
+    monkeypatch.setattr(MlflowRun, "leg", leg)
     monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
     tracker = place.tracker()
     begin(tracker, tracker.start_study(tags={}, texts={}))
     assert asked == []
     run_id = paused_run(tracker)
-    run = tracker.resume_run(run_id)
+    run = tracker.resume_run(run_id, leg=1)
     assert asked == [run_id] * 2
     for epoch in range(EPOCHS):
         run.log({"kl": 1.0}, step=epoch)
     assert asked == [run_id] * 2
+    run.finish("complete", metrics={}, files={})
+    assert asked == [run_id] * 3
+
+
+@pytest.mark.parametrize("left", ["", None])
+def test_a_power_cut_that_empties_what_was_sent_of_a_run_that_went_on_here_loses_nothing(
+    place: Place, tmp_path: Path, left: str | None
+) -> None:
+    run_id = paused_run(place.tracker())
+    here = elsewhere(place, tmp_path / "here")
+    here.away = True
+    complete(here.tracker().resume_run(run_id, leg=1))
+    (folder,) = here.journals.iterdir()
+    (folder / "sent.json").unlink(missing_ok=True)
+    if left is not None:
+        (folder / "sent.json").write_text(left)
+    here.away = False
+    assert here.tracker().send_waiting(insist=True).runs == 0
+    check_complete(place)
+
+
+def test_an_mlflow_that_is_away_is_tried_once_for_all_runs_that_wait(place: Place) -> None:
+    paused_run(place.tracker())  # it has nothing that was not told
+    parent_id = place.tracker().study_run()
+    place.away = True
+    for number in range(3):
+        begin(place.tracker(), parent_id, number)
+    tried = []
+
+    def connect() -> MlflowTracker:
+        tried.append(True)
+        return place._connect()
+
+    tracker = JournaledTracker(connect, place.journals)
+    left = tracker.send_waiting(insist=True)
+    assert (left.runs, left.reason, len(tried)) == (3, "MLflow is away", 1)
+    left = tracker.send_waiting(insist=True)
+    assert (left.runs, len(tried)) == (3, 2)
+    place.away = False
+    assert tracker.send_waiting(insist=True).runs == 0
+    assert len(place.children()) == 4
 
 
 @pytest.mark.parametrize(("ended", "state"), [(True, "complete"), (False, "interrupted")])
@@ -689,7 +765,7 @@ def test_a_run_that_mlflow_no_longer_takes_holds_no_other_back(
         with closing(sqlite3.connect(place.uri.removeprefix("sqlite:///"))) as database, database:
             for table in ("tags", "metrics", "latest_metrics", "params", "runs"):
                 database.execute(f"delete from {table} where run_uuid = ?", (run.id,))
-    tracker.resume_run(run.id).finish("pruned", metrics={}, files={})
+    tracker.resume_run(run.id, leg=1).finish("pruned", metrics={}, files={})
     monkeypatch.setattr("hms_search.tracking.journaled._TOGETHER_S", 0.0)
     other.log({"kl": 1.0}, step=0)
     assert len(place.client.get_metric_history(other.id, "kl")) == 1
