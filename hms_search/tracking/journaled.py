@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 _PAUSE_S = 5.0
 """Between two attempts to reach an MLflow that is away: training goes on meanwhile."""
+_SURE = 2
+"""So many journals in turn find MLflow away where it is."""
 _REASONS = 3
 """So many reasons of one study are said."""
 _TOGETHER_S = 5.0
@@ -245,11 +247,15 @@ class JournaledTracker:
         return Waiting(len(left), "; ".join([*different[:_REASONS], *more]), unknown)
 
     def _attempts(self, *, insist: bool) -> Iterator[tuple[RunJournal, _Attempt]]:
-        """Send the journals, none any more once MLflow was found away: to find that out takes up to ten seconds."""
-        attempt = _Attempt()
+        """Send the journals, none any more once MLflow was found away: to find that out takes up to ten seconds.
+
+        It is so where two in turn say so: one may be what it does not answer to.
+        """
+        attempt, away = _Attempt(), 0
         for journal in self._journals():
-            if not attempt.is_away:
+            if away < _SURE:
                 attempt = self._attempt(journal, insist=insist, late=True)
+                away = away + 1 if attempt.is_away else 0
             yield journal, attempt
 
     def _run(self, run_id: str, leg: int | None = None) -> "JournaledRun":

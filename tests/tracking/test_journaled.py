@@ -640,7 +640,7 @@ def test_a_power_cut_that_empties_what_was_sent_of_a_run_that_went_on_here_loses
     check_complete(place)
 
 
-def test_an_mlflow_that_is_away_is_tried_once_for_all_runs_that_wait(place: Place) -> None:
+def test_an_mlflow_that_is_away_is_tried_twice_for_all_runs_that_wait(place: Place) -> None:
     paused_run(place.tracker())  # it has nothing that was not told
     parent_id = place.tracker().study_run()
     place.away = True
@@ -654,12 +654,32 @@ def test_an_mlflow_that_is_away_is_tried_once_for_all_runs_that_wait(place: Plac
 
     tracker = JournaledTracker(connect, place.journals)
     left = tracker.send_waiting(insist=True)
-    assert (left.runs, left.reason, len(tried)) == (3, "MLflow is away", 1)
+    assert (left.runs, left.reason, len(tried)) == (3, "MLflow is away", 2)
     left = tracker.send_waiting(insist=True)
-    assert (left.runs, len(tried)) == (3, 2)
+    assert (left.runs, len(tried)) == (3, 4)
     place.away = False
     assert tracker.send_waiting(insist=True).runs == 0
     assert len(place.children()) == 4
+
+
+def test_a_run_to_which_mlflow_does_not_answer_keeps_no_other_from_being_sent(place: Place) -> None:
+    parent_id = place.tracker().start_study(tags={}, texts={})
+    place.away = True
+    for number in range(3):
+        begin(place.tracker(), parent_id, number)
+    place.away = False
+    mlflow, first = place._connect(), set[str]()
+    tell = mlflow.open
+
+    def not_the_first(start: RunStart) -> MlflowRun:
+        if start.key in first or not first:
+            first.add(start.key)
+            raise TrackingError("413 from a proxy")
+        return tell(start)
+
+    mlflow.open = not_the_first  # type: ignore[method-assign]
+    left = JournaledTracker(lambda: mlflow, place.journals).send_waiting(insist=True)
+    assert (left.runs, left.reason, len(place.children())) == (1, "413 from a proxy", 2)
 
 
 @pytest.mark.parametrize(("ended", "state"), [(True, "complete"), (False, "interrupted")])
