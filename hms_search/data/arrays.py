@@ -50,13 +50,18 @@ def read_numbers(path: Path, axes: tuple[str | int, ...], *, what: str, most_byt
         return np.asarray(found, dtype=np.float32)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a ``.npz`` file of our own by name; none where there is no such file, or a damaged one."""
+def read_arrays(path: Path, *needed: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a ``.npz`` file of our own by name, the ``needed`` among them.
+
+    None are returned where there is no such file, or a damaged one, or another kind of archive.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
+            found = {name: content[name] for name in content.files}
     except UNREADABLE:
         return {}
+    is_ours = found.keys() >= set(needed) and all(isinstance(one, np.ndarray) for one in found.values())
+    return found if is_ours else {}
 
 
 class _Otherwise(ValueError):

@@ -98,7 +98,7 @@ def write_shard(task: ShardTask) -> ShardTask:
 def read_shard(task: ShardTask) -> Shard | None:
     """Return what a shard holds, or None where it is missing, incomplete, damaged or made from other files."""
     stem = task.folder / task.name
-    side = read_arrays(stem.with_suffix(".npz"))
+    side = read_arrays(stem.with_suffix(".npz"), "key")
     if not side or side.pop("key").item() != task.key:
         return None
     shard = Shard(**side, key=task.key)

@@ -85,9 +85,9 @@ class Overview:
 
     def _take_in(self, trial: FrozenTrial) -> None:
         self._distributions.update(trial.distributions)  # the same in all trials of a study
-        key = self._key(trial.params)
-        as_it_ran = self._key(trial.user_attrs.get(PARAMS_KEY, trial.params))
-        if trial.state != TrialState.FAIL and SAME_KEY not in trial.user_attrs and as_it_ran == key:
+        key, kept = self._key(trial.params), trial.user_attrs
+        as_it_ran = PARAMS_KEY not in kept or self._key(kept[PARAMS_KEY]) == key
+        if trial.state != TrialState.FAIL and SAME_KEY not in kept and as_it_ran:
             self._twins.setdefault(key, trial)
         if counts(trial):
             self.counted += 1

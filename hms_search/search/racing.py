@@ -58,7 +58,7 @@ class Racer:
     @classmethod
     def load(cls, file: Path) -> Self | None:
         """Return the one that was kept; None where none was, or it cannot be read: the next best takes its place."""
-        content = read_arrays(file)
+        content = read_arrays(file, "number", "value")
         if not content:
             return None
         losses = {int(name.removeprefix("step")): content[name] for name in content if name.startswith("step")}

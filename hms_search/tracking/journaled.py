@@ -237,8 +237,12 @@ class JournaledTracker:
             )
 
     def _send_waiting(self, *, insist: bool) -> Waiting:
-        tried = self._attempts(insist=insist)
-        left = [attempt for journal, attempt in tried if not attempt.run_id and journal.is_behind]  # else it was sent
+        tried = [one for one in self._attempts(insist=insist) if not one[1].run_id]
+        left = [
+            attempt
+            for journal, attempt in tried
+            if (journal.is_behind if attempt.is_away else journal.is_there)  # else it was sent
+        ]
         for gone in self.folder.glob(".*"):
             rmtree(gone, ignore_errors=True)
         different = list(dict.fromkeys(attempt.reason for attempt in left if attempt.reason))

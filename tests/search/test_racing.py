@@ -245,6 +245,9 @@ def test_the_best_is_kept_in_a_file_and_a_damaged_one_is_no_loss(tmp_path: Path)
     for damaged in (whole[: len(whole) // 2], whole[:100], b"", whole[:-100] + bytes(100)):
         file.write_bytes(damaged)
         assert Racer.load(file) is None
+    with file.open("wb") as other:
+        np.savez(other, step7=np.arange(4.0))
+    assert Racer.load(file) is None
 
 
 def test_a_patient_in_all_folds_is_one_patient_and_not_as_many_as_folds() -> None:
