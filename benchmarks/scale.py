@@ -45,6 +45,7 @@ from scale_databases import Databases, embedded, postgresql, served_per_second
 from scale_runs import Filled, Ran, filled
 from scale_study import EPOCHS, FOLDS
 
+from hms_search.host_memory import collect_rarely
 from hms_search.provenance import git_commit
 from hms_search.search.places import Places
 
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     options = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    collect_rarely()  # as the command's own process does, whose part this one plays
     figures, load = [], os.getloadavg()[0]
     for kind in options.kinds:
         print(

@@ -21,6 +21,7 @@ import sqlalchemy
 from scale_study import EPOCHS, FOLDS
 from sqlalchemy.engine import Engine
 
+from hms_search.host_memory import collect_rarely
 from hms_search.search.places import Places
 from hms_search.search.trial import EpochEnded, Job, TrialEnded, TrialStarted
 from hms_search.search.workers import Speech, Worker, lag_of
@@ -90,6 +91,7 @@ def serve_all(
     tracked: bool,
 ) -> None:
     """Be all workers."""
+    collect_rarely()  # as workers' processes do
     os.environ["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] = str(_SHARING)  # one for each, as in processes of their own
 
     def count(*_: object) -> None:

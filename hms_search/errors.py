@@ -57,6 +57,16 @@ def without_password(text: str) -> str:
     return text
 
 
+def one_line(error: BaseException) -> str:
+    """Return an error's message in one line without passwords."""
+    return without_password(" ".join(str(error).split()))
+
+
+def driver_message(error: BaseException) -> str:
+    """Return what a database's driver said, where an error came of that: SQLAlchemy adds the statement to it."""
+    return one_line(getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error)
+
+
 class HmsSearchError(Exception):
     """Root of all errors a user can cause and mend; the command line shows its message without a traceback."""
 

@@ -1,7 +1,10 @@
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from hms_search.host_memory import collecting_never
 
 COUNTED = """
 import resource, sys
@@ -40,3 +43,10 @@ def test_kept_memory_is_used_again_without_asking_the_system_and_can_be_returned
     else:  # how it is otherwise: were it the same, the setting would do nothing
         assert again > 4 * PAGES / 512 - 1
         assert returned < PAGES / 2
+
+
+def test_reference_cycles_are_looked_for_again_after_a_command_that_fails() -> None:
+    with pytest.raises(ValueError, match="command"), collecting_never():
+        assert not gc.isenabled()
+        raise ValueError("the command's own")
+    assert gc.isenabled()

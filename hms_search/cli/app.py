@@ -20,7 +20,7 @@ from hms_search.cli.options import StorageOption, TrackingOption
 from hms_search.cli.studies import studies_app
 from hms_search.data.disk import telling_of_disk
 from hms_search.errors import HmsSearchError
-from hms_search.host_memory import keep_freed_memory
+from hms_search.host_memory import collecting_never, keep_freed_memory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -176,10 +176,11 @@ def report(
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Write a study's report: an HTML page to open offline, and the same as Markdown beside it."""
-    from hms_search.cli.report import report_command
-    from hms_search.search.places import Places
+    with collecting_never():
+        from hms_search.cli.report import report_command
+        from hms_search.search.places import Places
 
-    report_command(study, output, Places(storage_url=storage, tracking=tracking_uri))
+        report_command(study, output, Places(storage_url=storage, tracking=tracking_uri))
 
 
 @app.command()

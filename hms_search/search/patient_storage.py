@@ -15,9 +15,9 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._cached_storage import _CachedStorage
 
-from hms_search.errors import StudyError
+from hms_search.errors import StudyError, driver_message
 from hms_search.search.row_storage import RowStorage
-from hms_search.search.storage import GOES_ON, driver_message
+from hms_search.search.storage import GOES_ON
 
 Answer = TypeVar("Answer")
 PATIENCE_S = 900.0

@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, make_url
 
 from hms_search.connections import outlived, outliving
 from hms_search.data.disk import takes_files
-from hms_search.errors import StudyError, without_password
+from hms_search.errors import StudyError, driver_message, one_line, without_password
 from hms_search.search.journal_storage import open_journal
 from hms_search.search.row_storage import RowStorage
 
@@ -50,7 +50,7 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> BaseStor
             return open_journal(Path(str(parsed.database)))
         return _open_sqlite(parsed, writes) if _is_sqlite_file(parsed) else _open(outliving(parsed))
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
-        raise StudyError(f"storage {shown}: {_one_line(error)}; {_EXPECTED}") from error
+        raise StudyError(f"storage {shown}: {one_line(error)}; {_EXPECTED}") from error
     except ImportError as error:
         raise StudyError(f"storage {shown}: no driver for {parsed.drivername!r}; {_driver_remedy(parsed)}") from error
     except _FAULTS as error:
@@ -58,7 +58,7 @@ def open_storage(url: str = DEFAULT_STORAGE, *, writes: bool = True) -> BaseStor
     except OSError as error:
         raise StudyError(f"storage {shown}: {error.strerror}; name a file in a folder this user may write") from error
     except RuntimeError as error:  # written by another version of Optuna; the message names the command that upgrades
-        raise StudyError(f"storage {shown}: {_one_line(error)}") from error
+        raise StudyError(f"storage {shown}: {one_line(error)}") from error
 
 
 def open_existing_storage(url: str = DEFAULT_STORAGE, *, writes: bool = False) -> BaseStorage:
@@ -142,11 +142,6 @@ def lock_beside(url: str, study: str) -> Path | None:
 def same_address(one: str, other: str) -> bool:
     """Say whether two addresses, as of databases or servers, are the same one."""
     return _canonical(one) == _canonical(other)
-
-
-def driver_message(error: BaseException) -> str:
-    """Return what a database's driver said, in one line, of an error that a storage raised; no password is in it."""
-    return _one_line(getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error)
 
 
 def close_storage(storage: BaseStorage) -> None:
@@ -253,7 +248,3 @@ def _reach_remedy(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return "expected a file that this user may write and that Optuna made; name another file, or move this one away"
     return "check that the server runs and that host, port, user, password and database are right"
-
-
-def _one_line(error: BaseException) -> str:
-    return without_password(" ".join(str(error).split()))

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from hms_search.connections import outliving
-from hms_search.errors import TrackingError
+from hms_search.errors import TrackingError, driver_message
 from hms_search.errors import without_password as without_password
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -33,8 +33,7 @@ def reported(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, ImportError, OSError, sqlite3.Error) as error:
-        message = without_password(" ".join(str(error).split()))
-        raise TrackingError(f"MLflow at {without_password(uri)}: {message}; {_remedy(uri)}") from error
+        raise TrackingError(f"MLflow at {without_password(uri)}: {driver_message(error)}; {_remedy(uri)}") from error
 
 
 def is_refusal(error: BaseException) -> bool:

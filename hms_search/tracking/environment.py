@@ -1,5 +1,6 @@
 """What MLflow may not do here; set in this process, and so in its children, before MLflow is imported."""
 
+import logging
 import os
 
 PRIVATE = {
@@ -15,3 +16,6 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # by itself it tries for minutes, and training waits
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+logging.getLogger("mlflow.store.db.utils").setLevel(
+    logging.CRITICAL
+)  # tracebacks; it raises the same, and that is told

@@ -112,6 +112,20 @@ if __name__ == "__main__":
     print("all is well")
 """
 
+READ_ONLY_TRACKING = f"""{PLAY}
+if __name__ == "__main__":
+    import subprocess
+    file = Path("mlruns/mlflow.db").resolve()
+    call(*RUN, "--trials", "1", code=0)
+    subprocess.run(["mount", "--bind", file, file], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", file], check=True)
+    call(*RUN, "--trials", "2", code=0)
+    subprocess.run(["umount", file], check=True)
+    call("sync", "small", code=0)
+    assert query(file, "select count(*) from runs where status = 'FINISHED'") == [(3,)], "the study's, and two trials'"
+    print("all is well")
+"""
+
 FULL_WHILE_PREPARING = f"""{PLAY}
 if __name__ == "__main__":
     said = call("run", "small.yaml", "--data", "recordings", "--trials", "1", code=2)
@@ -141,6 +155,16 @@ def test_a_database_that_alone_may_not_be_written_is_named(workplace: Path) -> N
     folder.mkdir()
     done = on_small_disk(folder, "64m", READ_ONLY_STORAGE)
     assert "all is well" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_tracking_database_that_may_not_be_written_delays_what_it_is_told(workplace: Path) -> None:
+    folder = workplace / "mlruns"
+    folder.mkdir()
+    done = on_small_disk(folder, "64m", READ_ONLY_TRACKING)
+    assert "all is well" in done.stdout, done.stdout + done.stderr
+    assert "mlflow.db: attempt to write a readonly database; check the file" in done.stderr
+    assert "metrics are kept in mlruns/journals/small until then" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_recordings_that_do_not_fit_end_in_one_clear_line(workplace: Path) -> None:
