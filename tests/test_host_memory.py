@@ -46,7 +46,11 @@ def test_kept_memory_is_used_again_without_asking_the_system_and_can_be_returned
 
 
 def test_reference_cycles_are_looked_for_again_after_a_command_that_fails() -> None:
-    with pytest.raises(ValueError, match="command"), collecting_never():
-        assert not gc.isenabled()
-        raise ValueError("the command's own")
+    def command() -> None:
+        with collecting_never():
+            assert not gc.isenabled()
+            raise ValueError("the command's own")
+
+    with pytest.raises(ValueError, match="command"):
+        command()
     assert gc.isenabled()
