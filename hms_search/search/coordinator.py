@@ -284,7 +284,8 @@ class Coordinator:
         self._peers.check()  # else its run may be another session's by now
         number = dead.job.number
         again = not died or self._ledger.may_try_again(self._running[number])
-        self._ledger.end_orphan(dead.run_id, reason, failed=not again, leg=dead.job.leg + 1)
+        run_id = dead.run_id or dead.job.run_id  # it may have died before it said that it went on
+        self._ledger.end_orphan(run_id, reason, failed=not again, leg=dead.job.leg + 1)
         ending: Ending = "interrupted" if again else "failed"
         self._tell([TrialEnded(number, ending, dead.run_id, seconds=0.0, reason=reason)], died=died)
 

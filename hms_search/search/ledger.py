@@ -34,6 +34,8 @@ from hms_search.tracking import Tracker
 _RUN_KEY, _WARM_KEY, _DEATHS_KEY, _SESSIONS_KEY = "mlflow_run_id", "warm_start", "deaths", "dead_sessions"
 _LEG_KEY = "hms_search:leg"
 """The system attribute of a trial with how often it has been gone on with: no clock says who tells of its run last."""
+_GRID_KEY = "search_space"
+"""The system attribute with the grid that a trial's point is of: Optuna asks for no point again that one of it had."""
 _STATES: Mapping[Ending, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 _MOST_SESSIONS = 10
 """That a trial may outlive without getting further; machines are taken away, too, but not always in the same epoch."""
@@ -134,6 +136,7 @@ class Ledger:
     ) -> None:
         """Keep how trials ended; ``spared_at`` are the steps at which a stricter policy would have stopped some.
 
+        What they would have gone on with is removed after that: a session that dies before has them answered by it.
         Those that were interrupted are queued again; ``died`` says that their processes did.
         """
         self._keep([(trial, _attributes(ended, spared_at.get(ended.number))) for trial, ended in over])
@@ -147,13 +150,21 @@ class Ledger:
                     self._queue_again(stored, {_DEATHS_KEY: stored.user_attrs.get(_DEATHS_KEY, 0) + 1} if died else {})
                 values = ended.values if ended.outcome == "complete" else None
                 self.study.tell(trial, values, state=_STATES.get(ended.outcome, TrialState.FAIL))
+        for _, ended in over:
+            if ended.unneeded is not None:
+                shutil.rmtree(ended.unneeded, ignore_errors=True)
 
     def may_try_again(self, trial: optuna.Trial) -> bool:
         """Say whether a trial whose process died is run again: it may be what kills it."""
         return bool(trial.user_attrs.get(_DEATHS_KEY, 0) < self._config.retries)
 
     def refused(self, trial: optuna.Trial, reason: str) -> TrialEnded:
-        """Return the end of a trial that cannot be run, with a run of its own."""
+        """Return the end of a trial that cannot be run, or not gone on with; its run says so."""
+        if PAUSED_KEY in trial.user_attrs:
+            before = self.before(trial)
+            run = self._around.tracker.resume_run(before.run_id, leg=before.leg)
+            run.finish("failed", reason=reason, metrics={}, files={})
+            return TrialEnded(trial.number, "failed", run.id, before.seconds, reason=reason)
         run = self._around.tracker.start_run(
             f"trial {trial.number}",
             parent_id=self._around.parent_id,
@@ -204,7 +215,8 @@ class Ledger:
         times, reached = _lost_sessions(trial)
         is_hopeless = times > _MOST_SESSIONS
         reason = f"{times} sessions in turn died in its epoch {reached + 1}" if is_hopeless else "its session died"
-        self.end_orphan(trial.user_attrs.get(_RUN_KEY, ""), reason, failed=is_hopeless, leg=_leg(trial) + 1)
+        run_id = "" if SAME_KEY in trial.user_attrs else trial.user_attrs.get(_RUN_KEY, "")  # else its twin's
+        self.end_orphan(run_id, reason, failed=is_hopeless, leg=_leg(trial) + 1)
         kept = {OUTCOME_KEY: "failed", "reason": reason} if is_hopeless else {OUTCOME_KEY: "interrupted"}
         if is_hopeless:
             self._remove_checkpoints(trial, experiments_of(self.study)(trial))
@@ -241,9 +253,14 @@ class Ledger:
         return self.study._storage.get_trial(trial._trial_id)
 
     def _queue_again(self, trial: FrozenTrial, deaths: Mapping[str, Any]) -> None:
+        """Queue a trial's parameters, also those it was queued with; one that had none yet is proposed anew."""
+        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        if not params and self._config.space.parameters:
+            set_system_attrs(self.study._storage, [(trial._trial_id, _GRID_KEY, {})])
+            return
         lasting = ("baseline", _DEATHS_KEY, _SESSIONS_KEY)
         kept = {name: trial.user_attrs[name] for name in lasting if name in trial.user_attrs}
-        self.study.enqueue_trial(dict(trial.params), user_attrs={**kept, **deaths, "retry_of": origin_of(trial)})
+        self.study.enqueue_trial(params, user_attrs={**kept, **deaths, "retry_of": origin_of(trial)})
 
     def _attach(self, trials: Sequence[tuple[optuna.Trial, TrialEnded]]) -> None:
         shown = [Shown(trial, _note(ended), ended.curve) for trial, ended in trials]

@@ -15,6 +15,7 @@ from functools import partial
 from getpass import getuser
 from multiprocessing.connection import Connection
 from pathlib import Path
+from shutil import rmtree
 from threading import Thread
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from hms_search.component import fingerprint_of
 from hms_search.data.carried import CarriedSamples, StorePlace
 from hms_search.errors import StudyError
 from hms_search.provenance import versions
-from hms_search.search.trial import Job, Verdict
+from hms_search.search.trial import Job, TrialEnded, Verdict
 from hms_search.search.workers import Message, WorkerSettings, serve
 from hms_search.tracking import Waiting, open_journaled
 
@@ -60,6 +61,7 @@ class Seat:
     """
 
     def __init__(self, expected: Mapping[str, str]) -> None:
+        self._unneeded: Path | None = None
         found = versions()
         other = [f"{name} {found[name]} instead of {at}" for name, at in expected.items() if found[name] != at]
         if other:
@@ -97,6 +99,8 @@ class Seat:
 
     def proceed(self, word: Job | Verdict | None = None) -> Message:
         """Hand a trial or a verdict to the worker, if there is one, and return what it says next."""
+        if isinstance(word, Job):
+            self._remove_unneeded()
         if word is not None:
             self._here.send(word)
         try:
@@ -104,6 +108,8 @@ class Seat:
         except EOFError:
             self._failed.result(timeout=10)  # raises what ended the thread
             raise
+        if isinstance(message, TrialEnded):
+            self._unneeded = message.unneeded
         return message
 
     def is_there(self) -> bool:
@@ -114,9 +120,15 @@ class Seat:
         """Stop serving, tell MLflow what it was not told and only this node can tell, and return what is left."""
         self._here.send(None)
         self._serving.join()
+        self._remove_unneeded()
         settings = self._settings
         tracker = open_journaled(settings.tracking_uri, settings.artifacts, settings.journals, study=settings.study)
         return tracker.send_waiting(insist=True)
+
+    def _remove_unneeded(self) -> None:
+        """Remove the last trial's folder, now that its end is kept, where it lies on this node only."""
+        if self._unneeded is not None:
+            rmtree(self._unneeded, ignore_errors=True)
 
     def _serve(self, connection: Connection) -> None:
         with connection:  # whatever ends the thread, the other end learns of it

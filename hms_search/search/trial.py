@@ -1,6 +1,5 @@
 """What a worker does with one trial: run its folds, log them, and say how it ended."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -77,6 +76,11 @@ class Job:
         """How often the trial has been gone on with."""
         return 0 if self.before is None else self.before.leg
 
+    @property
+    def run_id(self) -> str:
+        """The run that it goes on with; empty where it begins."""
+        return "" if self.before is None else self.before.run_id
+
 
 @dataclass(frozen=True)
 class TrialStarted:
@@ -102,8 +106,9 @@ class EpochEnded:
 class TrialEnded:
     """How a trial ended or was paused: its values where it has some, and why it has none.
 
-    ``values`` are what it reached of each aim. ``seconds`` are those of all its parts. ``stops`` says that no trial can
-    be run: there is no room on the disk.
+    ``values`` are what it reached of each aim. ``seconds`` are those of all its parts. ``unneeded`` is the folder with
+    what it would have gone on with, to be removed once its end is kept. ``stops`` says that no trial can be run: there
+    is no room on the disk.
     """
 
     number: int
@@ -115,6 +120,7 @@ class TrialEnded:
     metrics: Mapping[str, float] = field(default_factory=dict)
     fold_values: tuple[float, ...] = ()
     curve: bytes = b""
+    unneeded: Path | None = None
     stops: bool = False
 
     @property
@@ -228,8 +234,6 @@ def _run_to_its_end(
         files |= predictions(f"trial {job.number}", context.store, context.plan, result)
     aims = {f"aim/{name}": value for name, value in zip(context.wanted.names, values, strict=False)}
     run.finish(outcome, reason=reason, metrics={**metrics, **aims}, files=files)
-    if not end.keeps:
-        shutil.rmtree(context.folder(job), ignore_errors=True)
     return TrialEnded(
         number=job.number,
         outcome=outcome,
@@ -240,6 +244,7 @@ def _run_to_its_end(
         metrics=metrics,
         fold_values=tuple(fold.value for fold in result.folds) if result is not None else (),
         curve=curve,
+        unneeded=None if end.keeps else context.folder(job).absolute(),
     )
 
 

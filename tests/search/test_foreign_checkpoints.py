@@ -1,5 +1,6 @@
 """Checkpoints of another study's trial of the same number: left alone, and in nobody's way."""
 
+import shutil
 from pathlib import Path
 
 import optuna
@@ -84,14 +85,17 @@ def job_of(seed: int, study: optuna.Study) -> Job:
 
 
 def run(job: Job, context: TrialContext, *, epochs: int = 4) -> tuple[TrialEnded, list[EpochEnded]]:
-    """Run a trial until so many of its four epochs are done; return how it ended, and its epochs."""
+    """Run a trial until so many of its four epochs are done, and keep its end; return that, and its epochs."""
     seen: list[EpochEnded] = []
 
     def judge(ended: EpochEnded) -> Verdict:
         seen.append(ended)
         return "interrupt" if len(seen) == epochs < 4 else "continue"
 
-    return run_trial(job, context, on_start=lambda _: None, on_epoch=judge), seen
+    ended = run_trial(job, context, on_start=lambda _: None, on_epoch=judge)
+    if ended.unneeded is not None:
+        shutil.rmtree(ended.unneeded)
+    return ended, seen
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
+from hms_search.errors import CheckpointError
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.ledger import Ledger, Surroundings
@@ -36,9 +38,10 @@ class Killed:
 
     slot = 0
 
-    def __init__(self) -> None:
+    def __init__(self, *, spoke: bool = True) -> None:
         self.job: Job | None = None
         self.connection, self._end = Pipe()
+        self._spoke = spoke
 
     @property
     def idle(self) -> bool:
@@ -56,7 +59,7 @@ class Killed:
     def kill(self) -> WorkerDied | None:
         assert self.job is not None
         assert self.job.before is not None
-        return WorkerDied(self.job, self.job.before.run_id, "killed")
+        return WorkerDied(self.job, self.job.before.run_id if self._spoke else "", "killed")
 
     def leave(self) -> None:
         raise AssertionError
@@ -137,11 +140,42 @@ def test_who_ends_a_trial_that_waits_has_a_higher_number_than_it_had(paused: Pau
     assert (paused.run.outcome, paused.run.leg) == ("pruned", 2)
 
 
-def test_the_run_of_a_worker_that_is_killed_is_ended_with_a_higher_number_than_it_had(paused: Paused) -> None:
-    coordinator, worker = paused.recovered(), Killed()
+@pytest.mark.parametrize("spoke", [True, False], ids=["in the middle", "before it said that it goes on"])
+def test_the_run_of_a_worker_that_is_killed_is_ended_with_a_higher_number_than_it_had(
+    paused: Paused, *, spoke: bool
+) -> None:
+    coordinator, worker = paused.recovered(), Killed(spoke=spoke)
     coordinator._hand_out([worker])
     coordinator._kill([worker])
     assert (paused.run.outcome, paused.run.leg) == ("interrupted", 2)
+
+
+def test_a_trial_that_cannot_be_gone_on_with_fails_in_the_run_that_it_has(
+    paused: Paused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CheckpointError("no file weights.safetensors")
+
+    coordinator, worker = paused.recovered(), Killed()
+    monkeypatch.setattr(coordinator._asker, "job", refuse)
+    coordinator._hand_out([worker])
+    (trial,), tracker = paused.study.trials, paused.around.tracker
+    assert isinstance(tracker, MemoryTracker)
+    (run,) = tracker.runs.values()
+    assert (trial.state, trial.user_attrs["seconds"]) == (TrialState.FAIL, 3.0)
+    assert (run.outcome, run.reason) == ("failed", "no file weights.safetensors")
+
+
+def test_what_a_trial_would_go_on_with_is_there_until_its_end_is_kept(
+    paused: Paused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "trial0"
+    folder.mkdir()
+    there: list[bool] = []
+    monkeypatch.setattr(paused.study, "tell", lambda *_, **__: there.append(folder.is_dir()))
+    paused.ledger.end([(paused.trial, TrialEnded(0, "complete", paused.run.id, 3.0, (0.5,), unneeded=folder))])
+    assert there == [True]
+    assert not folder.exists()
 
 
 def test_the_number_is_kept_by_the_statement_that_keeps_the_session(

@@ -1,0 +1,152 @@
+"""A session that dies at any statement of its storage: the next one goes on as if nothing had been."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from hms_search.search.contract import contract_of, open_study
+from hms_search.search.coordinator import Coordinator
+from hms_search.search.ledger import Surroundings
+from hms_search.search.outcomes import SAME_KEY, is_baseline, origin_of
+from hms_search.search.racing import Ground
+from hms_search.search.storage import close_storage, open_storage
+from hms_search.search.study import StudyConfig
+from hms_search.search.trial import Job, TrialEnded, TrialStarted, Verdict
+from hms_search.search.workers import WorkerDied
+from hms_search.tracking import MemoryTracker
+
+SPACE: dict[str, Any] = {
+    "name": "coarse",
+    "base": {
+        "pipeline": {"source": "spectrogram", "normalise": {"name": "instance"}, "resize": [32, 48]},
+        "model": {"name": "timm", "backbone": "test_resnet", "weights": "none", "dropout": 0.0},
+        "training": {"epochs": 2, "batch_size": 8, "optimiser": {"name": "adamw", "lr": 1e-3}},
+    },
+    "parameters": {"model.dropout": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.25}},
+}
+BASELINE = {"model.dropout": 0.0}
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+class Prompt:
+    """A worker whose trials are over as soon as they begin, each with a run."""
+
+    slot = 0
+
+    def __init__(self, tracker: MemoryTracker) -> None:
+        self._tracker = tracker
+        self.job: Job | None = None
+        self.connection, self._end = Pipe()
+
+    @property
+    def idle(self) -> bool:
+        return self.job is None
+
+    def submit(self, job: Job) -> None:
+        self.job = job
+        run = self._tracker.start_run(str(job.number), parent_id="study", params=job.params, tags={}, texts={})
+        self._end.send(TrialStarted(job.number, run.id))
+        run.finish("complete", metrics={}, files={})
+        value = float(str(job.params["model.dropout"]))
+        self._end.send(TrialEnded(job.number, "complete", run.id, 1.0, (value,), metrics={"kl_all": value}))
+
+    def answer(self, verdict: Verdict) -> None:
+        raise AssertionError(verdict)
+
+    def receive(self) -> TrialStarted | TrialEnded:
+        message: TrialStarted | TrialEnded = self.connection.recv()
+        if isinstance(message, TrialEnded):
+            self.job = None
+        return message
+
+    def kill(self) -> WorkerDied | None:
+        raise AssertionError
+
+    def leave(self) -> None:
+        """It waits for nothing."""
+
+    def close(self) -> None:
+        self.connection.close()
+        self._end.close()
+
+
+@contextmanager
+def opened(file: Path, config: StudyConfig) -> Iterator[optuna.Study]:
+    storage = open_storage(f"sqlite:///{file}")
+    yield open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
+    close_storage(storage)
+
+
+def a_session(config: StudyConfig, study: optuna.Study, tracker: MemoryTracker, folder: Path) -> None:
+    around = Surroundings(tracker, "study", {}, folder / "pictures", folder / "trials", Ground((), ()))
+    coordinator, worker = Coordinator(config, study, around, notify=lambda _: None), Prompt(tracker)
+    try:
+        coordinator.recover()
+        coordinator.run([worker])
+    finally:
+        worker.close()
+
+
+@contextmanager
+def dying(study: optuna.Study, at: int) -> Iterator[None]:
+    """Let this process die before its ``at``-th transaction is committed."""
+    storage = study._storage
+    engine = (storage if isinstance(storage, RDBStorage) else storage._backend).engine  # type: ignore[attr-defined]
+    left = iter(range(at, -1, -1))
+
+    def count(_: sqlalchemy.Connection) -> None:
+        if next(left, 0) == 0:
+            raise Died
+
+    sqlalchemy.event.listen(engine, "commit", count)
+    yield
+    sqlalchemy.event.remove(engine, "commit", count)
+
+
+@pytest.mark.parametrize("sampler", [{"name": "random"}, {"name": "grid", "points": 3}], ids=["random", "grid"])
+def test_it_goes_on_with_the_same_baseline_no_point_lost_and_every_run_as_it_ended(
+    tmp_path: Path, sampler: dict[str, Any]
+) -> None:
+    settings = {"name": "coarse", "space": SPACE, "trials": 5, "sampler": sampler, "pruner": {"name": "none"}}
+    config = StudyConfig.model_validate(settings)
+    new = tmp_path / "new.db"
+    with opened(new, config):
+        pass
+    died, at = True, 0
+    while died:
+        at += 1
+        file, tracker = tmp_path / "one.db", MemoryTracker()
+        shutil.copy(new, file)
+        with opened(file, config) as study:
+            try:
+                with dying(study, at):
+                    a_session(config, study, tracker, tmp_path)
+                died = False
+            except Died:
+                study._storage.remove_session()
+        with opened(file, config) as study:
+            a_session(config, study, tracker, tmp_path)
+            trials = study.trials
+        (base,) = [one for one in trials if is_baseline(one) and one.state == TrialState.COMPLETE]
+        assert base.params == BASELINE, f"died before its commit {at}"
+        assert not [one for one in trials if not one.state.is_finished()], f"died before its commit {at}"
+        complete = [one for one in trials if one.state == TrialState.COMPLETE]
+        retried = {one.number: one.params for one in trials if origin_of(one) != one.number}
+        assert all(trials[origin_of(trials[number])].params in ({}, params) for number, params in retried.items())
+        assert len(complete) == (4 if sampler["name"] == "grid" else 5), f"died before its commit {at}"
+        for one in complete:
+            assert tracker.runs[one.user_attrs["mlflow_run_id"]].outcome == "complete", f"died before its commit {at}"
+    assert at > 20, "there were statements to die at"
+    assert any(SAME_KEY in one.user_attrs for one in trials) or sampler["name"] == "grid"
