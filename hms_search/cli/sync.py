@@ -1,5 +1,6 @@
 """``hms-search sync``: what MLflow could not be told while it was away."""
 
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from hms_search.tracking.journal import RunJournal
 
 
 def sync_command(study: str | None, places: Places, *, earlier: str | None = None) -> None:
-    """Send what waits of one study or of all, and say what is left; raises TrackingError where something is.
+    """Send what waits of one study and its rounds, or of all, and say what is left; raises TrackingError where it is.
 
     What was written for another MLflow stays, unless that is ``earlier``: the address that this one had.
     """
@@ -19,8 +20,8 @@ def sync_command(study: str | None, places: Places, *, earlier: str | None = Non
         raise TrackingError("--tracking-uri none takes nothing; name the MLflow that is to be told")
     folder = places.journals("x").parent
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    if study is not None and study not in names:
-        names = []
+    if study is not None:
+        names = [name for name in names if re.fullmatch(rf"{re.escape(study)}(\.round\d+)?", name)]
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     left = []
     for name in names:
@@ -34,7 +35,7 @@ def sync_command(study: str | None, places: Places, *, earlier: str | None = Non
             left.append(f"{name}: {waiting.reason or 'another process is sending them'}")
     if left:
         raise TrackingError("; ".join(left))
-    console.print("nothing waits for MLflow")
+    console.print(f"nothing{f' of {study}' if study else ''} waits for MLflow", markup=False)
 
 
 def _behind(journals: Path) -> int:

@@ -17,11 +17,11 @@ from hms_search.tracking.journal import RunJournal
 AWAY = "http://127.0.0.1:9"
 
 
-def left_for(uri: str, places: Places) -> Path:
+def left_for(uri: str, places: Places, study: str = "small") -> Path:
     """Leave a run that the MLflow at ``uri`` was not told of; return its folder."""
-    journals = places.journals("small")
+    journals = places.journals(study)
     before = set(journals.iterdir()) if journals.is_dir() else set()
-    tracker = open_journaled(uri, places.artifacts, journals, study="small")
+    tracker = open_journaled(uri, places.artifacts, journals, study=study)
     run = tracker.start_run("late", parent_id=None, params={}, tags={"trial": "7"}, texts={})
     run.log({"kl": 1.0}, step=0)
     run.finish("complete", metrics={}, files={})
@@ -56,6 +56,10 @@ def test_what_an_outage_left_is_sent_nowhere_else_until_that_is_asked_for(
     assert not folder.exists()
     assert "nothing waits for MLflow" in sync()
     key = folder.name
+    left_for(AWAY, Places(), "smaller")
+    left_for(AWAY, Places(), "big.round2")
+    assert "nothing of small waits for MLflow" in sync("small")
+    assert "big.round2: 0 sent, 1 left" in sync("big", code=2)
     assert RunReader(Places().tracking_uri).curve(f"local-{key}", "kl") == ((0, 1.0),)
 
 
