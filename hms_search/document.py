@@ -158,7 +158,8 @@ def _measured(events: Iterable[Event]) -> Iterator[tuple[Event, int, int]]:
     size = 0
     for event in events:
         if isinstance(event, AliasEvent):
-            size += sizes.get(event.anchor, _MOST_VALUES)  # inside what it names: endless
+            is_endless = any(anchor == event.anchor for anchor, _ in opened)
+            size += _MOST_VALUES if is_endless else sizes.get(event.anchor, 0)
         elif isinstance(event, ScalarEvent):
             size += 1
             sizes |= {event.anchor: 1} if event.anchor else {}

@@ -1,6 +1,7 @@
-"""Servers of this machine: a free port for each, and one in a process of its own, which ends with its starter."""
+"""Servers of this machine: port and names of each, and one in a process of its own, which ends with its starter."""
 
 import errno
+import ipaddress
 import logging
 import os
 import signal
@@ -10,10 +11,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from hms_search.errors import ServerError
 
@@ -22,6 +25,8 @@ logger = logging.getLogger(__name__)
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 10.0
 _SHOWN_LINES = 8
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_WILDCARDS = frozenset({"0.0.0.0", "::", ""})
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def child_server(
     Parameters
     ----------
     health
-        A path under the address that answers 200 as soon as the server is up.
+        A path under the address that answers 200, or 401 without a password, as soon as the server is up.
     environment
         What its environment has besides this process's.
 
@@ -87,19 +92,58 @@ def free_port(host: str, wanted: int, what: str) -> int:
     Raises ServerError where the host is none of this machine's.
     """
     for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                if port and error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    continue
-                raise ServerError(f"cannot listen on {host}: {error}; give a --host of this machine") from error
-            found = int(probe.getsockname()[1])
+        try:
+            found = _bound_once(host, port)
+        except OSError as error:
+            if port and error.errno in (errno.EADDRINUSE, errno.EACCES):
+                continue
+            raise ServerError(f"cannot listen on {host}: {error}; give a --host of this machine") from error
         if wanted and found != wanted:
             logger.warning("port %d is taken or not allowed: %s is on port %d", wanted, what, found)
         return found
     raise ServerError(f"no port is free on {host}")
+
+
+def _bound_once(host: str, port: int) -> int:
+    """Return the port that a socket was bound to, and is not any more; raises OSError."""
+    with socket.socket(family_of(host)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        return int(probe.getsockname()[1])
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """Return what kind of socket listens on a host name or address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def address_of(host: str, port: int) -> str:
+    """Return the URL of a server, an IPv6 address in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_own_name(header: str, host: str, names: Collection[str]) -> bool:
+    """Say whether a request's Host header names a server that listens on ``host`` and also goes by ``names``.
+
+    A web page elsewhere can make a browser talk to this machine under a name of its own (DNS rebinding); the Host
+    header gives it away. Loopback's names are always own ones; so are, for a server on all addresses of this machine,
+    any address and this machine's name.
+    """
+    try:
+        name = urlsplit(f"//{header}").hostname or ""
+    except ValueError:  # of what is no name
+        return False
+    if name in _LOOPBACK_NAMES or name in {own.lower() for own in (host, *names)}:
+        return True
+    return host in _WILDCARDS and (_is_address(name) or name == socket.gethostname().lower())
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _wait_for(server: ChildServer, health: str) -> None:
@@ -115,8 +159,11 @@ def _answers(address: str) -> bool:
     local = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with local.open(address, timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
+            return bool(response.status == HTTPStatus.OK)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code == HTTPStatus.UNAUTHORIZED
+    except OSError:
         return False
 
 

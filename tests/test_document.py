@@ -26,6 +26,8 @@ def test_a_place_names_file_and_line_or_the_nearest_parent() -> None:
         ("a: 1\nb: 2\na: 3\n", 3, "duplicate key"),
         ("a: [1, 2\nb: 3\n", 2, "not valid YAML"),
         ("a: b: c\n", 1, "not valid YAML"),
+        ("a: 1\nb: *nope\n", 2, "not valid YAML: found undefined alias 'nope'"),
+        ("a: 1\n*nope : 2\n", 2, "not valid YAML: found undefined alias 'nope'"),
     ],
 )
 def test_malformed_yaml_is_an_error_with_its_line(text: str, line: int, words: str) -> None:
@@ -82,7 +84,9 @@ def test_aliases_that_multiply_are_refused_before_they_are_filled_in() -> None:
         parse_yaml("\n".join(lines), source="bomb.yaml")
 
 
-@pytest.mark.parametrize("text", ["a: &a [*a]", "&a {b: *a}", "[" * 100_000, "{a: " * 1000, "- " * 1000])
+@pytest.mark.parametrize(
+    "text", ["a: &a [*a]", "&a {b: *a}", "a: &a 1\nb: &a [*a]", "[" * 100_000, "{a: " * 1000, "- " * 1000]
+)
 def test_endless_and_deep_documents_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"more than .*; that is no document of ours"):
         parse_yaml(text, source="deep.yaml")

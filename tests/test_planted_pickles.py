@@ -9,18 +9,32 @@ import pickle
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
+from hms_search.component import Component
 from hms_search.data.oof import read_oof
+from hms_search.document import parse_yaml
 from hms_search.errors import CheckpointError, DataError
 from hms_search.models import packaged
 from hms_search.models.weights import read_weights
 from hms_search.search.racing import Racer
+from hms_search.search.samplers import Sampler
+from hms_search.search.space import SearchSpace
 
 SOURCES = Path(__file__).parents[1] / "hms_search"
+SPACE = """\
+name: small
+base: {model: {name: timm, backbone: resnet18}}
+parameters:
+  model.dropout: {type: float, low: 0.0, high: 0.5}
+  training.batch_size: {type: int, low: 8, high: 32}
+  pipeline.gap_fill: {type: categorical, choices: [floor, mean]}
+"""
 FORBIDDEN = {"eval", "exec", "os.system", "pickle.load", "pickle.loads", "pickle.Unpickler", "pd.read_pickle"}
 
 
@@ -89,6 +103,31 @@ def test_out_of_fold_predictions(planted: Callable[[str], Path]) -> None:
 
 def test_the_best_trial_of_a_race(planted: Callable[[str], Path]) -> None:
     assert Racer.load(planted("best.npz")) is None
+
+
+@pytest.mark.parametrize("sampler", get_args(get_args(Sampler)[0]))
+def test_what_a_sampler_keeps_with_trials(sampler: type[Component], tmp_path: Path) -> None:
+    """Who may write to the storage puts it in place of every text there, and where Optuna's CMA-ES keeps its own."""
+    space = SearchSpace.from_document(parse_yaml(SPACE, source="small.yaml"))
+    bomb = bare(Bomb(tmp_path / "exploded")).hex()
+    study = optuna.create_study(sampler=sampler().build(space, seed=1, session=0))  # type: ignore[attr-defined]
+    for _ in range(8):
+        study.add_trial(planted_in(ended_trial(study, space), bomb))
+    study.sampler = sampler().build(space, seed=1, session=8)  # type: ignore[attr-defined]
+    for _ in range(2):
+        ended_trial(study, space)
+
+
+def ended_trial(study: optuna.Study, space: SearchSpace) -> optuna.trial.FrozenTrial:
+    trial = study.ask()
+    space.suggest(trial)
+    return study.tell(trial, 0.5)
+
+
+def planted_in(trial: optuna.trial.FrozenTrial, bomb: str) -> optuna.trial.FrozenTrial:
+    texts = {name: bomb for name, kept in trial.system_attrs.items() if isinstance(kept, str)}
+    trial.system_attrs = {**trial.system_attrs, **texts, "cma:optimizer:0": bomb}
+    return trial
 
 
 def test_whatever_could_read_a_pickle_or_run_a_text_is_told_not_to() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hms_search.errors import ConfigError
 from hms_search.inference.model_folder import open_model
-from hms_search.servers import ChildServer, child_server
+from hms_search.servers import ChildServer, address_of, child_server
 
 INSTALL = "pip install 'hms-search[app]'"
 
@@ -45,6 +45,6 @@ def serve_command(folder: Path, *, host: str, port: int, auth: str | None, devic
 def served_model(folder: Path, *, host: str, port: int) -> Iterator[ChildServer]:
     """Serve a model's web app from a process of its own until the context ends; raises ServerError as it does."""
     command = (sys.executable, "-m", "hms_search", "serve", str(folder), "--host", host, "--port", str(port))
-    address = f"http://{host}:{port}"
+    address = address_of(host, port)
     with child_server("the web app", command, address=address, health="/openapi.json", environment={}) as server:
         yield server

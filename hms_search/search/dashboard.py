@@ -1,9 +1,7 @@
 """Looking at studies: optuna-dashboard, read-only and on this machine's names only, and the MLflow UI beside it."""
 
-import ipaddress
 import logging
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -14,7 +12,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
 from types import FrameType
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import optuna
@@ -22,17 +20,16 @@ import optuna_dashboard
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna_dashboard._note import SYSTEM_ATTR_MAX_LENGTH, note_str_key_prefix, note_ver_key
 
+from hms_search.errors import without_password
 from hms_search.search.patient_storage import set_study_system_attrs
 from hms_search.search.storage import close_storage, open_existing_storage
-from hms_search.servers import ChildServer, free_port
+from hms_search.servers import ChildServer, address_of, family_of, free_port, is_own_name
 from hms_search.tracking import NO_TRACKING
 from hms_search.tracking.server import mlflow_server
 
 logger = logging.getLogger(__name__)
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_WILDCARDS = frozenset({"0.0.0.0", "::", ""})
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def dashboards_up(
         stack.enter_context(_signals_interrupt())
         dashboard = stack.enter_context(serve_dashboard(storage_url, pictures, host=host, port=dashboard_port))
         server = None
-        mlflow = tracking_uri
+        mlflow = without_password(tracking_uri)
         if tracking_uri == NO_TRACKING:
             mlflow = "not tracked"
         elif not tracking_uri.startswith(("http://", "https://")):
@@ -141,7 +138,7 @@ def serve_dashboard(
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="optuna-dashboard", daemon=True)
     thread.start()
     try:
-        yield f"http://{host}:{server.server_port}"
+        yield address_of(host, server.server_port)
     finally:
         server.shutdown()
         thread.join()
@@ -150,35 +147,16 @@ def serve_dashboard(
 
 
 def guarded(app: WsgiApp, *, host: str, names: Collection[str] = ()) -> WsgiApp:
-    """Return an application that answers 403 to foreign Host headers and 405 to all but GET and HEAD.
-
-    A web page elsewhere can make a browser talk to this machine under a name of its own (DNS rebinding); the Host
-    header gives it away.
-    """
+    """Return an application that answers 403 to foreign Host headers and 405 to all but GET and HEAD."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if not _is_own_name(environ.get("HTTP_HOST", ""), host, names):
+        if not is_own_name(environ.get("HTTP_HOST", ""), host, names):
             return _refuse(start_response, "403 Forbidden", "This server does not go by that name.")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _refuse(start_response, "405 Method Not Allowed", "This dashboard is read-only.")
         return app(environ, start_response)
 
     return answer
-
-
-def _is_own_name(header: str, host: str, names: Collection[str]) -> bool:
-    name = urlsplit(f"//{header}").hostname or ""
-    if name in _LOOPBACK_NAMES or name in {own.lower() for own in (host, *names)}:
-        return True
-    return host in _WILDCARDS and (_is_address(name) or name == socket.gethostname().lower())
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _refuse(start_response: Callable[..., Any], status: str, reason: str) -> Iterable[bytes]:
@@ -189,6 +167,10 @@ def _refuse(start_response: Callable[..., Any], status: str, reason: str) -> Ite
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = family_of(host)
+        super().__init__((host, port), _QuietHandler)
 
     def server_bind(self) -> None:
         """Bind without asking the name server for this machine's full name, which can take seconds."""
@@ -203,7 +185,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def _listen(host: str, port: int, app: WsgiApp) -> WSGIServer:
-    server = _Server((host, free_port(host, port, "optuna-dashboard")), _QuietHandler)
+    server = _Server(host, free_port(host, port, "optuna-dashboard"))
     server.set_app(app)
     return server
 

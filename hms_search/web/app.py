@@ -13,23 +13,22 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 from gradio.utils import get_upload_folder
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from hms_search.errors import ConfigError
 from hms_search.host_memory import return_freed_memory
 from hms_search.inference.model_folder import ModelFolder
 from hms_search.inference.predictor import Predictor
 from hms_search.models.device import device_of
+from hms_search.servers import address_of, family_of
 from hms_search.web.answers import Respondent
 from hms_search.web.card import INTENDED_USE, card_html
 from hms_search.web.endpoint import predict_router
-from hms_search.web.guards import BasicAuth, LargestRequest, OnlyPaths, OnlyUploads, credentials_of
+from hms_search.web.guards import BasicAuth, LargestRequest, OnlyPaths, OnlyUploads, OwnNames, credentials_of
 from hms_search.web.limits import MIB
 from hms_search.web.line import MainThreadLine
 from hms_search.web.page import THEME, build_page
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_HERE = "127.0.0.1"
 _EVENTS = "/gradio_api/queue/join"
 _PATHS = (
     *("/", "/api/predict", "/openapi.json", "/config", "/theme.css", "/assets/", "/static/", "/svelte/"),
@@ -49,12 +48,13 @@ def build_app(
     *,
     device: str = "auto",
     auth: str | None = None,
-    hosts: Collection[str] | None = _HOSTS,
+    host: str = _HERE,
+    names: Collection[str] = (),
     line: Executor | None = None,
 ) -> FastAPI:
     """Return the app of a model: the page at ``/`` and all of :func:`build_endpoint`; its batches wait in ``line``."""
     respondent = Respondent(Predictor(model, device_of(device)), line=line)
-    app = build_endpoint(respondent, auth=auth, hosts=hosts)
+    app = build_endpoint(respondent, auth=auth, host=host, names=names)
     gr.mount_gradio_app(
         app,
         build_page(respondent, card_html(model)),
@@ -71,13 +71,13 @@ def build_app(
 
 
 def build_endpoint(
-    respondent: Respondent, *, auth: str | None = None, hosts: Collection[str] | None = _HOSTS
+    respondent: Respondent, *, auth: str | None = None, host: str = _HERE, names: Collection[str] = ()
 ) -> FastAPI:
     """Return the app without the page: ``POST /api/predict`` and ``/openapi.json``, behind the guards of both.
 
-    ``auth``, ``user:password``, is asked for everything. Only requests to ``hosts`` are let through, all where it is
-    None: else a page from elsewhere could reach the app by a name that it points here. FastAPI's own pages of
-    documentation are left out, they load scripts from a CDN.
+    ``auth``, ``user:password``, is asked for everything. Only requests to this machine's own names, where the app
+    listens on ``host``, and to ``names`` are let through: else a page from elsewhere could reach the app by a name
+    that it points here. FastAPI's own pages of documentation are left out, they load scripts from a CDN.
     """
     app = FastAPI(title="hms-search", description=INTENDED_USE, docs_url=None, redoc_url=None)
     app.include_router(predict_router(respondent, INTENDED_USE))
@@ -87,8 +87,7 @@ def build_endpoint(
     if auth is not None:
         user, password = credentials_of(auth)
         app.add_middleware(BasicAuth, user=user, password=password)
-    if hosts is not None:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_middleware(OwnNames, host=host, names=names)
     return app
 
 
@@ -106,20 +105,19 @@ def serve(
     ``on_ready`` gets the address as a URL.
 
     To be called from the process's main thread, which predicts; requests are received in another. The app answers to
-    this machine's own names and to ``names``; to all where it listens beyond this machine and none is given. Raises
-    ConfigError where the address cannot be listened on.
+    this machine's own names (:func:`hms_search.servers.is_own_name`) and to ``names``. Raises ConfigError where the
+    address cannot be listened on.
     """
     line, (host, port) = MainThreadLine(), address
     with _listening(host, port) as listener:
-        hosts = (*_HOSTS, *names) if names or host in _LOOPBACK else None
-        app = build_app(model, device=device, auth=auth, hosts=hosts, line=line)
+        app = build_app(model, device=device, auth=auth, host=host, names=names, line=line)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_PATIENCE_S))
         logging.getLogger("uvicorn.error").addFilter(_no_part_of_the_end)
         receiving = Thread(target=server.run, kwargs={"sockets": [listener]}, name="receiving")
         before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             receiving.start()
-            on_ready(f"http://{_bracketed(host)}:{listener.getsockname()[1]}")
+            on_ready(address_of(host, listener.getsockname()[1]))
             line.work_while(receiving, on_idle=return_freed_memory)
         finally:
             for number, handler in before.items():
@@ -134,10 +132,6 @@ def _no_part_of_the_end(record: logging.LogRecord) -> bool:
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return socket.create_server((host, port), family=family_of(host))
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port") from None
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

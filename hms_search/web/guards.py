@@ -1,10 +1,10 @@
-"""What stands before every route of the web app, page and endpoint alike: paths, a password, the largest request."""
+"""What stands before each route of the web app, page and endpoint alike: names, password, paths, largest request."""
 
 import base64
 import binascii
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hms_search.errors import ConfigError
+from hms_search.servers import is_own_name
 
 
 def credentials_of(text: str) -> tuple[str, str]:
@@ -22,6 +23,22 @@ def credentials_of(text: str) -> tuple[str, str]:
     if not (user and password):
         raise ConfigError("expected --auth user:password, with neither of them empty")
     return user, password
+
+
+class OwnNames:
+    """Let only requests to the names of a server through that listens on ``host`` and also goes by ``names``."""
+
+    def __init__(self, app: ASGIApp, host: str, names: Collection[str]) -> None:
+        self._app, self._host, self._names = app, host, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 400 to a foreign Host header, or where there is none."""
+        header = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1")
+        if scope["type"] not in ("http", "websocket") or is_own_name(header, self._host, self._names):
+            await self._app(scope, receive, send)
+        else:
+            refusal = PlainTextResponse("this server does not go by that name", HTTPStatus.BAD_REQUEST)
+            await refusal(scope, receive, send)
 
 
 class BasicAuth:

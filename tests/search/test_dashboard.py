@@ -17,6 +17,7 @@ import optuna
 import optuna_dashboard
 import psutil
 import pytest
+from lacking import lacking
 
 from hms_search.errors import HmsSearchError, ServerError, StudyError
 from hms_search.search.dashboard import Shown, attach_trials, dashboards_up, guarded, serve_dashboard
@@ -120,6 +121,10 @@ def test_the_dashboard_changes_nothing(dashboard: str, method: str) -> None:
         ("127.0.0.1", "localhost@evil.example", 403),
         ("127.0.0.1", "192.168.1.7:8080", 403),
         ("127.0.0.1", "", 403),
+        ("127.0.0.1", "[foo", 403),
+        ("::1", "[::1]:8080", 200),
+        ("::", "[fd00::2]:8080", 200),
+        ("::", "evil.example:8080", 403),
         ("eeg-server", "EEG-server:8080", 200),
         ("0.0.0.0", "192.168.1.7:8080", 200),
         ("0.0.0.0", "evil.example:8080", 403),
@@ -230,6 +235,21 @@ def test_a_tracking_server_elsewhere_is_named_and_none_is_started(
     with dashboards_up(**arguments, dashboard_port=free_port()) as running:  # type: ignore[arg-type]
         assert running.mlflow == "http://mlflow.example:5000"
         assert not mine()
+
+
+def test_a_password_in_the_tracking_servers_address_is_not_shown(places: Places) -> None:
+    arguments = {**places.arguments(), "tracking_uri": "http://admin:s3cretpw@mlflow.example:5000"}
+    with dashboards_up(**arguments, dashboard_port=free_port()) as running:  # type: ignore[arg-type]
+        assert running.mlflow == "http://admin:***@mlflow.example:5000"
+
+
+def test_the_dashboard_is_served_on_an_ipv6_address(places: Places) -> None:
+    if "::1" not in {one.address for found in psutil.net_if_addrs().values() for one in found}:
+        lacking("this machine has no IPv6")
+    with serve_dashboard(places.storage_url, places.pictures, host="::1", port=0) as address:
+        assert address.startswith("http://[::1]:")
+        assert ask(f"{address}/api/studies")[0] == 200
+        assert ask(f"{address}/api/studies", host="evil.example")[0] == 403
 
 
 def test_attaching_note_and_picture_takes_a_fraction_of_a_second(places: Places, tmp_path: Path) -> None:

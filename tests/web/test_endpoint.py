@@ -114,12 +114,32 @@ def test_another_name_for_this_machine_is_not_answered(client: TestClient) -> No
 
 
 def test_a_name_that_the_app_was_given_is_answered_and_no_other(respondent: Respondent) -> None:
-    client = TestClient(build_endpoint(respondent, hosts=("127.0.0.1", "eeg.example")), base_url=HERE)
+    client = TestClient(build_endpoint(respondent, names=("eeg.example",)), base_url=HERE)
     statuses = [
         client.get("/openapi.json", headers={"Host": host}).status_code
         for host in ("127.0.0.1:7860", "eeg.example:7860", "evil.example", "eeg.example.evil.example")
     ]
     assert statuses == [200, 200, 400, 400]
+
+
+@pytest.mark.parametrize(
+    ("served", "header", "status"),
+    [
+        ("192.0.2.2", "192.0.2.2:7860", 200),
+        ("192.0.2.2", "localhost:7860", 200),
+        ("192.0.2.2", "evil.example", 400),
+        ("192.0.2.2", "192.0.2.3:7860", 400),
+        ("0.0.0.0", "192.0.2.3:7860", 200),
+        ("0.0.0.0", "evil.example", 400),
+        ("fd00::2", "[fd00::2]:7860", 200),
+        ("fd00::2", "[fd00::2", 400),
+    ],
+)
+def test_beyond_this_machine_no_foreign_name_is_answered(
+    respondent: Respondent, served: str, header: str, status: int
+) -> None:
+    client = TestClient(build_endpoint(respondent, host=served), base_url=HERE)
+    assert client.get("/openapi.json", headers={"Host": header}).status_code == status
 
 
 @pytest.mark.parametrize("text", ["", "ada", ":secret", "ada:"])
