@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMPOSE = REPOSITORY / "docker-compose.yml"
 
-_VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<rule>:[-?])(?P<word>[^}]*))?\})")
+_VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<rule>:[-?+])(?P<word>[^}]*))?\})")
 
 
 class MissingVariable(Exception):
@@ -52,4 +52,6 @@ def _value(found: re.Match[str], variables: Mapping[str, str]) -> str:
     value = variables.get(found["name"], "")
     if not value and found["rule"] == ":?":
         raise MissingVariable(f"{found['name']}: {found['word']}")
+    if found["rule"] == ":+":
+        return found["word"] if value else ""
     return value or found["word"] or ""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,10 @@ _FIRST_SCRIPTS = "/docker-entrypoint-initdb.d/"
 
 @dataclass
 class Stack:
-    """Services of a compose file; ``root`` is their machine, ``cluster`` an empty folder for the database's files."""
+    """Services of a compose file; ``root`` is their machine, ``cluster`` an empty folder for the database's files.
+
+    With the ``ports`` of another stack, its services reach those that run there.
+    """
 
     services: Mapping[str, Mapping[str, Any]]
     root: Path
@@ -39,10 +42,7 @@ class Stack:
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        with_ports = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
-        self.ports = {name: probe.getsockname()[1] for name, probe in zip(_PORTS, with_ports, strict=True)}
-        for probe in with_ports:
-            probe.close()
+        self.ports = self.ports or _free_ports()
         for name, service in self.services.items():
             self._furnish(self.folder(name), service)
 
@@ -202,3 +202,9 @@ class Stack:
                      "--no-psqlrc", "--dbname", "postgres", "-f", REPOSITORY / source],
                     check=True, env=environment, cwd="/", stdout=subprocess.DEVNULL, timeout=60,
                 )  # fmt: skip
+
+
+def _free_ports() -> dict[str, int]:
+    with ExitStack() as probes:
+        probed = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS]
+        return {name: probe.getsockname()[1] for name, probe in zip(_PORTS, probed, strict=True)}

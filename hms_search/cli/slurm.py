@@ -2,30 +2,36 @@
 
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import optuna
+import typer
 from rich.console import Console
 
 from hms_search.cli.tables import print_report
 from hms_search.errors import ConfigError, StudyError, TrackingError
 from hms_search.search.executors import SlurmExecutor
+from hms_search.search.lineage import FIRST_KEY
 from hms_search.search.places import Places
 from hms_search.search.report import find_report
+from hms_search.search.round_studies import number_of_rounds
+from hms_search.search.rounds import round_name
 from hms_search.search.storage import close_storage, existing_storage, is_server, open_storage
 from hms_search.search.study import StudyConfig
+from hms_search.search.study_attributes import study_names
 from hms_search.tracking.address import sqlite_path
-
-_LOOK_S = 5.0
 
 
 def submit_command(
     path: Path, settings: Sequence[str], config: StudyConfig, executor: SlurmExecutor, places: Places
 ) -> None:
-    """Submit a job per worker of a study, say how each ends, and print the report; Ctrl-C leaves the jobs alone."""
+    """Submit a job per worker of a study, say how each ends, and print the report; Ctrl-C leaves the jobs alone.
+
+    The exit code is 1 where no trial of it has completed; raises StudyError where a job failed.
+    """
     try:
-        from hms_search.search.slurm import submit_sessions
+        from hms_search.search.slurm import ends_of, submit_sessions
     except ImportError:
         raise ConfigError(
             'executor slurm needs the package submitit, found none; pip install "hms-search[slurm]"'
@@ -39,14 +45,28 @@ def submit_command(
     jobs = submit_sessions(executor, config.workers, command, name=config.name, folder=folder)
     console = Console(highlight=False, emoji=False)
     console.print(f"jobs {', '.join(job.job_id for job in jobs)}; their output: {folder}", markup=False)
-    waiting = list(jobs)
-    while waiting:
-        time.sleep(_LOOK_S)
-        for job in [job for job in waiting if job.done()]:
-            waiting.remove(job)
-            console.print(f"job {job.job_id}: {job.state.lower()}", markup=False)
+    failed = 0
+    for job, why in ends_of(jobs):
+        failed += why is not None
+        said = "finished" if why is None else f"failed: {why}"
+        console.print(f"job {job}: {said}", markup=False, soft_wrap=not console.is_terminal)
+    error = StudyError(f"{failed} of {len(jobs)} jobs failed; their output: {folder}")
     with existing_storage(places.storage) as storage:
-        print_report(find_report(storage, config.name), console=console)
+        if failed and config.name not in study_names(storage):
+            raise error
+        report = find_report(storage, last_round(config, storage))
+    print_report(report, console=console)
+    if report.best is None:
+        raise typer.Exit(1)
+    if failed:
+        raise error
+
+
+def last_round(config: StudyConfig, storage: optuna.storages.BaseStorage) -> str:
+    """Return the name of the study of the last round that there is: its own name where it has no later ones."""
+    firsts = {one.study_name: one.user_attrs.get(FIRST_KEY) for one in storage.get_all_studies()}
+    later = (round_name(config.name, number) for number in range(number_of_rounds(config), 1, -1))
+    return next((name for name in later if firsts.get(name) == config.name), config.name)
 
 
 def _refuse_files(places: Places) -> None:

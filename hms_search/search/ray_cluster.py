@@ -18,6 +18,14 @@ from hms_search.tracking.address import sqlite_path
 
 logger = logging.getLogger(__name__)
 
+_SHORT = "/tmp"
+"""Where a cluster's sockets lie if they may: their paths have 107 bytes at most, and ``TMPDIR`` may be longer."""
+_SETTINGS = b"\4"
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + b"\0\0\0\0\0"
+"""What begins HTTP/2, with empty settings; the other side begins with its own (RFC 9113, 3.4)."""
+_FRAME_BYTES = 9
+_PATIENCE_S = 10
+
 
 @dataclass(frozen=True)
 class Share:
@@ -74,7 +82,8 @@ def joined(executor: RayExecutor) -> Iterator[Cluster]:
         )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "hms-search"}
-    with tempfile.TemporaryDirectory(prefix="hms-ray-", ignore_cleanup_errors=True) as folder:
+    short = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else None
+    with tempfile.TemporaryDirectory(prefix="hms-ray-", dir=short, ignore_cleanup_errors=True) as folder:
         if executor.address is not None:
             options |= {"address": executor.address}
         else:
@@ -109,7 +118,20 @@ def refuse_file_elsewhere(tracking_uri: str, hosts: Iterable[str]) -> None:
 
 
 def _reach(address: str | None) -> None:
-    """Raise OSError where nothing listens; Ray would try for two minutes."""
+    """Raise OSError where nothing listens, or what does is no Ray, which speaks HTTP/2; Ray would try for minutes."""
     host, _, port = (address or "auto").rpartition(":")
-    if host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    if not host:
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S) as connection:
+        if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true") and not _greets(connection):
+            raise ConnectionError("what listens there is no Ray cluster's head, whose port is 6379 as a rule")
+
+
+def _greets(connection: socket.socket) -> bool:
+    """Say whether what listens answers the beginning of HTTP/2 as it should."""
+    try:
+        connection.sendall(_GREETING)
+        with connection.makefile("rb") as answer:
+            return answer.read(_FRAME_BYTES)[3:4] == _SETTINGS
+    except OSError:
+        return False

@@ -1,19 +1,23 @@
 """Sessions of a study as Slurm jobs, submitted by submitit; they share the study on its database server."""
 
 import os
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import submitit
 
-from hms_search.errors import StudyError
+from hms_search.errors import StudyError, without_password
 from hms_search.search.executors import SlurmExecutor
 
 _OF_NOTICE = 0.75
 """Of the time between Slurm's notice and the job's end: a session may take it; the rest is to submit the job again."""
+_ENDED = "the session ended with exit code"
+_RAISED = re.compile(r"^[\w.]+(?:Error|Exception): (.+)$", re.MULTILINE)
+"""The last line of a traceback."""
 
 
 class SessionJob:
@@ -29,7 +33,7 @@ class SessionJob:
         self._pid = process.pid
         code = process.wait()
         if code != 0:
-            raise StudyError(f"the session ended with exit code {code}; its output stands above")
+            raise StudyError(f"{_ENDED} {code}; its output stands above")
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """Let the session put its trials back, and return what is to be submitted again; submitit calls it.
@@ -76,6 +80,33 @@ def submit_sessions(
     with submitter.batch():
         job = SessionJob(command, Path.cwd(), patience_s=_OF_NOTICE * executor.notice_s)
         return [submitter.submit(job) for _ in range(count)]
+
+
+def ends_of(jobs: Sequence[submitit.Job[None]], *, look_s: float = 5.0) -> Iterator[tuple[str, str | None]]:
+    """Yield the id of each job when it has ended, and why it failed, None where it did not; look every ``look_s``."""
+    waiting = list(jobs)
+    while waiting:
+        time.sleep(look_s)
+        for job in [job for job in waiting if job.done()]:
+            waiting.remove(job)
+            yield job.job_id, _why_failed(job)
+
+
+def _why_failed(job: submitit.Job[None]) -> str | None:
+    """Return in one line why a job that has ended failed: what its session said last; None where it did not fail.
+
+    The job itself is asked: Slurm knows the states of ended jobs only where it keeps accounts of them.
+    """
+    error = job.exception()
+    if error is None:
+        return None
+    raised = _RAISED.findall(str(error)) if isinstance(error, submitit.core.utils.FailedJobError) else []
+    why = raised[-1] if raised else "it ended without a result"
+    if not raised or why.startswith(_ENDED):
+        session, _, _ = (job.stderr() or "").partition("submitit ERROR")
+        said = [line for line in session.splitlines() if line.strip() and not line.startswith("submitit ")]
+        why = said[-1].removeprefix("error: ") if said else why.partition(";")[0]
+    return without_password(why)
 
 
 def _ignore_notice() -> None:

@@ -23,6 +23,10 @@ from compose_services import Stack
 from postgres_server import postgres_binaries
 from shrunk import shrunk
 
+from hms_search.data.synthetic import write_synthetic
+from hms_search.document import dump_yaml
+from hms_search.search.study import study_document
+
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 SECRETS = {name: f"s3cret:%40/@'{name[::-1]}" for name in example_variables()}
@@ -95,6 +99,21 @@ def test_a_study_runs_and_is_read_back(ran: Ran, search: CommandLine) -> None:
     assert not (ran.stack.folder("search") / "mlruns" / "optuna.db").exists()
     (study,) = json.loads(ran.ask("8080", "/api/studies")[1])["study_summaries"]
     assert study["study_name"] == "quickstart"
+
+
+def test_the_service_runs_a_study_of_ones_own_on_ones_recordings(ran: Ran, tmp_path: Path) -> None:
+    recordings, studies = tmp_path / "recordings", tmp_path / "studies"
+    write_synthetic(recordings, n_patients=8, seed=5, workers=1)
+    studies.mkdir()
+    settings = (*shrunk(COMPOSE.parent / STUDY), "trials=1", "name=own", "data.root=null")
+    content = study_document(COMPOSE.parent / STUDY, settings).content
+    (studies / "mine.yaml").write_text(dump_yaml(content))
+    own = {"HMS_DATA": str(recordings), "HMS_STUDIES": str(studies), "HMS_STUDY": "own/mine.yaml"}
+    services = read_compose(COMPOSE, {**SECRETS, **own})["services"]
+    stack = Stack(services, tmp_path / "stack", ran.stack.cluster, ran.stack.postgres_binaries, ran.stack.ports)
+    printed = stack.run("search")
+    assert "study own: 1 complete" in printed
+    assert "the recordings are synthetic" not in printed
 
 
 def test_runs_and_their_files_are_kept_by_the_server(ran: Ran) -> None:

@@ -90,8 +90,15 @@ def test_what_is_written_lies_in_named_volumes(services: Mapping[str, Mapping[st
         for volume in service.get("volumes", ()):
             source, _, *options = volume.split(":")
             assert source in named or (options == ["ro"] and (REPOSITORY / source).is_file()), volume
-    with_data = read_compose(COMPOSE, {**SECRETS, "HMS_DATA": "/srv/eeg"})["services"]["search"]["volumes"]
-    assert "/srv/eeg:/data:ro" in with_data
+    own = {"HMS_DATA": "/srv/eeg", "HMS_STUDIES": "/srv/studies"}
+    with_data = read_compose(COMPOSE, {**SECRETS, **own})["services"]["search"]["volumes"]
+    assert {"/srv/eeg:/data:ro", "/srv/studies:/work/own:ro"} <= set(with_data)
+
+
+def test_the_search_is_told_of_recordings_where_it_is_shown_some(services: Mapping[str, Mapping[str, Any]]) -> None:
+    assert services["search"]["environment"]["HMS_SEARCH_DATA"] == ""
+    with_data = read_compose(COMPOSE, {**SECRETS, "HMS_DATA": "/srv/eeg"})["services"]["search"]
+    assert with_data["environment"]["HMS_SEARCH_DATA"] == "/data"
 
 
 def test_images_have_a_version() -> None:

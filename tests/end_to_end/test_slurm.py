@@ -94,3 +94,13 @@ def preempted(
 def test_jobs_need_a_database_that_all_of_them_reach(hms_search: CommandLine) -> None:
     output = hms_search(*RUN, *HERE, code=2)
     assert "name a database server" in output
+
+
+@pytest.mark.slow
+def test_jobs_that_fail_are_said_to_although_the_study_has_a_result(hms_search: CommandLine, postgres_url: str) -> None:
+    where = ("--set", "name=failing", "--storage", postgres_url, "--tracking-uri", "none")
+    hms_search("run", "small.yaml", "--data", "recordings", "--trials", "1", *where)
+    output = hms_search("run", "small.yaml", "--executor", "slurm", *HERE, "--data", "/nowhere", *where, code=2)
+    assert ": failed: no such data folder: /nowhere;" in output
+    assert "study failing: 1 complete" in output
+    assert "1 of 1 jobs failed; their output: mlruns/slurm/failing" in output

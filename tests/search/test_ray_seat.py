@@ -4,6 +4,7 @@ import os
 import socket
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from synthetic_store import synthetic_store
@@ -151,3 +152,32 @@ def test_a_file_of_runs_is_refused_where_others_would_have_to_write_to_it() -> N
     refuse_file_elsewhere("http://mlflow.example", {here, "node2"})
     with pytest.raises(TrackingError, match="nodes on node2, which cannot write to it; start an MLflow server"):
         refuse_file_elsewhere("sqlite:////srv/mlflow.db", {here, "node2"})
+
+
+def test_another_server_at_the_address_is_told_from_a_cluster() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        executor = RayExecutor(address=f"127.0.0.1:{listener.getsockname()[1]}")
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            connection.close()
+
+        server = Thread(target=answer)
+        server.start()
+        with pytest.raises(StudyError, match="what listens there is no Ray cluster's head"), joined(executor):
+            pytest.fail("a web server listens there")
+        server.join()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_starts_wherever_temporary_files_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "scratch" / ("of a project with a long name " * 3)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    monkeypatch.setenv("TMPDIR", str(deep))
+    with joined(RayExecutor()) as cluster:
+        assert cluster.resources["CPU"] >= 1

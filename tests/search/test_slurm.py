@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hms_search.errors import StudyError
-from hms_search.search.slurm import SessionJob
+from hms_search.search.executors import SlurmExecutor
+from hms_search.search.slurm import SessionJob, ends_of, submit_sessions
 
 DEAF = """
 import pathlib, signal, time
@@ -35,3 +36,24 @@ def test_a_session_that_does_not_end_is_killed_so_that_its_job_is_submitted_agai
     thread.join(timeout=60)
     assert reasons == ["the session ended with exit code -9; its output stands above"]
     assert isinstance(again.function, SessionJob)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("pass", None),
+        ("raise SystemExit(1)", "the session ended with exit code 1"),
+        ("import sys; sys.exit('error: no such folder')", "no such folder"),
+        ("raise ValueError('at host://me:s3cret@there')", "ValueError: at host://me:***@there"),
+        pytest.param(
+            "import os, signal; os.kill(os.getppid(), signal.SIGKILL)",
+            "it ended without a result",
+            marks=pytest.mark.slow,  # submitit waits a quarter of a minute for one
+        ),
+    ],
+)
+def test_a_job_that_fails_says_what_its_session_said_last(tmp_path: Path, program: str, why: str | None) -> None:
+    executor = SlurmExecutor(scheduler="local")
+    jobs = submit_sessions(executor, 1, (sys.executable, "-c", program), name="small", folder=tmp_path)
+    assert list(ends_of(jobs, look_s=0.05)) == [(jobs[0].job_id, why)]
