@@ -59,6 +59,16 @@ class Asker:
         return config.model_copy(update={"model": resolve_weights(config.model, now)})
 
 
+def keep_weights(study: optuna.Study, *, of: str) -> None:
+    """Let ``weights: auto`` mean what it means in the study ``of``, in the same storage, so that their trials compare.
+
+    What the study has settled itself stays.
+    """
+    settled = optuna.load_study(study_name=of, storage=study._storage).user_attrs.get(WEIGHTS_KEY)
+    if settled is not None and WEIGHTS_KEY not in study.user_attrs:
+        study.set_user_attr(WEIGHTS_KEY, settled)
+
+
 def missing_weights(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return what to say of backbones whose ``weights: auto`` was newly settled to none."""
     return [

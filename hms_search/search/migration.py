@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hms_search.errors import StudyError
-from hms_search.search.asking import WEIGHTS_KEY
+from hms_search.search.asking import keep_weights
 from hms_search.search.carrying import carried
 from hms_search.search.contract import Contract
 from hms_search.search.history import study_history
@@ -49,18 +49,11 @@ def migrate(config: StudyConfig, contract: Contract, study: optuna.Study) -> Mig
             f"migrate: none of the {len(source.trials)} trials of study {name!r} lies in space {new.name}; widen the "
             "space, or start without --migrate"
         )
-    _keep_weights(name, study)
+    keep_weights(study, of=name)
     there = {trial.user_attrs.get(CARRIED_KEY) for trial in study.get_trials(deepcopy=False)}
     missing = [_as_it_counts(trial, config) for trial in taken if trial.user_attrs[CARRIED_KEY] not in there]
     study.add_trials(missing)
     return Migrated(len(missing), len(taken))
-
-
-def _keep_weights(name: str, study: optuna.Study) -> None:
-    """Let ``weights: auto`` mean what it meant in the other study, so that its trials compare with those to come."""
-    settled = optuna.load_study(study_name=name, storage=study._storage).user_attrs.get(WEIGHTS_KEY)
-    if settled is not None and WEIGHTS_KEY not in study.user_attrs:
-        study.set_user_attr(WEIGHTS_KEY, settled)
 
 
 def _check_contract(name: str, storage: optuna.storages.BaseStorage, contract: Contract) -> None:

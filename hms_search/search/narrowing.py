@@ -6,7 +6,7 @@ the best trial's value, as the report did with betas and weight decay.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -15,13 +15,14 @@ from scipy.stats import mannwhitneyu
 
 from hms_search.component import Component
 from hms_search.document import Document
+from hms_search.experiment import ExperimentConfig
 from hms_search.search.carrying import fits
 from hms_search.search.evidence import Evidence, Scored, evidence_of
 from hms_search.search.field_limits import limits_of
 from hms_search.search.importance import Importance, importances
 from hms_search.search.lineage import Change, Kind
 from hms_search.search.outcomes import Direction
-from hms_search.search.regions import Number, region_of
+from hms_search.search.regions import Number, on_bound, region_of
 from hms_search.search.space import Categorical, Int, Parameter, SearchSpace
 
 _FEWEST_OF_A_CHOICE = 3
@@ -30,7 +31,7 @@ _TRIALS_PER_PARAMETER = 2
 _TRIALS_PER_PARAMETER_TO_FREEZE = 6
 """Of fewer, parameters that matter are frozen too; figures in docs/decisions.md."""
 _WIDENINGS = (1.0, 0.25, 0.0)
-"""Shares of the widening that are tried in turn, until every experiment in the space is valid."""
+"""Shares of a parameter's widening that are tried in turn, until every experiment in the space is valid."""
 
 
 class Narrow(Component):
@@ -98,14 +99,10 @@ def narrow(
         return _unmoved(space, evidence, unclear)
     base = space.suggest(optuna.trial.FixedTrial(dict(evidence.best.params)))
     weighed = importances(space, evidence, quantile=config.quantile, seed=seed)
-    for share in _WIDENINGS:
-        rule = _Rule(space, evidence, config.model_copy(update={"widen": config.widen * share}), evidence.best, weighed)
-        moves = [rule.move(path) for path in space.parameters]
-        parameters = {change.path: parameter for parameter, change in moves if parameter is not None}
-        narrowed = space.model_copy(update={"base": base, "parameters": parameters})
-        if not narrowed.faults(Document(narrowed.to_dict(), {(): space.name})):
-            return Narrowed(narrowed, tuple(change for _, change in moves))
-    return _unmoved(space, evidence, "the narrowed space would allow experiments that do not fit together")
+    narrowed = _as_wide_as_fits(_Rule(space, evidence, config, evidence.best, base, weighed))
+    if _misfit(narrowed):
+        return _unmoved(space, evidence, "the narrowed space would allow experiments that do not fit together")
+    return narrowed
 
 
 def described(parameter: Parameter) -> str:
@@ -144,6 +141,38 @@ def _unmoved(space: SearchSpace, evidence: Evidence, reason: str) -> Narrowed:
     return Narrowed(space, tuple(kept(path, parameter) for path, parameter in space.parameters.items()))
 
 
+def _as_wide_as_fits(rule: "_Rule") -> Narrowed:
+    """Return what a rule makes of its space, each widening less one after the other until all experiments are valid."""
+    narrowed = rule.narrowed()
+    if not _misfit(narrowed):
+        return narrowed
+    widened = [change.path for change in narrowed.changes if change.kind == "widened"]
+    rule = replace(rule, held={path: _Held(0.0) for path in widened})
+    for path in widened:
+        misfit = ""
+        for share in _WIDENINGS:
+            tried = replace(rule, held={**rule.held, path: _Held(share, misfit)})
+            if not (misfit := _misfit(tried.narrowed())):
+                break
+        rule = tried
+    return rule.narrowed()
+
+
+def _misfit(narrowed: Narrowed) -> str:
+    """Return which experiments of a new space are none, the first of them, and why; nothing where all are valid."""
+    name = narrowed.space.name
+    found = narrowed.space.faults(Document(narrowed.space.to_dict(), {(): name}))
+    return found[0].removeprefix(f"{name}: ") if found else ""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Which share of its widening a parameter has, and what did not fit together with a larger one."""
+
+    share: float
+    misfit: str = ""
+
+
 @dataclass(frozen=True)
 class _Rule:
     """How the parameters of one space move, given one record."""
@@ -152,7 +181,17 @@ class _Rule:
     evidence: Evidence
     config: Narrow
     best: Scored
+    base: ExperimentConfig
     weighed: Mapping[str, Importance]
+    held: Mapping[str, _Held] = field(default_factory=dict)
+    """The parameters that are widened by less than they would be."""
+
+    def narrowed(self) -> Narrowed:
+        """Return the space that is left, whether or not all experiments in it are valid."""
+        moves = [self.move(path) for path in self.space.parameters]
+        parameters = {change.path: parameter for parameter, change in moves if parameter is not None}
+        space = self.space.model_copy(update={"base": self.base, "parameters": parameters})
+        return Narrowed(space, tuple(change for _, change in moves))
 
     def move(self, path: str) -> tuple[Parameter | None, Change]:
         """Return what becomes of a parameter, None where it is frozen, and why."""
@@ -179,13 +218,14 @@ class _Rule:
 
     def _number(self, path: str, parameter: Number) -> tuple[Parameter, Change]:
         elite = self.evidence.elite(self.config.quantile)
+        held = self.held.get(path, _Held(1.0))
         region = region_of(
             parameter,
             [trial.params[path] for trial in elite],
             self.best.params[path],
             limits=limits_of(self.space.base, path),
             margin=self.config.margin,
-            widen=self.config.widen,
+            widen=self.config.widen * held.share,
         )
         number = int if isinstance(parameter, Int) else float
         bounds = {"low": number(region.low), "high": number(region.high)}
@@ -193,6 +233,11 @@ class _Rule:
         reason = f"the best {len(elite)} trials lie from {_span(trial.params[path] for trial in elite)}"
         if region.passed:
             reason += f"; the best, trial {self.best.name}, lies on the {region.passed[0]} bound: it is passed"
+            reason += f", by less than it would be: {held.misfit}" if held.misfit else ""
+        elif held.misfit:
+            end = on_bound(parameter, self.best.params[path])
+            reason += f"; the best, trial {self.best.name}, lies on the {end} bound, and a widened range would not fit"
+            reason += f": {held.misfit}"
         if region.blocked:
             reason += f"; the best, trial {self.best.name}, lies on the {region.blocked[0]} bound, which is a limit"
         kind: Kind = "widened" if region.passed else "kept" if moved == parameter else "narrowed"

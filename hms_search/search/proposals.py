@@ -6,7 +6,7 @@ their own (:func:`scores`), so that neither a diverged run nor a metric's scale 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,15 @@ from scipy.spatial import cKDTree
 from hms_search.search.acquisition import climbed, log_improvement
 from hms_search.search.coordinates import Coordinates, Rows
 from hms_search.search.curve_model import Kernel, Posterior, fit
+from hms_search.search.draws import Places
+from hms_search.search.outcomes import is_evidence, origin_of
 
 _GRID_FACTOR = 4
 _MOST_VALUES = 300
 """A proposal's time grows with their third power; of more, the better half is kept whole and the rest drawn."""
 _REFIT_GROWTH = 1.2
+_FIT_KEY = "hms_search:kernel"
+"""The system attribute of a trial with the kernel fitted for it: whoever goes on fits anew when this session would."""
 _DRAWN, _CENTRES, _NEAR = 500, 5, 30
 _SPREADS = (0.2, 0.05, 0.02)
 _DUPLICATE = 0.005
@@ -42,6 +46,20 @@ class Known:
     losses: Mapping[int, float]
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """A kernel as it is kept with the trial for whose proposal it was fitted, and to how many values it was."""
+
+    lengths: Sequence[float]
+    variance: float
+    noise: float
+    n_values: int
+
+    @property
+    def kernel(self) -> Kernel:
+        return Kernel(np.array(self.lengths), self.variance, self.noise)
+
+
 class CurveSampler(BaseSampler):
     """The proposals as an Optuna sampler.
 
@@ -52,7 +70,7 @@ class CurveSampler(BaseSampler):
     epochs
         Epochs of a fold: where trials run several folds, curves of the first and the final values are learned from.
     seed
-        With a trial's number it draws all candidates.
+        With a trial's place (:class:`hms_search.search.draws.Places`) it draws all candidates.
     n_startup_trials
         Trials that are drawn at random first, two at least; later, the trial after a mere repetition is.
     """
@@ -68,8 +86,8 @@ class CurveSampler(BaseSampler):
         self._distributions, self._epochs = dict(distributions), epochs
         self._coordinates = Coordinates(distributions)
         self._seed, self._n_startup = seed, n_startup_trials
-        self._kernel: Kernel | None = None
-        self._fitted_to = 0
+        self._places = Places()
+        self._fitted: _Fitted | None = None
         self._independent = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -81,12 +99,17 @@ class CurveSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Return the parameters of a new trial."""
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        others.sort(key=origin_of)
         known = known_of(others, self._coordinates, self._epochs, study.direction)
-        rng = np.random.default_rng([self._seed, trial.number])
+        rng = np.random.default_rng([self._seed, self._places.of(trial, study)])
         if sum(bool(one.losses) for one in known) < self._n_startup or last_is_a_repetition(known):
             candidates = self._coordinates.drawn(_DRAWN, rng)
             return self._coordinates.params(candidates[np.argmax(is_new(candidates, known))])
-        return self._coordinates.params(self._most_promising(known, rng))
+        before = self._fitted = self._fitted or _kept_fit(others)
+        chosen = self._most_promising(known, rng)
+        if self._fitted is not None and self._fitted is not before:
+            study._storage.set_trial_system_attr(trial._trial_id, _FIT_KEY, asdict(self._fitted))
+        return self._coordinates.params(chosen)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -138,9 +161,10 @@ class CurveSampler(BaseSampler):
             rows, steps, targets = rows[kept], steps[kept], targets[kept]
         points = self._points(rows, steps)
         n_values = sum(len(one.losses) for one in known)
-        if self._kernel is None or n_values >= _REFIT_GROWTH * self._fitted_to:
-            self._kernel, self._fitted_to = fit(points, targets), n_values
-        return Posterior(self._kernel, points, targets)
+        if self._fitted is None or n_values >= _REFIT_GROWTH * self._fitted.n_values:
+            kernel = fit(points, targets)
+            self._fitted = _Fitted(kernel.lengths.tolist(), kernel.variance, kernel.noise, n_values)
+        return Posterior(self._fitted.kernel, points, targets)
 
     def _points(self, rows: Rows, steps: np.ndarray) -> Float[np.ndarray, "rows features"]:
         times = np.log(steps) / np.log(max(self._epochs, 2))
@@ -152,20 +176,31 @@ def known_of(
 ) -> list[Known]:
     """Return what trials say: of those that are in the space, the losses at the steps that count.
 
-    A failed trial is as bad as can be, unless the same configuration was run again.
+    A failed trial is as bad as can be, unless the same configuration was run again; one that was interrupted is
+    pending until it is.
     """
     sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0
-    known, failed = [], []
+    known, failed, interrupted = [], [], []
     for trial in trials:
         row = coordinates.row(trial.params)
         if row is None or trial.state == TrialState.WAITING:
             continue
-        if trial.state == TrialState.FAIL:
+        if trial.state != TrialState.FAIL:
+            known.append(Known(row, losses_of(trial, epochs, sign)))
+        elif is_evidence(trial):
             failed.append(Known(row, {1: np.inf}))
         else:
-            known.append(Known(row, losses_of(trial, epochs, sign)))
+            interrupted.append(Known(row, {}))
     again = {one.row.tobytes() for one in known}
-    return [one for one in failed if one.row.tobytes() not in again] + known
+    ended = [one for one in failed if one.row.tobytes() not in again] + known
+    again = {one.row.tobytes() for one in ended}
+    return [one for one in interrupted if one.row.tobytes() not in again] + ended
+
+
+def _kept_fit(trials: Sequence[FrozenTrial]) -> _Fitted | None:
+    """Return the newest kernel that was kept with a trial; None where there is none."""
+    kept = (trial.system_attrs[_FIT_KEY] for trial in reversed(trials) if _FIT_KEY in trial.system_attrs)
+    return next((_Fitted(**one) for one in kept), None)
 
 
 def losses_of(trial: FrozenTrial, epochs: int, sign: float = 1.0) -> dict[int, float]:

@@ -5,16 +5,16 @@ promoted by its name. It keeps why its bounds are where they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import optuna
 
 from hms_search.errors import StudyError
-from hms_search.search.asking import derived_seed
+from hms_search.search.asking import derived_seed, keep_weights
 from hms_search.search.contract import has_study
 from hms_search.search.lineage import FIRST_KEY as FIRST_KEY
 from hms_search.search.lineage import LINEAGE_KEY, Change
-from hms_search.search.rounds import PlayedRound, Round, next_round
+from hms_search.search.rounds import PlayedRound, Round, carried_into, next_round, round_name
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import stored_config
 
@@ -36,13 +36,17 @@ class RoundStudy:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """Why bounds moved; nothing for a first round, nor for one that keeps a space of its own."""
+        """Why bounds moved; nothing for a first round."""
         return () if self.start is None else self.start.changes
 
     def begin(self, study: optuna.Study) -> None:
-        """Keep the lineage with the round's study, and add the earlier trials that it lacks."""
+        """Keep the lineage with the round's study, and add the earlier trials that it lacks.
+
+        ``weights: auto`` is settled as it was for the round before, so that the trials of both compare.
+        """
         if self.start is None:
             return
+        keep_weights(study, of=round_name(self.first, self.number - 1))
         if LINEAGE_KEY not in study.user_attrs:
             study.set_user_attr(FIRST_KEY, self.first)
             study.set_user_attr(LINEAGE_KEY, [asdict(change) for change in self.changes])
@@ -58,8 +62,8 @@ def number_of_rounds(config: StudyConfig) -> int:
 def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: optuna.storages.BaseStorage) -> RoundStudy:
     """Return the round after those played; it follows from their record alone, in whatever session.
 
-    A round that was opened keeps its space, also where trials were added to an earlier one since. Raises StudyError
-    where a study has the round's name that is none.
+    A round that was opened keeps its space, also where trials were added to an earlier one since; those of them that
+    lie in it are carried into it. Raises StudyError where a study has the round's name that is none.
     """
     if config.rounds is None:
         return RoundStudy(1, config.name, config)
@@ -80,7 +84,9 @@ def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: opt
             )
         space = StudyConfig.model_validate(stored_config(study)).space
         if space != following.space:
-            return RoundStudy(following.number, config.name, named.model_copy(update={"space": space}))
+            changes = tuple(Change(**change) for change in study.user_attrs.get(LINEAGE_KEY, ()))
+            kept = replace(following, space=space, changes=changes, carried=carried_into(played, space))
+            return RoundStudy(following.number, config.name, named.model_copy(update={"space": space}), kept)
     return RoundStudy(following.number, config.name, named, following)
 
 

@@ -77,16 +77,22 @@ def next_round(
         The study's seed.
     """
     number, last = len(history) + 1, history[-1]
-    evidence = (*_carried(history[:-1], last.space), *last.own)
+    earlier = history[:-1]
+    evidence = (*carried_into(earlier, last.space), *(last.own if earlier else last.trials))
     narrowed = narrow(last.space, evidence, narrowing, direction=direction, seed=seed)
     return Round(
         number,
         round_name(history[0].study, number),
         narrowed.space,
         narrowed.changes,
-        _carried(history, narrowed.space),
+        carried_into(history, narrowed.space),
     )
 
 
-def _carried(history: Sequence[PlayedRound], space: SearchSpace) -> tuple[FrozenTrial, ...]:
-    return tuple(trial for played in history for trial in carried(played.own, space, study=played.study))
+def carried_into(history: Sequence[PlayedRound], space: SearchSpace) -> tuple[FrozenTrial, ...]:
+    """Return the trials of all rounds so far that lie in a space, as trials of it.
+
+    Of the first round also those that it took over from another study; of the later ones those that were run in them.
+    """
+    added = [(played.study, played.own if later else played.trials) for later, played in enumerate(history)]
+    return tuple(trial for study, trials in added for trial in carried(trials, space, study=study))

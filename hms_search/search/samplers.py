@@ -11,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 
 from hms_search.component import Component
+from hms_search.search.cmaes import ReplayedCmaEs
+from hms_search.search.draws import PlacedSampler
 from hms_search.search.experimental import knowingly
 from hms_search.search.proposals import CurveSampler
 from hms_search.search.space import Categorical, Int, Parameter, SearchSpace, at_step
@@ -26,7 +28,8 @@ class Tpe(Component):
 
     def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
         """Return Optuna's sampler."""
-        return optuna.samplers.TPESampler(seed=session_seed(seed, session), **self.model_dump(exclude={"name"}))
+        settings = self.model_dump(exclude={"name"})
+        return PlacedSampler(lambda drawn: optuna.samplers.TPESampler(seed=drawn, **settings), seed)
 
 
 class Gp(Component):
@@ -55,7 +58,7 @@ class CurveGp(Component):
         return CurveSampler(
             space.distributions,
             epochs=space.base.training.epochs,
-            seed=session_seed(seed, session),
+            seed=session_seed(seed, 0),
             n_startup_trials=self.n_startup_trials,
         )
 
@@ -68,7 +71,8 @@ class Nsga2(Component):
 
     def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
         """Return Optuna's sampler."""
-        return optuna.samplers.NSGAIISampler(seed=session_seed(seed, session), population_size=self.population_size)
+        size = self.population_size
+        return PlacedSampler(lambda drawn: optuna.samplers.NSGAIISampler(seed=drawn, population_size=size), seed)
 
 
 class Cmaes(Component):
@@ -79,8 +83,8 @@ class Cmaes(Component):
     sigma0: float | None = Field(default=None, gt=0)
 
     def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
-        """Return Optuna's sampler, which draws at random where a later round has nothing numeric left."""
-        return optuna.samplers.CmaEsSampler(
+        """Return the sampler, which draws at random where a later round has nothing numeric left."""
+        return ReplayedCmaEs(
             seed=session_seed(seed, session),
             n_startup_trials=self.n_startup_trials,
             sigma0=self.sigma0,
@@ -100,7 +104,7 @@ class Random(Component):
 
     def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
         """Return Optuna's sampler."""
-        return optuna.samplers.RandomSampler(seed=session_seed(seed, session))
+        return PlacedSampler(lambda drawn: optuna.samplers.RandomSampler(seed=drawn), seed)
 
 
 class Qmc(Component):
@@ -159,9 +163,10 @@ LEARN_OF_ENDED = ("tpe", "nsga2", "gp", "cmaes")
 
 
 def session_seed(seed: int, session: int) -> int:
-    """Return the sampler's seed for the n-th session of a study.
+    """Return the seed of a sampler that draws by session (``gp``, ``cmaes``), for the n-th one of a study.
 
-    A study resumed with the same seed would repeat its start-up points, so each session derives its own.
+    A study resumed with the same seed would repeat its start-up points, so each session derives its own. The other
+    samplers draw by trial (:mod:`hms_search.search.draws`).
     """
     digest = hashlib.sha256(f"hms_search sampler {seed} {session}".encode()).digest()
     return int.from_bytes(digest[:4], "big")

@@ -302,3 +302,24 @@ def test_more_is_better_where_the_study_says_so() -> None:
 def test_the_same_record_is_narrowed_in_the_same_way() -> None:
     trials = searched(space(), distance, seed=2)
     assert narrow(space(), trials, seed=4) == narrow(space(), list(reversed(trials)), seed=4)
+
+
+def test_bounds_that_cannot_be_widened_together_leave_the_others_to_be_widened() -> None:
+    low = "pipeline.clip_log.low"
+    document = parse_yaml(TEXT, source="small.yaml").with_setting("base.pipeline.clip_log.high=6")
+    document = document.with_setting(f"parameters.{low}={{type: float, low: -6, high: 3}}")
+    close = SearchSpace.from_document(document.with_setting(f"parameters.{CLIP}={{type: float, low: 4, high: 8}}"))
+    paths = close.parameters
+
+    def trial(number: int) -> FrozenTrial:
+        places = {LR: 1e-3 * 0.93**number, low: 3 - 0.25 * number, CLIP: 4 + 0.1 * number}
+        distributions = {path: parameter.distribution for path, parameter in paths.items()}
+        return create_trial(value=0.1 * number, params={**close.baseline(), **places}, distributions=distributions)
+
+    narrowed = narrow(close, [trial(number) for number in range(30)], Narrow(freeze=1))
+    assert kind(narrowed, LR) == "widened"
+    assert not narrowed.space.faults(parse_yaml(narrowed.space.model_dump_json(), source="narrowed"))
+    (change,) = [change for change in narrowed.changes if change.path == low]
+    assert change.kind == "narrowed"
+    assert "lies on the high bound, and a widened range would not fit: " in change.reason
+    assert "low must be below high" in change.reason

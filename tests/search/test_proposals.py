@@ -10,6 +10,7 @@ from scipy.optimize import check_grad
 
 from hms_search.search.coordinates import Coordinates
 from hms_search.search.curve_model import Kernel, Posterior, fit, negative_log_density
+from hms_search.search.outcomes import OUTCOME_KEY
 from hms_search.search.proposals import (
     CurveSampler,
     is_new,
@@ -138,6 +139,16 @@ def test_a_failed_trial_is_as_bad_as_can_be_unless_it_was_run_again() -> None:
     known = known_of([failed, trial(0.1, {2: 0.2})], coordinates, EPOCHS, StudyDirection.MINIMIZE)
     assert [max(one.losses.values()) for one in known] == [np.inf, 0.2]
     assert len(known_of([failed, again], coordinates, EPOCHS, StudyDirection.MINIMIZE)) == 1
+
+
+def test_an_interrupted_trial_is_pending_until_it_was_run_again() -> None:
+    left, again = trial(0.5, {}, state=TrialState.FAIL), trial(0.5, {2: 0.3})
+    left.user_attrs = {OUTCOME_KEY: "interrupted"}
+    (pending,) = known_of([left], Coordinates(LINE), EPOCHS, StudyDirection.MINIMIZE)
+    assert pending.losses == {}
+    assert [one.losses for one in known_of([left, again], Coordinates(LINE), EPOCHS, StudyDirection.MINIMIZE)] == [
+        {3: 0.3}
+    ]
 
 
 def test_nan_counts_as_the_worst_in_either_direction() -> None:

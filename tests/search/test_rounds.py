@@ -9,9 +9,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.document import parse_yaml
 from hms_search.errors import ConfigError, StudyError
+from hms_search.search.asking import WEIGHTS_KEY
 from hms_search.search.carrying import PARAMS_KEY, carried, fits
 from hms_search.search.contract import contract_of, open_study
-from hms_search.search.narrowing import Narrow
+from hms_search.search.narrowing import Narrow, narrow
 from hms_search.search.outcomes import CARRIED_KEY
 from hms_search.search.round_studies import RoundStudy, round_study
 from hms_search.search.rounds import PlayedRound, Round, next_round, round_name
@@ -238,3 +239,61 @@ def test_a_later_round_starts_with_the_trials_of_the_earlier_ones_alone(tmp_path
     again = round_study(config, [first], storage)
     assert (again.config, again.start is None) == (second.config, False)
     assert StudyConfig.model_validate(stored_config(opened(again.config))) == second.config
+
+
+def test_the_trials_that_a_study_took_over_are_evidence_for_the_rounds_added_to_it() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    old = play("old", SPACE, storage)
+    study = optuna.create_study(study_name="small", storage=storage)
+    study.add_trials(carried(old.trials, SPACE, study="old"))
+    for _ in range(12):
+        trial = study.ask()
+        SPACE.suggest(trial)
+        study.tell(trial, loss(trial) + 5)
+    second = next_round([PlayedRound("small", SPACE, tuple(study.get_trials()))], FOR_EVER)
+    assert min(values(second.carried)) == min(values(old.trials))
+    assert second.space == narrow(SPACE, study.get_trials(), FOR_EVER).space
+    third = next_round([PlayedRound("small", SPACE, tuple(study.get_trials())), play("b", SPACE, storage)], FOR_EVER)
+    origins = [trial.user_attrs[CARRIED_KEY] for trial in third.carried]
+    assert len(origins) == len(set(origins)) > 0
+
+
+@pytest.fixture
+def begun() -> tuple[StudyConfig, PlayedRound, RoundStudy, optuna.Study]:
+    """A first round that was played, whose weights are settled, and a second one that has begun."""
+    storage = optuna.storages.InMemoryStorage()
+    rounds = {"count": 2, "trials": 20, "narrow": FOR_EVER.to_dict()}
+    config = StudyConfig.model_validate({"name": "small", "space": SPACE.to_dict(), "rounds": rounds})
+    first = play("small", SPACE, storage)
+    optuna.load_study(study_name="small", storage=storage).set_user_attr(WEIGHTS_KEY, {"resnet18": "none"})
+    second = round_study(config, [first], storage)
+    study = open_study(second.config, contract_of(second.config, data="d" * 12, folds="f" * 12), storage)
+    second.begin(study)
+    return config, first, second, study
+
+
+def test_what_is_added_to_a_round_is_carried_into_the_next_one_which_keeps_its_space(
+    begun: tuple[StudyConfig, PlayedRound, RoundStudy, optuna.Study],
+) -> None:
+    config, _, second, study = begun
+    there = len(study.trials)
+    added = optuna.load_study(study_name="small", storage=study._storage)
+    added.enqueue_trial(max(study.trials, key=lambda trial: trial.value or 0).params)
+    trial = added.ask()
+    SPACE.suggest(trial)
+    added.tell(trial, -1.0)
+    more = PlayedRound("small", SPACE, tuple(added.get_trials()))
+    assert next_round([more], FOR_EVER).space != second.config.space
+    again = round_study(config, [more], study._storage)
+    assert (again.config.space, again.changes) == (second.config.space, second.changes)
+    again.begin(study)
+    assert len(study.trials) == there + 1
+    assert study.best_trial.user_attrs[CARRIED_KEY] == f"small#{trial.number}"
+    again.begin(study)
+    assert len(study.trials) == there + 1
+
+
+def test_weights_are_settled_in_a_round_as_in_the_one_before(
+    begun: tuple[StudyConfig, PlayedRound, RoundStudy, optuna.Study],
+) -> None:
+    assert begun[-1].user_attrs[WEIGHTS_KEY] == {"resnet18": "none"}

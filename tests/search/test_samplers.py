@@ -3,7 +3,19 @@ import pytest
 from optuna.trial import TrialState
 
 from hms_search.document import parse_yaml
-from hms_search.search.samplers import Cmaes, CurveGp, Gp, Grid, Qmc, Random, Sampler, Tpe, exhausted, session_seed
+from hms_search.search.outcomes import OUTCOME_KEY
+from hms_search.search.samplers import (
+    Cmaes,
+    CurveGp,
+    Gp,
+    Grid,
+    Qmc,
+    Random,
+    Sampler,
+    Tpe,
+    exhausted,
+    session_seed,
+)
 from hms_search.search.space import Float, Int, Parameter, SearchSpace
 
 SPACE = SearchSpace.from_document(
@@ -38,7 +50,7 @@ def ask(sampler: Sampler, session: int, n_trials: int, study: optuna.Study | Non
     for _ in range(n_trials):
         trial = study.ask()
         SPACE.suggest(trial)
-        study.tell(trial, float(trial.params["model.dropout"]))
+        study.tell(trial, (trial.params["model.dropout"] - 0.2) ** 2 + (trial.params["model.drop_path"] - 0.3) ** 2)
         asked.append(trial.params)
     return asked
 
@@ -57,9 +69,45 @@ def test_a_session_is_repeatable(sampler: Sampler) -> None:
 
 @pytest.mark.parametrize("sampler", [Tpe(), Gp(), CurveGp(), Cmaes(), Random()], ids=lambda sampler: sampler.name)
 def test_a_resumed_session_does_not_repeat_the_start_up_points(sampler: Sampler) -> None:
-    first, second = ask(sampler, 0, 3), ask(sampler, 3, 3)
+    study = optuna.create_study()
+    first, second = ask(sampler, 0, 3, study), ask(sampler, 3, 3, study)
     assert all(params not in first for params in second)
     assert session_seed(7, 0) != session_seed(7, 3)
+
+
+@pytest.mark.parametrize(
+    "sampler", [Tpe(n_startup_trials=3), CurveGp(n_startup_trials=3), Random()], ids=lambda sampler: sampler.name
+)
+@pytest.mark.parametrize("killed_at", [0, 1, 5, 10, 13])
+@pytest.mark.parametrize("had_parameters", [True, False], ids=["as it ran", "as it was asked for"])
+def test_a_session_that_takes_up_a_killed_one_proposes_what_that_one_would_have(
+    sampler: Sampler, killed_at: int, had_parameters: bool
+) -> None:
+    study = optuna.create_study()
+    ask(sampler, 0, killed_at, study)
+    left = study.ask()
+    if had_parameters:
+        SPACE.suggest(left)
+        study.enqueue_trial(left.params, user_attrs={"retry_of": left.number})
+    left.set_user_attr(OUTCOME_KEY, "interrupted")
+    study.tell(left, state=TrialState.FAIL)
+    ask(sampler, len(study.trials), 15 - killed_at, study)
+    proposed = [trial.params for trial in study.trials if trial.number != left.number]
+    assert proposed == ask(sampler, 0, 15)
+
+
+def test_what_one_of_several_workers_lost_leaves_the_others_their_places() -> None:
+    study = optuna.create_study()
+    study.sampler = Random().build(SPACE, seed=7, session=0)
+    lost, other = study.ask(), study.ask()
+    SPACE.suggest(other)
+    lost.set_user_attr(OUTCOME_KEY, "interrupted")
+    study.tell(lost, state=TrialState.FAIL)
+    for sampler in (study.sampler, Random().build(SPACE, seed=7, session=0)):
+        study.sampler = sampler
+        SPACE.suggest(study.ask())
+    drawn = [tuple(trial.params.values()) for trial in study.trials if trial.params]
+    assert len(set(drawn)) == len(drawn) == 3
 
 
 @pytest.mark.parametrize("sampler", [Qmc(), Grid(points=2)], ids=lambda sampler: sampler.name)
