@@ -10,11 +10,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.outcomes import CARRIED_KEY
+from hms_search.search.outcomes import PARAMS_KEY as PARAMS_KEY
 from hms_search.search.space import Categorical, Parameter, SearchSpace, placed
-
-PARAMS_KEY = "params"
-"""The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
-
 
 CARRIED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
 """What is carried over: a trial that failed may be tried again."""

@@ -11,10 +11,13 @@ Direction = Literal["minimize", "maximize"]
 OUTCOME_KEY = "outcome"
 CARRIED_KEY = "carried_from"
 """The user attribute that names a carried trial's origin, ``study#number``; it was not run in the study it is in."""
+PARAMS_KEY = "params"
+"""The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
 SAME_KEY = "same_as"
 """The user attribute of a trial that was answered from the record: the number of the one that was trained."""
 PAUSED_KEY, PAUSED_AT_KEY = "paused_seconds", "paused_at"
-"""The user attributes of a trial that was paused: the seconds it had been trained, and when that was (ISO 8601)."""
+"""The user attributes of a trial that was paused: the seconds it had been trained, and when that was (ISO 8601, in UTC;
+without a zone it is local time)."""
 
 
 def carried_from(trial: FrozenTrial) -> tuple[str, int] | None:

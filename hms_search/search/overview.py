@@ -3,15 +3,13 @@
 A trial is looked at until it has ended and once more then, so that a turn costs the same in a study of any size.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from hms_search.search.carrying import PARAMS_KEY
-from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, SAME_KEY, has_paused, origin_of
-from hms_search.search.space import on_grid
+from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, has_paused, origin_of
+from hms_search.search.twins import Twins
 
 
 class Overview:
@@ -25,8 +23,7 @@ class Overview:
         self.counted = self.failed = 0
         self._failed_before: int | None = None
         self._begun: set[int] = set()
-        self._twins: dict[Hashable, FrozenTrial] = {}
-        self._distributions: dict[str, BaseDistribution] = {}
+        self._twins = Twins(study)
 
     def read(self) -> list[FrozenTrial]:
         """Read the trials anew; return those that are new or had not ended when they were last read."""
@@ -57,9 +54,13 @@ class Overview:
         return bool(self._queue)
 
     @property
-    def begins_again(self) -> bool:
-        """Whether the next trial to be started is one that was interrupted: some of its epochs are paid for."""
-        return any(origin_of(trial) != trial.number for trial in self._queue[:1])
+    def to_repeat(self) -> FrozenTrial | None:
+        """The first trial in the queue that was interrupted before: some of its epochs are paid for."""
+        return next((trial for trial in self._queue if origin_of(trial) != trial.number), None)
+
+    def reached(self, origin: int) -> int:
+        """Return how many steps a trial came to, itself or as one that repeats it."""
+        return max(len(trial.intermediate_values) for trial in self.trials if origin_of(trial) == origin)
 
     @property
     def _queue(self) -> list[FrozenTrial]:
@@ -77,24 +78,14 @@ class Overview:
         return str(next(failed).user_attrs.get("reason", "unknown"))
 
     def twin(self, params: Mapping[str, object]) -> FrozenTrial | None:
-        """Return the first trial that ran a configuration to its end or until it was stopped.
-
-        One of a round before is none where it may have had other values of what this round's space does not vary.
-        """
-        return self._twins.get(self._key(params))
+        """Return the first trial that ran the experiment of these parameters to its end or until it was stopped."""
+        return self._twins.of(params)
 
     def _take_in(self, trial: FrozenTrial) -> None:
-        self._distributions.update(trial.distributions)  # the same in all trials of a study
-        key, kept = self._key(trial.params), trial.user_attrs
-        as_it_ran = PARAMS_KEY not in kept or self._key(kept[PARAMS_KEY]) == key
-        if trial.state != TrialState.FAIL and SAME_KEY not in kept and as_it_ran:
-            self._twins.setdefault(key, trial)
+        self._twins.add(trial)
         if counts(trial):
             self.counted += 1
             self.failed += trial.state == TrialState.FAIL
-
-    def _key(self, params: Mapping[str, object]) -> Hashable:
-        return frozenset(on_grid(params, self._distributions).items())
 
 
 def counts(trial: FrozenTrial) -> bool:

@@ -167,7 +167,7 @@ class SearchSpace(Component):
         """Return the base experiment with the values at the dotted paths replaced."""
         content = self.base.to_dict()
         for path, value in values.items():
-            content = _replaced(content, path.split("."), value)
+            content = replaced(content, path.split("."), value)
         return ExperimentConfig.from_document(Document(content, {(): f"search space {self.name}"}))
 
     def baseline(self) -> dict[str, Scalar]:
@@ -188,13 +188,20 @@ class SearchSpace(Component):
         parameter = self.parameters[path]
         if isinstance(parameter, Categorical):
             with suppress(ConfigError):  # the value does not fit into this base
-                wanted = self.config({path: value})
+                wanted = self.in_full(path, value)
                 for name, choice in parameter.named.items():
-                    if self.config({path: choice}) == wanted:
+                    if self.in_full(path, choice) == wanted:
                         return name
         elif parameter.contains(value):
             return placed(parameter.distribution, value)  # type: ignore[no-any-return]
         raise LookupError(f"{path} = {value!r}")
+
+    def in_full(self, path: str, value: Any) -> Any:
+        """Return what a value becomes at a dotted path of the base, its defaults filled in, as plain JSON types.
+
+        Raises ConfigError where it does not fit into the base.
+        """
+        return value_at(self.config({path: value}).to_dict(), path)
 
     def has_path(self, path: str) -> bool:
         """Say whether the base has anything at a dotted path."""
@@ -202,7 +209,7 @@ class SearchSpace(Component):
 
     def base_value(self, path: str) -> Any:
         """Return what the base has at a dotted path, as plain JSON types."""
-        return _value_at(self.base.to_dict(), path)
+        return value_at(self.base.to_dict(), path)
 
     def faults(self, document: Document) -> list[str]:
         """Return every fault of the parameters against the base, one line each with its place in ``document``."""
@@ -238,7 +245,7 @@ class SearchSpace(Component):
     def _faults_of(self, edges: tuple[_Edge, ...], document: Document) -> list[str]:
         content = self.base.to_dict()
         for edge in edges:
-            content = _replaced(content, edge.path.split("."), edge.value)
+            content = replaced(content, edge.path.split("."), edge.value)
         try:
             ExperimentConfig.model_validate_json(json.dumps(content), strict=True)
         except ValidationError as error:
@@ -289,6 +296,26 @@ def _check_range(parameter: Float | Int) -> None:
         raise ValueError(f"log: true needs low above 0, found {parameter.low}")
     if parameter.log and parameter.step not in ((None, 1) if isinstance(parameter, Int) else (None,)):
         raise ValueError("log and step exclude each other; drop one")
+
+
+def value_at(content: Any, path: str) -> Any:
+    """Return what plain JSON types have at a dotted path; raises LookupError where they have nothing."""
+    for key in path.split("."):
+        inner = {str(place): one for place, one in enumerate(content)} if isinstance(content, list) else content
+        if not isinstance(inner, dict) or key not in inner:
+            raise LookupError(path)
+        content = inner[key]
+    return content
+
+
+def replaced(content: Any, keys: list[str], value: Any) -> Any:
+    """Return content with the value at a path replaced; a list's entries go by their place."""
+    if isinstance(content, list):
+        place = int(keys[0])
+        inner = value if len(keys) == 1 else replaced(content[place], keys[1:], value)
+        return [*content[:place], inner, *content[place + 1 :]]
+    inner = value if len(keys) == 1 else replaced(content[keys[0]], keys[1:], value)
+    return {**content, keys[0]: inner}
 
 
 def at_step(parameter: Float | Int | FloatDistribution, steps: int) -> float:
@@ -348,19 +375,3 @@ def _nearest_path(path: str, known: list[str]) -> str:
     parent = path.rpartition(".")[0]
     siblings = [candidate for candidate in known if candidate.rpartition(".")[0] == parent]
     return f"known here: {', '.join(siblings)}" if siblings else "known: " + ", ".join(p for p in known if "." not in p)
-
-
-def _value_at(content: Any, path: str) -> Any:
-    for key in path.split("."):
-        content = content[int(key) if isinstance(content, list) else key]
-    return content
-
-
-def _replaced(content: Any, keys: list[str], value: Any) -> Any:
-    """Return content with the value at a path replaced; a list's entries go by their place."""
-    if isinstance(content, list):
-        place = int(keys[0])
-        inner = value if len(keys) == 1 else _replaced(content[place], keys[1:], value)
-        return [*content[:place], inner, *content[place + 1 :]]
-    inner = value if len(keys) == 1 else _replaced(content[keys[0]], keys[1:], value)
-    return {**content, keys[0]: inner}

@@ -1,13 +1,14 @@
 from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
 from hms_search.errors import ConfigError, DataError, StudyError
-from hms_search.search.carrying import PARAMS_KEY
+from hms_search.search.carrying import PARAMS_KEY, carried
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.ledger import Ledger, Surroundings
 from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
@@ -33,6 +34,10 @@ space:
 data: {root: synthetic, sampling: {name: eeg_middle}}
 device: cpu
 """
+
+
+SCHEDULER = "training.scheduler"
+WARMUP = "{type: float, low: 0, high: 1}"
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def twin_of(book: Ledger, trial: optuna.Trial) -> FrozenTrial | None:
 
 
 def ledger(config: StudyConfig, storage: optuna.storages.InMemoryStorage, tmp_path: Path) -> Ledger:
-    study = optuna.create_study(study_name=config.name, storage=storage, load_if_exists=True)
+    study = open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
     return Ledger(config, study, Surroundings(MemoryTracker(), "study", {}, tmp_path, tmp_path, Ground((), ())))
 
 
@@ -323,6 +328,174 @@ def test_a_trial_of_a_round_before_is_a_twin_unless_other_values_were_frozen_sin
     kept = book.study.trials[known.number].user_attrs
     assert (kept[SAME_KEY], kept["kl_high"]) == (0, 0.5)
     assert not kept.keys() & {CARRIED_KEY, PARAMS_KEY}  # it was asked for here, and counts here
+
+
+def tried(config: StudyConfig, storage: optuna.storages.InMemoryStorage, *params: dict[str, Any]) -> optuna.Study:
+    """Run trials of a study with these parameters, the base's where there are none, each better than the one before."""
+    study = open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
+    for some in params:
+        study.enqueue_trial({**config.space.baseline(), **some})
+        trial = study.ask()
+        config.space.suggest(trial)
+        study.tell(trial, 1 / (1 + trial.number))
+    return study
+
+
+def with_choices(file: Path, name: str, path: str, choices: str) -> StudyConfig:
+    return read_study(file, (f"name={name}", f"space.parameters.{path}={{type: categorical, choices: {choices}}}"))
+
+
+def test_a_choice_is_known_by_what_it_becomes_whatever_its_name(
+    file: Path, storage: optuna.storages.InMemoryStorage
+) -> None:
+    tried(with_choices(file, "old", SCHEDULER, "{a: {name: cosine}, b: {name: one_cycle}}"), storage, {SCHEDULER: "b"})
+    for choices, name in (
+        ("{a: {name: one_cycle}, b: {name: cosine}}", "a"),
+        ("{cos: {name: cosine}, once: {name: one_cycle, pct_start: 0.3}}", "once"),
+    ):
+        space = with_choices(file, "new", SCHEDULER, choices).space
+        (known,) = known_configurations(("old",), space, storage)
+        assert space.suggest(optuna.trial.FixedTrial(dict(known.params))).training.scheduler.name == "one_cycle"
+        assert known.params[SCHEDULER] == name
+    others = with_choices(file, "new", SCHEDULER, "{cos: {name: cosine}, step: {name: step}}").space
+    with pytest.raises(StudyError, match="none of the 1 completed trials of study 'old' lies in space warm"):
+        known_configurations(("old",), others, storage)
+
+
+def test_what_lies_in_a_component_is_that_of_the_one_that_was_chosen(
+    file: Path, storage: optuna.storages.InMemoryStorage
+) -> None:
+    choices = "{warm: {name: cosine, warmup_epochs: 1}, once: {name: one_cycle}, plain: {name: cosine}}"
+    tried(with_choices(file, "old", SCHEDULER, choices), storage, {SCHEDULER: "warm"}, {SCHEDULER: "once"})
+    path = f"{SCHEDULER}.warmup_epochs"
+    inside = read_study(file, (f"space.base.{SCHEDULER}={{name: cosine}}", f"space.parameters.{path}={WARMUP}")).space
+    (known,) = known_configurations(("old",), inside, storage)
+    assert (known.params[path], known.origin) == (1.0, "old#0")
+
+
+def test_a_carried_trial_is_started_with_as_it_ran(file: Path, storage: optuna.storages.InMemoryStorage) -> None:
+    choices = "{a: {name: cosine}, b: {name: one_cycle}}"
+    first = with_choices(file, "first", SCHEDULER, choices)
+    before = tried(first, storage, {SCHEDULER: "b", "model.dropout": 0.4})
+    second = read_study(file, ("name=second",))  # the scheduler is frozen
+    study = open_study(second, contract_of(second, data="d" * 12, folds="f" * 12), storage)
+    study.add_trials(carried(before.trials, second.space, study="first"))
+    space = with_choices(file, "new", SCHEDULER, "{a: {name: one_cycle}, b: {name: cosine}}").space
+    (known,) = known_configurations(("second",), space, storage)
+    assert (known.params[SCHEDULER], known.params["model.dropout"], known.origin) == ("a", 0.4, "second#0")
+
+
+def test_a_trial_that_exceeds_a_constraint_comes_last(file: Path, storage: optuna.storages.InMemoryStorage) -> None:
+    limited = ("constraints=[{metric: parameters, at_most: 1e6}]", "sampler={name: tpe}")
+    source = read_study(file, ("name=old", *limited))
+    study = tried(source, storage, {"model.dropout": 0.1}, {"model.dropout": 0.2})
+    study.enqueue_trial({**source.space.baseline(), "model.dropout": 0.3})
+    trial = study.ask(source.space.distributions)
+    trial.set_constraint("parameters", 0.5)
+    study.tell(trial, 0.01)
+    known = known_configurations(("old",), source.space, storage)
+    assert [one.origin for one in known] == ["old#1", "old#0", "old#2"]
+
+
+def test_blanks_beside_the_commas_of_a_file_are_passed_over(
+    tmp_path: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage
+) -> None:
+    table = tmp_path / "good.csv"
+    table.write_text("model.dropout , pipeline.normalise\n 0.2, datawide \n")
+    (known,) = known_configurations((str(table),), space, storage)
+    assert (known.params["model.dropout"], known.params["pipeline.normalise"]) == (0.2, "datawide")
+
+
+def origins(book: Ledger) -> list[str]:
+    return [one.user_attrs["warm_start"] for one in book.study.trials if "warm_start" in one.user_attrs]
+
+
+def test_a_source_that_is_named_later_is_asked_and_each_source_once(
+    file: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    table = tmp_path / "good.csv"
+    table.write_text("model.dropout\n0.2\n")
+    config = read_study(file, (f"warm_start=[{table}]", "trials=4"))
+    book = ledger(config, storage, tmp_path)
+    book.begin()
+    for _ in range(2):
+        trial = book.study.ask()
+        config.space.suggest(trial)
+        book.study.tell(trial, 0.5)
+    table.unlink()
+    earlier(storage, space, [0.1])
+    later = read_study(file, (f"warm_start=[{table}, earlier]", "trials=4"))
+    ledger(later, storage, tmp_path).begin()
+    assert origins(book) == [f"{table}:2", "earlier#0"]
+    ledger(later, storage, tmp_path).begin()
+    assert len(book.study.trials) == 3
+
+
+def test_what_a_source_gets_after_it_was_asked_is_left_and_a_study_without_trials_to_start_asks_none(
+    file: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    source = with_choices(file, "old", SCHEDULER, "{plain: {name: cosine}}")
+    tried(source, storage, {"model.dropout": 0.1})
+    config = read_study(file, ("trials=1", "warm_start=[old]"))
+    book = ledger(config.model_copy(update={"warm_start": ()}), storage, tmp_path)
+    book.begin()
+    trial = book.study.ask()
+    config.space.suggest(trial)
+    book.study.tell(trial, 0.5)
+    ledger(config, storage, tmp_path).begin()
+    assert origins(book) == []
+    more = config.model_copy(update={"trials": 9})
+    for _ in range(2):
+        ledger(more, storage, tmp_path).begin()
+        assert origins(book) == ["old#0"]
+        tried(source, storage, {"model.dropout": 0.3})
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+def test_a_session_killed_as_it_queued_a_later_source_leaves_none_of_it_out(
+    file: Path,
+    storage: optuna.storages.InMemoryStorage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = read_study(file)
+    book = ledger(config, storage, tmp_path)
+    book.begin()
+    trial = book.study.ask()
+    config.space.suggest(trial)
+    book.study.tell(trial, 0.5)
+    tried(read_study(file, ("name=old",)), storage, {"model.dropout": 0.1}, {"model.dropout": 0.2})
+    warm = read_study(file, ("warm_start=[old]",))
+    queue = optuna.Study.enqueue_trial
+
+    def once(study: optuna.Study, params: dict[str, Any], **given: Any) -> None:
+        if origins(book):
+            raise Killed
+        queue(study, params, **given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, "enqueue_trial", once)
+        with pytest.raises(Killed):
+            ledger(warm, storage, tmp_path).begin()
+    ledger(warm, storage, tmp_path).begin()
+    assert origins(book) == ["old#1", "old#0"]
+
+
+def test_a_study_that_kept_no_sources_has_asked_those_that_its_trials_come_from(
+    file: Path, space: SearchSpace, storage: optuna.storages.InMemoryStorage, tmp_path: Path
+) -> None:
+    config = read_study(file, ("warm_start=[earlier, good.csv]",))
+    book = ledger(config, storage, tmp_path)
+    for origin in ("earlier#3", "good.csv:2"):  # as an earlier version queued them
+        book.study.enqueue_trial(space.baseline(), user_attrs={"warm_start": origin})
+    trial = book.study.ask()
+    config.space.suggest(trial)
+    book.study.tell(trial, 0.5)
+    book.begin()  # neither is there any more
+    assert len(book.study.trials) == 2
 
 
 def sessions_died_with(book: Ledger, *, reached: Iterator[int]) -> FrozenTrial:
