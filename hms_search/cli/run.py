@@ -15,15 +15,15 @@ from rich.text import Text
 
 from hms_search.cli.progress import StepProgress, duration
 from hms_search.cli.slurm import submit_command
+from hms_search.cli.study_file import given_study
 from hms_search.cli.tables import changes_table, outcome_text, print_report
 from hms_search.data.folds import level_of
-from hms_search.errors import ConfigError
 from hms_search.search.events import Event, Finished, Judged, Notice, RoundBegan, Submitted
 from hms_search.search.executors import SlurmExecutor
 from hms_search.search.places import Places
 from hms_search.search.report import StudyReport
 from hms_search.search.session import run_study
-from hms_search.search.study import StudyConfig, read_study
+from hms_search.search.study import StudyConfig
 
 _ROWS = 12
 _TYPICAL_OF = 4
@@ -31,12 +31,7 @@ _TYPICAL_OF = 4
 
 def run_command(path: Path, settings: tuple[str, ...], places: Places) -> None:
     """Run the study of a file, here or as jobs elsewhere, and print its report."""
-    config = read_study(path, settings)
-    if config.rounds is not None and any(setting.startswith("trials=") for setting in settings):
-        raise ConfigError(
-            f"trials: study {config.name} has rounds, each of its own number; write --set rounds.trials=N, or "
-            "rounds.count=N"
-        )
+    config = given_study(path, settings)
     if isinstance(config.executor, SlurmExecutor):
         submit_command(path, settings, config, config.executor, places)
     else:
@@ -90,6 +85,8 @@ class StudyView:
         self._of_a_round = self._to_come = config.trials if config.rounds is None else config.rounds.trials
         self._rows: dict[int, _Row] = {}
         self._epoch_seconds: list[float] = []
+        self._epochs_spent, self._seconds_spent, self._ends = 0, 0.0, math.inf
+        """What all trials of the study have cost, as far as it has a budget; when this session's time is up."""
         self._live: Live | None = None
         self._last_plain = 0.0
 
@@ -111,10 +108,7 @@ class StudyView:
         elif isinstance(event, RoundBegan):
             self._round_began(event)
         elif isinstance(event, Submitted):
-            before = self._rows.get(event.number)
-            step = before.step if before is not None else 0
-            self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic(), step)
-            self._to_come = event.to_come
+            self._submitted(event)
         elif isinstance(event, Judged):
             self._judged(event)
         elif isinstance(event, Finished):
@@ -126,12 +120,25 @@ class StudyView:
         self._rounds_to_come = max(0, self._n_rounds - event.number)
         self._rows.clear()
         self._to_come = self._of_a_round
+        self._epochs_spent, self._seconds_spent, self._ends = 0, 0.0, math.inf
         self._console.print(f"round {event.number}: study {event.config.name}", markup=False)
         self._console.print(changes_table(event.changes))
+
+    def _submitted(self, event: Submitted) -> None:
+        before = self._rows.get(event.number)
+        step = before.step if before is not None else 0
+        running = sum(row.seconds for row in self._rows.values() if row.outcome == "running")
+        self._rows[event.number] = _Row(event.number, event.baseline, time.monotonic(), step)
+        self._to_come = event.to_come
+        self._epochs_spent, self._seconds_spent = event.epochs, 3600 * event.hours + running
+        self._ends = time.monotonic() + event.seconds_left
 
     def _judged(self, event: Judged) -> None:
         epoch, row = event.ended.epoch, self._rows[event.ended.number]
         self._epoch_seconds.append(epoch.seconds)
+        self._epochs_spent += event.ended.judged
+        self._seconds_spent += epoch.seconds
+        row.seconds += epoch.seconds
         row.where = f"fold {epoch.position + 1}/{self._steps.n_folds} epoch {epoch.epoch + 1}/{epoch.epochs}"
         if event.ended.judged:
             row.step, row.value = epoch.step + 1, epoch.value
@@ -196,19 +203,23 @@ class StudyView:
     def _seconds_left(self) -> float:
         """Return the time left, as if the trials to come went as far as those before; paused ones may go on.
 
-        Rounds to come count whole. None trains more than ``max_epochs``, but trials that run are let to their end.
+        Rounds to come count whole. None trains more than ``max_epochs`` or ``max_hours``, but trials that run are let
+        to their end. Where the session's time is up, nothing is left.
         """
         recent = self._epoch_seconds[-20:]
+        each = sum(recent) / len(recent)
         ended = [row.epochs for row in self._rows.values() if row.outcome != "running"]
         levels = 2 if self._task.levels else 1  # each trial also runs the folds of the other level
         typical = sum(ended) / len(ended) if len(ended) >= _TYPICAL_OF else len(self._steps) * levels
-        most = math.inf if self._config.max_epochs is None else self._config.max_epochs * levels
+        max_epochs = math.inf if self._config.max_epochs is None else self._config.max_epochs
+        max_s = math.inf if self._config.max_hours is None else 3600 * self._config.max_hours
+        most = min(max_epochs * levels, max_s / each)
+        unspent = min((max_epochs - self._epochs_spent) * levels, (max_s - self._seconds_spent) / each)
         running = [max(1.0, typical - row.epochs) for row in self._rows.values() if row.outcome == "running"]
         to_start = typical * self._to_come
-        unspent = most - sum(row.epochs for row in self._rows.values()) - sum(running)
-        left = sum(running) + min(to_start, max(0.0, unspent))
+        left = sum(running) + min(to_start, max(0.0, unspent - sum(running)))
         left += self._rounds_to_come * min(typical * self._of_a_round, most)
-        return left / self._config.workers * sum(recent) / len(recent)
+        return min(left / self._config.workers * each, max(0.0, self._ends - time.monotonic()))
 
 
 def _say_next(report: StudyReport, console: Console, again: str) -> None:

@@ -12,7 +12,7 @@ from hms_search.data.fold_words import Order
 from hms_search.errors import StudyError
 from hms_search.search.experimental import knowingly
 from hms_search.search.foreign import COPIED_KEY, why_foreign
-from hms_search.search.space_difference import difference
+from hms_search.search.space_difference import difference, with_use
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import CONFIG_KEY, stored_config, study_names
 from hms_search.search.study_attributes import CONTRACT_KEY as CONTRACT_KEY
@@ -57,12 +57,14 @@ def open_study(
 ) -> optuna.Study:
     """Return the Optuna study, created or resumed.
 
-    ``sampler_session`` tells the proposals of this session from those of others; without it the number of trials does.
+    ``sampler_session`` tells the proposals of this session from those of others, where the sampler draws by session;
+    without it the number of trials does.
     ``sampler_seed`` goes before the study's seed.
     With ``keeps_config`` the study keeps its stored configuration, where it else takes on ``config``.
 
     Raises StudyError where a study of that name exists with another space, data, folds, objective, seed or order of
-    folds: Optuna itself accepts changed bounds silently, and the trials would no longer be comparable.
+    folds, or with others in use: Optuna itself accepts changed bounds silently, and the trials would no longer be
+    comparable.
     """
     directions = list(config.wanted.directions or (config.learned.direction,))
     study = optuna.create_study(
@@ -82,6 +84,9 @@ def open_study(
     session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
     study.sampler = config.sampler.build(config.space, config.seed if sampler_seed is None else sampler_seed, session)
     return study
+
+
+_IN_USE = "folds in use"
 
 
 def has_study(storage: optuna.storages.BaseStorage, name: str) -> bool:
@@ -108,14 +113,15 @@ def _keep_contract(config: StudyConfig, contract: Contract, study: optuna.Study)
             f"the storage holds a study {config.name!r} that hms-search did not make; choose another name "
             f"(--set name={config.name}_2)"
         )
-    stored = asdict(Contract(**kept))
-    changed = [key for key, value in asdict(contract).items() if stored[key] != value]
+    stored = {**asdict(Contract(**kept)), _IN_USE: with_use(stored_config(study)["folds"])["use"]}
+    now = {**asdict(contract), _IN_USE: with_use(config.folds.to_dict())["use"]}
+    changed = [key for key, value in now.items() if stored[key] != value]
     if not changed:
         return
     takeover = ""
     if changed == ["space"]:
         takeover = _takeover(study, config)
-    details = [f"{key} was {stored[key]} and is now {getattr(contract, key)}" for key in changed]
+    details = [f"{key} was {stored[key]} and is now {now[key]}" for key in changed]
     if "space" in changed:
         details += _differences(stored_config(study)["space"], config.space.to_dict())
     what = " and ".join(changed)
@@ -138,7 +144,9 @@ def _takeover(study: optuna.Study, config: StudyConfig) -> str:
     changes = difference(stored, config)
     if changes.kind != "migratable" or not changes.fitting:
         return ""
-    return f" --migrate {config.name} takes over the {changes.fitting} of its {changes.trials} trials that lie in it"
+    alone, later = (" --set rounds=null", "; rounds can be added later") if config.rounds is not None else ("", "")
+    taken_over = f"takes over the {changes.fitting} of its {changes.trials} trials that lie in it"
+    return f"{alone} --migrate {config.name} {taken_over}{later}"
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

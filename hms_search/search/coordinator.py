@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import optuna
+from optuna.trial import TrialState
 
 from hms_search.errors import CheckpointError, ConfigError, StudyError
 from hms_search.search.asking import Asker
@@ -39,7 +40,7 @@ from hms_search.search.samplers import exhausted
 from hms_search.search.schedules import Adaptive
 from hms_search.search.slots import Slot, ready_slots
 from hms_search.search.standing import Standing
-from hms_search.search.stopping import reason_to_stop
+from hms_search.search.stopping import reason_to_stop, spent
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Ending, EpochEnded, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import WorkerDied
@@ -82,9 +83,11 @@ class Coordinator:
         self._asker = Asker(config, study, tags=around.tags, notify=notify)
         self._peers: Peers = peers or Alone()
         self._running: dict[int, optuna.Trial] = {}
+        self._since: dict[int, float] = {}
+        """When each trial was last handed to a worker, by number."""
         self._next_look = 0.0
         self._interrupts = 0
-        self._deadline = time.monotonic() + config.timeout_s if config.timeout_s is not None else None
+        self._deadline = time.monotonic() + (math.inf if config.timeout_s is None else config.timeout_s)
         self._total = len(config.steps)
         self._policy = policy_of(
             config.pruner,
@@ -98,7 +101,7 @@ class Coordinator:
         self._standing = Standing(self._ledger, self._policy, self._peers, notify=notify)
         self._trials = self._standing.record
         self._said_stopping = self._said_hopeless = False
-        self._enough = ""
+        self._spent, self._enough = (0, 0.0), ""
         self._said: set[str] = set()
         self._looked_at = -1
 
@@ -171,7 +174,7 @@ class Coordinator:
                 if isinstance(turn, Resume):
                     trial = optuna.Trial(self._study, self._standing.paused[turn.number]._trial_id)
                 else:
-                    trial = self._study.ask()
+                    trial = self._ask()
                     self._trials.begun(trial.number)
                 self._running[trial.number] = trial
                 taken.append((trial, turn))
@@ -181,6 +184,13 @@ class Coordinator:
                 self._next_look = time.monotonic() + (_PAUSE_S if self._awaits_others() else math.inf)
         return taken
 
+    def _ask(self) -> optuna.Trial:
+        """Return the next trial; one that was interrupted comes before what else is queued."""
+        again = self._trials.to_repeat
+        if again is None or not self._study._storage.set_trial_state_values(again._trial_id, TrialState.RUNNING):
+            return self._study.ask()
+        return optuna.Trial(self._study, again._trial_id)
+
     def _turn(self, *, away: Collection[int] | None = None) -> Start | Resume | None:
         going = self._running.keys() | self._standing.elsewhere
         may_start = self._may_start()
@@ -188,7 +198,7 @@ class Coordinator:
         return self._policy.next(tuple(going), may_start=may_start, may_promote=not self._enough, away=unseen)
 
     def _may_start(self) -> bool:
-        if self._trials.remaining(self._config.trials) == 0 or (self._enough and not self._trials.begins_again):
+        if self._trials.remaining(self._config.trials) == 0 or (self._enough and self._trials.to_repeat is None):
             return False
         if exhausted(self._study.sampler, self._study) and not self._trials.queued:
             return False
@@ -218,10 +228,12 @@ class Coordinator:
             self._notify(Finished(self._ledger.answer(trial, twin)))
             return
         baseline = is_baseline(trial)
-        self._policy.begin(trial.number, turn.until, exempt=baseline)
+        reached = 0 if job.origin == job.number else self._trials.reached(job.origin)
+        self._policy.begin(trial.number, turn.until, exempt=baseline, origin=job.origin, reached=reached)
         worker.submit(job)
-        to_come = self._trials.remaining(self._config.trials)
-        self._notify(Submitted(job.number, worker.slot, job.params, baseline, to_come))
+        self._since[job.number] = now = time.monotonic()
+        to_come, seconds_left = self._trials.remaining(self._config.trials), max(0.0, self._deadline - now)
+        self._notify(Submitted(job.number, worker.slot, job.params, baseline, to_come, *self._spent, seconds_left))
 
     # --- listening -----------------------------------------------------------------------------------------------
 
@@ -287,7 +299,9 @@ class Coordinator:
         run_id = dead.run_id or dead.job.run_id  # it may have died before it said that it went on
         self._ledger.end_orphan(run_id, reason, failed=not again, leg=dead.job.leg + 1)
         ending: Ending = "interrupted" if again else "failed"
-        self._tell([TrialEnded(number, ending, dead.run_id, seconds=0.0, reason=reason)], died=died)
+        before = 0.0 if dead.job.before is None else dead.job.before.seconds
+        seconds = before + time.monotonic() - self._since[number]
+        self._tell([TrialEnded(number, ending, dead.run_id, seconds, reason=reason)], died=died)
 
     def _has_ended_paused(self) -> bool:
         """End the trials that wait, which count as pruned, and return True; False where somebody trains after all."""
@@ -296,8 +310,9 @@ class Coordinator:
             self._next_look = 0.0
             if self._awaits_others() or self._turn() is not None:
                 return False
+            why = self._enough or "others were better there"
             for number, trial in sorted(self._standing.paused.items()):
-                self._ledger.end_waiting(trial, self._total)
+                self._ledger.end_waiting(trial, self._total, why)
                 self._policy.trial_ended(number, "pruned")
                 self._standing.ended(number)
             return True
@@ -309,7 +324,7 @@ class Coordinator:
     # --- stopping and recovering -----------------------------------------------------------------------------------
 
     def _stopping(self) -> bool:
-        return self._interrupts > 0 or (self._deadline is not None and time.monotonic() > self._deadline)
+        return self._interrupts > 0 or time.monotonic() > self._deadline
 
     def _say_stopping(self) -> None:
         if self._stopping() and not self._said_stopping:
@@ -361,6 +376,8 @@ class Coordinator:
                 said = f"{finding.what}: {finding.evidence}. {finding.change}"
                 self._notify(Notice(said, warning=finding.severity != "note"))
         self._looked_at = ended
+        if self._config.max_epochs is not None or self._config.max_hours is not None:
+            self._spent = spent(history)
         enough = reason_to_stop(self._config, history)
         if enough and not self._enough:
             self._notify(Notice(f"no more trials are started: {enough}"))

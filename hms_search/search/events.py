@@ -1,5 +1,6 @@
 """What happens in a study, for whoever shows it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,13 +11,20 @@ from hms_search.search.trial import EpochEnded, TrialEnded, Verdict
 
 @dataclass(frozen=True)
 class Submitted:
-    """A trial was handed to a worker; ``to_come`` more may be started, in whatever session."""
+    """A trial was handed to a worker; ``to_come`` more may be started, in whatever session.
+
+    Of a study with a budget, all its trials had been trained for ``epochs`` by then, those that ended or paused for
+    ``hours``. The session goes on for ``seconds_left``.
+    """
 
     number: int
     slot: int
     params: Mapping[str, object]
     baseline: bool
     to_come: int
+    epochs: int = 0
+    hours: float = 0.0
+    seconds_left: float = math.inf
 
 
 @dataclass(frozen=True)

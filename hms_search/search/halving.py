@@ -99,6 +99,7 @@ class Scheduler:
         self._losses: list[dict[int, float]] = [{} for _ in self.rungs]
         self._gone: set[int] = set()
         self._exempt: set[int] = set()
+        self._origins: dict[int, int] = {}
 
     def next(
         self,
@@ -127,9 +128,13 @@ class Scheduler:
         return Start(self.rungs[0]) if may_start else None
 
     def is_straight(self, number: int) -> bool:
-        """Say whether a trial is one that does not pause."""
-        share = self._config.straight
-        return number >= _FIRST_STRAIGHT and int((number + 1) * share) > int(number * share)
+        """Say whether a trial is one that does not pause; one that repeats another is as that was."""
+        share, place = self._config.straight, self._origins.get(number, number)
+        return place >= _FIRST_STRAIGHT and int((place + 1) * share) > int(place * share)
+
+    def repeats(self, number: int, origin: int) -> None:
+        """Take in which interrupted trial another one repeats, itself if none."""
+        self._origins[number] = origin
 
     def exempt(self, number: int) -> None:
         """Take in that a trial is not paused whatever it comes to: the baseline."""

@@ -9,7 +9,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.carrying import fits
 from hms_search.search.evidence import Evidence, evidence_of
-from hms_search.search.outcomes import CARRIED_KEY, PAUSED_AT_KEY, SAME_KEY, Direction, has_paused, is_evidence
+from hms_search.search.outcomes import (
+    CARRIED_KEY,
+    PAUSED_AT_KEY,
+    PAUSED_KEY,
+    SAME_KEY,
+    Direction,
+    has_paused,
+    is_evidence,
+)
 from hms_search.search.repeated import Again
 from hms_search.search.report import find_report
 from hms_search.search.study import StudyConfig
@@ -71,8 +79,10 @@ class StudyHistory:
 
 
 def _last_trained(trial: FrozenTrial) -> datetime:
-    if trial.state in (TrialState.RUNNING, TrialState.PRUNED) and PAUSED_AT_KEY in trial.user_attrs:
-        return datetime.fromisoformat(trial.user_attrs[PAUSED_AT_KEY])
+    """Return when that was, in local time without a zone, as Optuna tells times."""
+    kept, has_waited = trial.user_attrs, trial.state in (TrialState.RUNNING, TrialState.PRUNED)
+    if has_waited and PAUSED_AT_KEY in kept and kept.get("seconds", 0.0) <= kept[PAUSED_KEY]:  # not trained since
+        return datetime.fromisoformat(kept[PAUSED_AT_KEY]).astimezone().replace(tzinfo=None)
     return trial.datetime_complete or datetime.max
 
 

@@ -7,7 +7,7 @@ ends: complete, pruned, failed. One that was interrupted is failed, and its para
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from hms_search.search.carrying import PARAMS_KEY
 from hms_search.search.dashboard import Shown, attach_trials
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.outcomes import CARRIED_KEY, PAUSED_AT_KEY, PAUSED_KEY, SAME_KEY, origin_of
+from hms_search.search.overview import counts
 from hms_search.search.patient_storage import set_intermediate_values, set_system_attrs, set_user_attrs, told_together
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
 from hms_search.search.racing import Ground
@@ -28,12 +29,14 @@ from hms_search.search.report import KEPT_METRICS, SPARED_KEY
 from hms_search.search.retention import experiments_of
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Before, Ending, TrialEnded, own_folder
-from hms_search.search.warm_start import known_configurations
+from hms_search.search.warm_start import known_configurations, sources_of
 from hms_search.tracking import Tracker
 
 _RUN_KEY, _WARM_KEY, _DEATHS_KEY, _SESSIONS_KEY = "mlflow_run_id", "warm_start", "deaths", "dead_sessions"
 _LEG_KEY = "hms_search:leg"
 """The system attribute of a trial with how often it has been gone on with: no clock says who tells of its run last."""
+_SOURCES_KEY = "hms_search:warm_start"
+"""The attribute of a study with the sources whose configurations are all queued; what they get since is not asked."""
 _GRID_KEY = "search_space"
 """The system attribute with the grid that a trial's point is of: Optuna asks for no point again that one of it had."""
 _STATES: Mapping[Ending, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
@@ -77,18 +80,26 @@ class Ledger:
         self._config, self.study, self._around = config, study, around
 
     def begin(self) -> None:
-        """Queue what a new study starts with: its baseline, and what is known to be good."""
-        trials, space = self.study.get_trials(deepcopy=False), self._config.space
-        taken_over = [trial for trial in trials if self._config.migrate and carried_from(trial) is not None]
-        if any(trial.state != TrialState.WAITING for trial in trials if trial not in taken_over):
+        """Queue a new study's baseline, and what is known to be good in sources that it has not asked yet.
+
+        A study that has no trial left to start asks none: they wait until it has.
+        """
+        trials, config = self.study.get_trials(deepcopy=False), self._config
+        own = [trial for trial in trials if config.migrate is None or carried_from(trial) is None]
+        is_new = all(trial.state == TrialState.WAITING for trial in own)
+        origins = {trial.user_attrs[_WARM_KEY] for trial in trials if _WARM_KEY in trial.user_attrs}
+        stored = self.study.user_attrs.get(_SOURCES_KEY)
+        asked = sources_of(origins, config.warm_start) if stored is None and not is_new else list(stored or ())
+        sources = tuple(source for source in config.warm_start if source not in asked)
+        if not is_new and (not sources or sum(map(counts, trials)) >= config.trials):
             return
-        known = known_configurations(self._config.warm_start, space, self.study._storage)
-        if not any(trial.user_attrs.get("baseline") for trial in trials):
-            self.study.enqueue_trial(space.baseline(), user_attrs={"baseline": True})
-        queued = {trial.user_attrs.get(_WARM_KEY) for trial in trials}
+        known = known_configurations(sources, config.space, self.study._storage)
+        if is_new and not any(trial.user_attrs.get("baseline") for trial in trials):
+            self.study.enqueue_trial(config.space.baseline(), user_attrs={"baseline": True})
         for one in known:
-            if one.origin not in queued:
+            if one.origin not in origins:
                 self.study.enqueue_trial(dict(one.params), user_attrs={_WARM_KEY: one.origin})
+        self.study.set_user_attr(_SOURCES_KEY, [*asked, *sources])
 
     def answer(self, trial: optuna.Trial, twin: FrozenTrial) -> TrialEnded:
         """End a trial as its twin did, without training it again."""
@@ -120,7 +131,7 @@ class Ledger:
 
     def pause(self, paused: Sequence[tuple[optuna.Trial, TrialEnded]], *, home: str = "") -> None:
         """Keep that trials wait, and where their checkpoints are."""
-        now = datetime.now().isoformat()  # as Optuna keeps times
+        now = datetime.now(UTC).isoformat()
         self._keep([(trial, {PAUSED_KEY: round(ended.seconds, 2), PAUSED_AT_KEY: now}) for trial, ended in paused])
         self._attach(paused)
         kept = ((HOME_KEY, home), (SESSION_KEY, ""))
@@ -180,10 +191,10 @@ class Ledger:
         if run_id:
             self._around.tracker.end_orphan(run_id, reason, failed=failed, leg=leg)
 
-    def end_waiting(self, trial: FrozenTrial, total: int) -> None:
+    def end_waiting(self, trial: FrozenTrial, total: int, why: str) -> None:
         """End a trial that still waits, after some of ``total`` steps, when the study is over: it counts as pruned."""
         before = self.before(trial)
-        reason = f"paused after {before.steps} of {total} epochs; others were better there"
+        reason = f"paused after {before.steps} of {total} epochs; {why}"
         run = self._around.tracker.resume_run(before.run_id, leg=before.leg + 1)
         run.finish("pruned", reason=reason, metrics={}, files={})
         self._remove_checkpoints(trial, self._experiment_of(trial))

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.contenders import Contenders
 from hms_search.search.halving import PausingHalving, Resume, Scheduler, Start
-from hms_search.search.outcomes import carried_from, is_baseline
+from hms_search.search.outcomes import carried_from, has_paused, is_baseline, origin_of
 from hms_search.search.pruners import FoldJudge, Pruner, Racing, Sparing
 from hms_search.search.racing import Losses, Race
 from hms_search.search.report import SPARED_KEY
@@ -40,8 +40,14 @@ class Policy(Protocol):
         ``may_promote`` only what the policy's floor owes is left.
         """
 
-    def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
-        """Take in that a trial now trains until step ``until``; an exempt one, the baseline, is never stopped."""
+    def begin(
+        self, number: int, until: int, *, exempt: bool = False, origin: int | None = None, reached: int = 0
+    ) -> None:
+        """Take in that a trial now trains until step ``until``; an exempt one, the baseline, is never stopped.
+
+        ``origin`` is the first trial that ran its experiment, if that is another, and ``reached`` the steps that it and
+        its repetitions came to before they were interrupted.
+        """
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
         """Take in one epoch of a trial, with its losses if they are known; return whether it goes on."""
@@ -132,23 +138,36 @@ class Pruning:
         self._pruner, self._judges, self._total, self._seed = pruner, judges, total, seed
         self._exempt: set[int] = set()
         self._spared: dict[int, int] = {}
+        self._origins: dict[int, int] = {}
+        self._paused: set[int] = set()
+        """The trials that paused under another pruner and have not ended."""
         self._ends: Counter[Ending] = Counter()
+        self._due: dict[int, Ending] = {}
+        """How the trials will end that were told to stop, or were spared, and have not ended."""
 
     def next(
-        self,
-        running: Collection[int],  # noqa: ARG002
-        *,
-        may_start: bool,
-        may_promote: bool = True,  # noqa: ARG002
-        away: Collection[int] = (),  # noqa: ARG002
-    ) -> Start | None:
-        """Return the start of a new trial, whoever runs."""
+        self, running: Collection[int], *, may_start: bool, may_promote: bool = True, away: Collection[int] = ()
+    ) -> Start | Resume | None:
+        """Return the start of a new trial, whoever runs; first those go on that paused under another pruner."""
+        waiting = self._paused.difference(running, away)
+        if waiting and may_promote:
+            return Resume(min(waiting), self._total)
         return Start(self._total) if may_start else None
 
-    def begin(self, number: int, until: int, *, exempt: bool = False) -> None:  # noqa: ARG002
-        """Keep who is exempt: all trials are to reach the end."""
+    def begin(
+        self,
+        number: int,
+        until: int,  # noqa: ARG002
+        *,
+        exempt: bool = False,
+        origin: int | None = None,
+        reached: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Keep who is exempt, and whose lot a trial has: all are to reach the end."""
         if exempt:
             self._exempt.add(number)
+        if origin is not None:
+            self._origins[number] = origin
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
         """Take in one epoch; return whether a judge stops the trial."""
@@ -157,14 +176,17 @@ class Pruning:
         if not is_judged or is_over or number in self._spared or number in self._exempt:
             return "continue"
         if not self._spares(number):
+            self._due[number] = "pruned"
             return "prune"
-        self._spared[number] = step + 1
+        self._spared[number], self._due[number] = step + 1, "complete"
         return "continue"
 
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Close the trial's curve."""
         for judge in self._judges:
             judge.trial_ended(number, outcome)
+        self._paused.discard(number)
+        self._due.pop(number, None)
         if number not in self._exempt:
             self._ends[outcome] += 1
         if outcome != "complete":
@@ -175,7 +197,7 @@ class Pruning:
         return self._spared.get(number)
 
     def replay(self, trial: FrozenTrial, since: int = 0) -> None:
-        """Take in the curve of a trial, and that it was spared if it was."""
+        """Take in the curve of a trial, and that it was spared or paused if it was."""
         for step, value in sorted(trial.intermediate_values.items())[since:]:
             for judge in self._judges:
                 judge.record(trial.number, step, value)
@@ -183,6 +205,8 @@ class Pruning:
             self._exempt.add(trial.number)
         if SPARED_KEY in trial.user_attrs:
             self._spared[trial.number] = trial.user_attrs[SPARED_KEY]
+        if has_paused(trial):
+            self._paused.add(trial.number)
         if trial.state in _ENDINGS:
             self.trial_ended(trial.number, _ENDINGS[trial.state])
 
@@ -192,10 +216,12 @@ class Pruning:
         return any(words)
 
     def _spares(self, number: int) -> bool:
-        """Say whether a trial that would be stopped goes on: by lot, or because too few have reached the end."""
-        if np.random.default_rng([self._seed, number]).random() < self._pruner.audit:
+        """Say whether a trial that would be stopped goes on: by lot, or because too few will have reached the end."""
+        lot = self._origins.get(number, number)
+        if np.random.default_rng([self._seed, lot]).random() < self._pruner.audit:
             return True
-        done, stopped = self._ends["complete"], self._ends["pruned"]
+        ends = self._ends + Counter(self._due.values())
+        done, stopped = ends["complete"], ends["pruned"]
         return done < int(self._pruner.floor * (done + stopped + 1))
 
 
@@ -211,26 +237,40 @@ class Pausing:
         self._values: dict[int, dict[int, float]] = {}
         self._untold: set[int] = set()
         """The trials of which the last step is known, and not that they ended."""
+        self._early: set[int] = set()
+        """The trials that paused before the first rung, under other rules."""
 
     def next(
         self, running: Collection[int], *, may_start: bool, may_promote: bool = True, away: Collection[int] = ()
     ) -> Start | Resume | None:
-        """Return the scheduler's word; first come the trials whose session died after their last step."""
+        """Return the scheduler's word; first come the trials that it does not rank.
+
+        Those whose session died after their last step, and those that have yet to come to the first rung.
+        """
         for number in sorted(self._untold.difference(running, away)):
             return Resume(number, self._total)
+        for number in sorted(self._early.difference(running, away)) if may_promote else ():
+            return Resume(number, self._scheduler.rungs[0])
         return self._scheduler.next(running, may_start=may_start, may_promote=may_promote, away=away)
 
-    def begin(self, number: int, until: int, *, exempt: bool = False) -> None:
-        """Keep how far the trial goes this time."""
+    def begin(
+        self, number: int, until: int, *, exempt: bool = False, origin: int | None = None, reached: int = 0
+    ) -> None:
+        """Keep how far the trial goes this time: at least to where those that it repeats were going."""
         if exempt:
             self._scheduler.exempt(number)
-        self._until[number] = self._total if exempt or self._scheduler.is_straight(number) else until
+        self._scheduler.repeats(number, number if origin is None else origin)
+        goes_on = exempt or self._scheduler.is_straight(number)
+        was_going = next((rung for rung in self._scheduler.rungs if rung > reached), self._total)
+        self._until[number] = self._total if goes_on else max(until, was_going)
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:  # noqa: ARG002
         """Take in one epoch; return whether the trial has come as far as it was to."""
         values = self._values.setdefault(number, {})
         values[step] = value
         self._scheduler.reached(number, step + 1, self._steps.mean(values, step))
+        if step + 1 == self._scheduler.rungs[0]:
+            self._early.discard(number)
         if step + 1 == self._total:
             self._untold.add(number)
         return "pause" if step + 1 == self._until.get(number, self._total) < self._total else "continue"
@@ -238,6 +278,7 @@ class Pausing:
     def trial_ended(self, number: int, outcome: Ending) -> None:
         """Take in that a trial will not go on."""
         self._untold.discard(number)
+        self._early.discard(number)
         if outcome == "failed":
             self._scheduler.failed(number)
         elif outcome == "interrupted":
@@ -255,7 +296,10 @@ class Pausing:
             return
         if is_baseline(trial):
             self._scheduler.exempt(trial.number)
+        self._scheduler.repeats(trial.number, origin_of(trial))
         for step, value in sorted(trial.intermediate_values.items())[since:]:
             self.epoch_ended(trial.number, step, value)
+        if has_paused(trial) and len(trial.intermediate_values) < self._scheduler.rungs[0]:
+            self._early.add(trial.number)
         if trial.state in _ENDINGS:
             self.trial_ended(trial.number, _ENDINGS[trial.state])

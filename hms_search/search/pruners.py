@@ -25,7 +25,8 @@ class Sparing(Component):
     """What all pruners keep to, so that no search can lose every trial unnoticed.
 
     ``floor`` is the least share of trials that reach the end; of those that would be stopped, the share ``audit``,
-    drawn by the trial's number, goes on nevertheless, so that it is known how often stopping would have been wrong.
+    drawn by the trial's number, goes on nevertheless, so that it is known how often stopping would have been wrong. One
+    that is run again has the lot that it had.
     """
 
     floor: float = Field(default=0.1, ge=0, le=1)
@@ -191,18 +192,20 @@ class FoldJudge:
         direction: Literal["minimize", "maximize"] = "minimize",
     ) -> None:
         self._steps = steps
+        self._kept = [FoldCurves() for _ in range(steps.n_curves)]
         self._shadows = [
             optuna.create_study(
-                study_name=f"{study_name}/fold{curve}",
+                study_name=f"{study_name}/fold{position}",
                 direction=direction,
-                storage=FoldCurves(),
+                storage=kept,
                 pruner=pruner.build(steps.epochs),
                 sampler=optuna.samplers.RandomSampler(seed=0),
             )
-            for curve in range(steps.n_curves)
+            for position, kept in enumerate(self._kept)
         ]
         self._values: dict[int, dict[int, float]] = {}
-        self._curves: dict[tuple[int, int], optuna.Trial] = {}
+        self._curves: dict[int, dict[int, optuna.Trial]] = {}
+        """The curves of the trials that have not ended, by number and position."""
         stock = pruner.wrapped if isinstance(pruner, Patient) else pruner
         self._keeps_rungs = isinstance(
             stock, SuccessiveHalving | Hyperband
@@ -222,19 +225,27 @@ class FoldJudge:
         place = self._steps.curve_at(step)
         if place is None:
             return False
-        shadow, point = place.position, self._steps.point(values, step)
-        curve = self._curves.get((number, shadow))
-        if curve is None:
-            curve = self._curves[number, shadow] = self._shadows[shadow].ask()
+        shadow, point = self._shadows[place.position], self._steps.point(values, step)
+        curves = self._curves.setdefault(number, {})
+        if place.position not in curves:
+            curves[place.position] = shadow.ask()
+        curve = curves[place.position]
         curve.report(point, place.epoch + 1)
         decision = judges and curve.should_prune()
         if place.epoch + 1 == self._steps.epochs:  # a whole curve of this fold, whatever the trial does in the next
-            self._shadows[shadow].tell(self._curves.pop((number, shadow)), point)
+            shadow.tell(curve, point)
         return decision
 
     def trial_ended(self, number: int, outcome: str = "complete") -> None:
-        """Close what is open of trial ``number``: a curve cut short is no evidence about the fold's end."""
+        """Close what is open of trial ``number``: a curve cut short is no evidence about the fold's end.
+
+        One that was interrupted is forgotten: when it is run again, under another number, its curves are told again.
+        """
         self._values.pop(number, None)
-        for key in [key for key in self._curves if key[0] == number]:
-            curve = self._curves.pop(key)
-            self._shadows[key[1]].tell(curve, state=TrialState.FAIL if outcome == "failed" else TrialState.PRUNED)
+        for position, curve in self._curves.pop(number, {}).items():
+            kept = self._kept[position]
+            if outcome == "interrupted":
+                kept.forget(curve._trial_id)
+            elif not kept.get_trial(curve._trial_id).state.is_finished():
+                state = TrialState.FAIL if outcome == "failed" else TrialState.PRUNED
+                self._shadows[position].tell(curve, state=state)

@@ -1,7 +1,7 @@
 """How a study's file differs from the study of that name in the storage, and which of its trials could be kept."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -77,13 +77,18 @@ def moved(old: SearchSpace, new: SearchSpace) -> Moved:
 
 
 def _changed_settings(old: StudyConfig, new: StudyConfig) -> Iterator[str]:
-    before, after = old.to_dict(), new.to_dict()
+    before, after = ({**one.to_dict(), "folds": with_use(one.folds.to_dict())} for one in (old, new))
     for key in _SHARED:
         yield from _line(key, before[key], after[key])
     yield from _line("schedule", old.schedule.order, new.schedule.order)
     synthetic = SYNTHETIC in (old.data.root, new.data.root)
     for key in ("sampling", "baked", *(("root", "synthetic") if synthetic else ())):  # a folder may have been moved
         yield from _line(f"data.{key}", before["data"][key], after["data"][key])
+
+
+def with_use(folds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study's folds with those in use named, also where it says nothing of them."""
+    return {**folds, "use": list(folds["use"] or range(folds["n_folds"]))}
 
 
 def _changed_base(old: SearchSpace, new: SearchSpace) -> Iterator[str]:

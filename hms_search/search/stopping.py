@@ -31,9 +31,12 @@ def _no_gain(patience: Patience, history: StudyHistory) -> str:
     losses = [loss_of(trial, history.direction) for trial in history.as_last_trained]
     before, recent = losses[: -patience.trials], losses[-patience.trials :]
     noise = patience.of_noise * history.evidence.told_apart
-    if not noise or not np.isfinite(min(before, default=np.inf)):
+    one_fold = history.config.steps.n_folds == 1  # of which no noise is ever known: any gain counts
+    if (not noise and not one_fold) or not np.isfinite(min(before, default=np.inf)):
         return ""
     gain = max(0.0, min(before) - min(recent))
     if gain > noise:
         return ""
+    if one_fold:
+        return f"the last {patience.trials} trials gained nothing; one fold tells no noise, any gain counts (patience)"
     return f"the last {patience.trials} trials gained {gain:.2g}, within the noise of {noise:.2g} (patience)"

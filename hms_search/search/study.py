@@ -18,7 +18,7 @@ from hms_search.search.data_config import DataConfig
 from hms_search.search.executors import Executor, LocalExecutor
 from hms_search.search.halving import PausingHalving
 from hms_search.search.pruners import Median, NoPruner, Pruner, Racing
-from hms_search.search.rounds import Rounds
+from hms_search.search.rounds import Rounds, round_name
 from hms_search.search.samplers import LEARN_OF_ENDED, Cmaes, CurveGp, Sampler, Tpe
 from hms_search.search.schedules import Adaptive, Schedule, Sequential, schedule_faults
 from hms_search.search.seizure_data import task_faults
@@ -27,6 +27,8 @@ from hms_search.search.study_attributes import CONFIG_KEY as CONFIG_KEY
 from hms_search.search.study_attributes import stored_config as stored_config
 from hms_search.training.steps import Steps
 from hms_search.training.tasks import TASKS, Task
+
+_LONGEST_NAME = 120
 
 
 class PromotionConfig(Component):
@@ -44,7 +46,8 @@ class Patience(Component):
     """Stop where the last ``trials`` of them gained no more than chance would.
 
     Chance is ``of_noise`` times what tells two trials apart (:class:`hms_search.search.evidence.Evidence`), from the
-    folds of the better half of the completed ones. Until there are enough of them to know, nothing is stopped.
+    folds of the better half of the completed ones. Until there are enough of them to know, nothing is stopped. Of one
+    fold in use no noise is known: there any gain counts.
     """
 
     trials: int = Field(default=20, ge=5)
@@ -83,7 +86,7 @@ class StudyConfig(Component):
     other budgets each.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=120)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=_LONGEST_NAME)
     description: str = ""
     task: TaskName = "hms"
     space: SearchSpace
@@ -213,12 +216,23 @@ def study_from_document(document: Document) -> StudyConfig:
         document.content["space"],
         {path[1:]: place for path, place in document.places.items() if path[:1] == ("space",)},
     )
-    found = config.space.faults(space)
+    found = [*config.space.faults(space), *_names_of_rounds(config, document)]
     if isinstance(config.sampler, Cmaes):  # of a later round it is not asked: that may have no number left
         found += [f"{document.place(('sampler',))}: {why}" for why in config.sampler.faults(config.space)]
     if found:
         raise ConfigError("\n".join(found))
     return config
+
+
+def _names_of_rounds(config: StudyConfig, document: Document) -> Iterator[str]:
+    """Yield that the last round's study would have too long a name."""
+    last = round_name(config.name, config.rounds.count if config.rounds is not None else 1)
+    too_many = len(last) - _LONGEST_NAME
+    if too_many > 0:
+        yield (
+            f"{document.place(('name',))}: name: the last of the rounds would be called {last}, of {len(last)} letters "
+            f"where {_LONGEST_NAME} are allowed; make it shorter by {too_many}"
+        )
 
 
 def _fitting_search(content: Mapping[str, Any]) -> Iterator[tuple[str, Component]]:

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -18,11 +20,13 @@ from hms_search.search import coordinator as coordinator_module
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
+from hms_search.search.history import StudyHistory
 from hms_search.search.ledger import Ledger, Surroundings
 from hms_search.search.patient_storage import set_system_attrs
 from hms_search.search.peers import HOME_KEY, Alone, Peers
 from hms_search.search.racing import Ground
 from hms_search.search.retention import experiments_of
+from hms_search.search.stopping import spent
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Ending, EpochEnded, Job, TrialEnded, TrialStarted, Verdict, own_folder
@@ -50,6 +54,9 @@ PAUSING = {
     "folds": {"name": "grouped", "n_folds": 2, "use": [0]},
     "sampler": {"name": "random"},
 }
+
+
+STOPPED: dict[Verdict, Ending] = {"pause": "paused", "prune": "pruned", "interrupt": "interrupted"}
 
 
 class Instant:
@@ -131,8 +138,7 @@ class Stepwise(Instant):
         if verdict == "continue":
             self._say(self.job)
         else:
-            outcome: Ending = "paused" if verdict == "pause" else "interrupted"
-            self._end.send(TrialEnded(self.job.number, outcome, "", 1.0))
+            self._end.send(TrialEnded(self.job.number, STOPPED[verdict], "", 1.0))
 
 
 class Failing(Stepwise):
@@ -362,6 +368,28 @@ def test_a_trial_that_was_stopped_is_run_again_though_the_budget_is_spent(
     assert session(config, storage, tmp_path, tracker)[0].trials == again.trials
 
 
+def test_a_trial_that_was_stopped_comes_before_what_is_queued_and_cannot_be_trained_any_more(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    known = tmp_path / "good.csv"
+    known.write_text("model.dropout,training.batch_size\n0.1,8\n0.2,8\n0.3,8\n")
+    settings = {"name": "queued", **PAUSING, "pruner": {"name": "none"}, "warm_start": [str(known)]}
+    config = StudyConfig.model_validate({**settings, "trials": 50, "max_epochs": EPOCHS + 10})
+
+    def stop(event: Event | None) -> None:
+        if isinstance(event, Judged) and event.ended.number == 1 and event.ended.epoch.step == 11:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    session(config, storage, tmp_path, MemoryTracker(), notify=stop)
+    again, is_over = session(config, storage, tmp_path, MemoryTracker())
+    assert is_over
+    assert {trial.number: trial.state.name for trial in again.trials} == {
+        **{0: "COMPLETE", 1: "FAIL", 2: "WAITING", 3: "WAITING"},
+        4: "COMPLETE",
+    }
+    assert again.trials[4].user_attrs["retry_of"] == 1
+
+
 def test_what_another_session_is_to_go_on_with_is_not_ended_while_that_one_lives(
     storage: optuna.storages.BaseStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -473,3 +501,118 @@ def test_a_paused_trial_that_ends_every_session_in_the_same_epoch_is_failed(
     assert (kept.state, kept.user_attrs["outcome"]) == (TrialState.FAIL, "failed")
     assert kept.user_attrs["reason"] == run.reason == "11 sessions in turn died in its epoch 4"
     assert (run.outcome, folder.is_dir()) == ("failed", False)
+
+
+def pausing_session(
+    name: str, storage: optuna.storages.BaseStorage, tmp_path: Path, tracker: MemoryTracker
+) -> optuna.Study:
+    """Run a study of 12 trials until some wait and its session dies; return it."""
+
+    def die_at_the_fourth_pause(event: Event | None) -> None:
+        if isinstance(event, Finished) and event.ended.number == 4:
+            raise DeadError
+
+    config = StudyConfig.model_validate({"name": name, **PAUSING, "trials": 12})
+    return session(config, storage, tmp_path, tracker, notify=die_at_the_fourth_pause)[0]
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [{"name": "median"}, {"name": "pausing_halving", "min_epochs": 8, "straight": 0.0}],
+    ids=["stops", "pauses"],
+)
+def test_trials_that_wait_go_on_under_another_pruner(
+    pruner: dict[str, Any], storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    study = pausing_session("switched", storage, tmp_path, tracker)
+    waiting = [trial.number for trial in study.trials if trial.state == TrialState.RUNNING]
+    assert len(waiting) >= 2
+    at_rung = {len(study.trials[number].intermediate_values) for number in waiting}
+    config = StudyConfig.model_validate({"name": "switched", **PAUSING, "trials": 12, "pruner": pruner})
+    again, is_over = session(config, storage, tmp_path, tracker)
+    assert is_over
+    assert all(len(again.trials[number].intermediate_values) > max(at_rung) for number in waiting)
+
+
+def test_trials_that_wait_when_the_budget_is_spent_end_for_that_reason(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    study = pausing_session("spent", storage, tmp_path, tracker)
+    waiting = [trial.number for trial in study.trials if trial.state == TrialState.RUNNING]
+    budget = {"pruner": {"name": "median"}, "max_epochs": 1}
+    config = StudyConfig.model_validate({"name": "spent", **PAUSING, "trials": 12, **budget})
+    again, _ = session(config, storage, tmp_path, tracker)
+    reasons = [again.trials[number].user_attrs["reason"] for number in waiting]
+    assert all("the budget is 1 (max_epochs)" in reason for reason in reasons)
+    assert not any("others were better" in reason for reason in reasons)
+
+
+class Dying(Stepwise):
+    """A worker that takes an hour a leg, and dies in the sixth epoch of the first trial that had paused."""
+
+    deaths = 0
+
+    def answer(self, verdict: Verdict) -> None:
+        assert self.job is not None
+        before = 0.0 if self.job.before is None else self.job.before.seconds
+        self._at += 1
+        if verdict != "continue":
+            self._end.send(TrialEnded(self.job.number, STOPPED[verdict], "", before + 3600.0))
+        elif before and not self.deaths:
+            self.deaths += 1
+            self._end.send(WorkerDied(self.job, "", "killed"))
+        elif self._at == EPOCHS:
+            self._end.send(
+                TrialEnded(self.job.number, "complete", "", before + 3600.0, (0.5,), metrics={"kl_all": 0.5})
+            )
+        else:
+            self._say(self.job)
+
+    def receive(self) -> Any:
+        found = super().receive()
+        if isinstance(found, WorkerDied):
+            self.job = None
+        return found
+
+
+def test_the_hours_that_were_spent_never_become_fewer_though_a_worker_dies(
+    storage: optuna.storages.BaseStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = count(0, 60)
+    monkeypatch.setattr(coordinator_module, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(coordinator_module, "_PAUSE_S", 0.0)
+    config = StudyConfig.model_validate({"name": "hours", **PAUSING, "trials": 8, "max_hours": 100.0})
+    hours: list[float] = []
+
+    def look(event: Event | None) -> None:
+        if isinstance(event, Finished):
+            hours.append(spent(StudyHistory(config, tuple(study.get_trials(deepcopy=False))))[1])
+
+    tracker = MemoryTracker()
+    study, coordinator = coordinated(config, storage, tmp_path, tracker, notify=look, peers=None)
+    assert coordinator.run([Dying(0, tracker)])
+    (dead,) = (trial for trial in study.trials if trial.user_attrs["outcome"] == "interrupted")
+    assert dead.user_attrs["seconds"] > dead.user_attrs["paused_seconds"] == 3600.0
+    assert hours == sorted(hours)
+
+
+def test_the_order_in_which_trials_were_trained_is_the_same_in_every_time_zone(
+    storage: optuna.storages.BaseStorage, tmp_path: Path
+) -> None:
+    orders = []
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for zone in ("UTC", "America/New_York", "Asia/Tokyo"):
+                patch.setenv("TZ", zone)
+                time.tzset()
+                if not orders:
+                    study = pausing_session("zones", storage, tmp_path, MemoryTracker())
+                    config = StudyConfig.model_validate({"name": "zones", **PAUSING, "trials": 12})
+                again = optuna.load_study(study_name=study.study_name, storage=storage)
+                history = StudyHistory(config, tuple(again.get_trials(deepcopy=False)))
+                orders.append([trial.number for trial in history.as_last_trained])
+    finally:
+        time.tzset()
+    assert orders[0] == orders[1] == orders[2] != []

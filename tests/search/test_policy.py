@@ -1,11 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.search.halving import PausingHalving, Resume, Start
-from hms_search.search.outcomes import CARRIED_KEY
+from hms_search.search.outcomes import CARRIED_KEY, PAUSED_KEY
 from hms_search.search.policy import Policy, policy_of
 from hms_search.search.pruners import (
     Hyperband,
@@ -14,6 +15,7 @@ from hms_search.search.pruners import (
     Patient,
     Percentile,
     Pruner,
+    Racing,
     SuccessiveHalving,
     Threshold,
 )
@@ -52,8 +54,29 @@ def run(judge: Policy, number: int, folds: list[float], *, exempt: bool = False,
     return TOTAL
 
 
+def run_together(judge: Policy, numbers: range, folds: list[float]) -> list[int]:
+    """Feed trials that run at once, epoch by epoch, and end when all have; return the number of steps of each."""
+    stopped: dict[int, int] = {}
+    for number in numbers:
+        judge.begin(number, TOTAL)
+    for step in range(TOTAL):
+        for number in numbers:
+            if number not in stopped and judge.epoch_ended(number, step, value_at(step, folds)) == "prune":
+                stopped[number] = step + 1
+    for number in numbers:
+        judge.trial_ended(number, "pruned" if number in stopped else "complete")
+    return [stopped.get(number, TOTAL) for number in numbers]
+
+
+def paused(number: int, folds: list[float], n_steps: int, **attrs: object) -> FrozenTrial:
+    """Return a trial that waits after some steps."""
+    trial = stored(number, folds, n_steps, {PAUSED_KEY: 3.0, **attrs})
+    trial.state, trial.value = TrialState.RUNNING, None
+    return trial
+
+
 def stored(
-    number: int, folds: list[float], n_steps: int, attrs: dict[str, int] | None = None, *, steps: Steps = SEQUENTIAL
+    number: int, folds: list[float], n_steps: int, attrs: dict[str, Any] | None = None, *, steps: Steps = SEQUENTIAL
 ) -> FrozenTrial:
     trial = create_trial(
         state=TrialState.COMPLETE if n_steps == TOTAL else TrialState.PRUNED,
@@ -102,6 +125,16 @@ def test_a_pruner_that_would_stop_all_lets_the_floor_reach_the_end() -> None:
     assert [judge.spared_at(number) for number, found in enumerate(steps, start=1) if found == TOTAL] == [1] * 4
 
 
+@pytest.mark.parametrize("at_once", [1, 4, 8, 20, 40])
+@pytest.mark.parametrize("floor", [0.1, 0.5])
+def test_the_floor_is_that_share_of_the_trials_however_many_run_at_once(at_once: int, floor: float) -> None:
+    judge = policy(Threshold(upper=0.57, audit=0.0, floor=floor))
+    waves = [range(first, first + at_once) for first in range(0, 40, at_once)]
+    steps = [step for wave in waves for step in run_together(judge, wave, [0.9, 0.9])]
+    assert steps.count(TOTAL) == 40 * floor
+    assert steps.count(1) == 40 - 40 * floor
+
+
 def test_the_exempt_baseline_counts_neither_as_stopped_nor_as_spared() -> None:
     judge = policy(FAR_TOO_STRICT)
     assert run(judge, 0, [0.9, 0.9], exempt=True) == TOTAL
@@ -114,6 +147,16 @@ def test_about_the_audited_share_of_those_that_would_be_stopped_is_finished() ->
     assert 40 <= sum(finished) <= 80  # 60 expected, three standard deviations are 21
     other_seed = policy(Threshold(upper=0.57, floor=0.0, audit=0.2), seed=1)
     assert [run(other_seed, number, [0.9, 0.9]) == TOTAL for number in range(300)] != finished
+
+
+def test_an_audited_trial_that_is_run_again_is_audited_again() -> None:
+    judge = policy(Threshold(upper=0.57, floor=0.0, audit=0.2))
+    begun = [judge.epoch_ended(number, 0, 1.0) for number in range(100)]
+    for number in range(100):
+        judge.trial_ended(number, "interrupted")
+        judge.begin(100 + number, TOTAL, origin=number)
+    assert [judge.epoch_ended(100 + number, 0, 1.0) for number in range(100)] == begun
+    assert {"continue", "prune"} == set(begun)
 
 
 def test_a_good_trial_is_not_marked_as_spared() -> None:
@@ -232,3 +275,53 @@ def test_a_trial_that_is_over_cannot_be_stopped_and_so_is_not_spared() -> None:
         low_until_the_end = 0.1 if step < TOTAL - 1 else 0.9
         assert judge.epoch_ended(0, step, low_until_the_end) == "continue"
     assert judge.spared_at(0) is None
+
+
+@pytest.mark.parametrize(("steps", "keep"), [(SEQUENTIAL, None), (IN_TURNS, None), (SEQUENTIAL, 0.5)])
+@pytest.mark.parametrize("pruner", [Median(), Hyperband(), NoPruner(), Racing()])
+def test_trials_that_paused_under_another_pruner_go_on_before_others_start(
+    pruner: Pruner, steps: Steps, keep: float | None
+) -> None:
+    judge = policy(pruner, steps=steps, keep=keep)
+    for number in (3, 1, 2):
+        judge.replay(paused(number, [0.5, 0.5], 3))
+    assert judge.next((), may_start=True) == Resume(1, TOTAL)
+    assert judge.next((1,), may_start=True, away=(2,)) == Resume(3, TOTAL)
+    assert judge.next((1, 2, 3), may_start=True) == Start(TOTAL)
+    assert judge.next((), may_start=False, may_promote=False) is None
+    for number in (1, 2, 3):
+        judge.begin(number, TOTAL)
+        words = [judge.epoch_ended(number, step, value_at(step, [0.5, 0.5], steps)) for step in range(3, TOTAL)]
+        assert "pause" not in words
+        judge.trial_ended(number, "complete")
+    assert judge.next((), may_start=True) == Start(TOTAL)
+
+
+def test_trials_that_paused_under_other_rules_before_the_first_rung_go_on_to_it() -> None:
+    judge = policy(PausingHalving(min_epochs=4, reduction_factor=2, straight=0.0, floor=0.0))
+    judge.replay(paused(1, [0.9, 0.9], 2))
+    judge.replay(paused(2, [0.5, 0.5], 5))  # a median pruner had gone on with it
+    assert judge.next((), may_start=True) == Resume(1, EPOCHS)
+    assert judge.next((), may_start=True, away=(1,)) == judge.next((1,), may_start=True) == Start(EPOCHS)
+    judge.begin(1, EPOCHS)
+    assert [judge.epoch_ended(1, step, value_at(step, [0.9, 0.9])) for step in (2, 3)] == ["continue", "pause"]
+    assert judge.next((), may_start=False) == Resume(2, TOTAL)
+
+
+def test_a_trial_that_repeats_an_interrupted_one_goes_at_least_to_where_that_was_going() -> None:
+    judge = policy(PausingHalving(min_epochs=2, reduction_factor=2, straight=0.25, floor=0.0))
+    (straight,) = [number for number in range(12) if until(judge, number) == TOTAL]
+    for reached, going in ((0, 2), (1, 2), (2, 4), (5, TOTAL)):
+        assert until(judge, 20, origin=1, reached=reached) == going
+    assert until(judge, straight + 12) == TOTAL, "it is itself straight"
+    assert until(judge, straight + 12, origin=1) == 2
+    assert until(judge, 20, origin=straight, reached=1) == TOTAL
+
+
+def until(judge: Policy, number: int, *, origin: int | None = None, reached: int = 0) -> int:
+    """Return after how many steps a trial pauses, or ends."""
+    judge.begin(number, 2, origin=origin, reached=reached)
+    words = (judge.epoch_ended(number, step, 1.0) for step in range(TOTAL))
+    found = next((step + 1 for step, word in enumerate(words) if word == "pause"), TOTAL)
+    judge.trial_ended(number, "interrupted")
+    return found

@@ -103,6 +103,23 @@ def test_curves_of_failed_trials_are_no_evidence() -> None:
     assert not judge.epoch_ended(1, 0, 9.0)
 
 
+@pytest.mark.parametrize("pruner", [Median(n_startup_trials=3), SuccessiveHalving(reduction_factor=2)])
+def test_curves_of_a_trial_that_is_run_again_count_once(pruner: Pruner) -> None:
+    died, never = judge_of(pruner), judge_of(pruner)
+    for judge in (died, never):
+        for number, value in enumerate([0.5, 0.7]):
+            run(judge, number, [value, value])
+    for number in (2, 3):  # it dies in the second fold, then in its first
+        for step in range(EPOCHS + 1 if number == 2 else 2):
+            died.epoch_ended(number, step, 0.3)
+        died.trial_ended(number, "interrupted")
+    words = []
+    for judge in (died, never):
+        run(judge, 4, [0.3, 0.3])
+        words.append([judge.epoch_ended(5, step, value) for step, value in enumerate([1.45, 0.95, 0.7, 0.6])])
+    assert words[0] == words[1]
+
+
 @pytest.mark.parametrize("pruner", [Median(), Percentile(percentile=50), SuccessiveHalving(reduction_factor=2)])
 def test_where_more_is_better_the_low_curve_is_pruned_and_the_high_one_is_not(pruner: Pruner) -> None:
     judge = FoldJudge(pruner, steps=Steps(n_folds=1, epochs=EPOCHS), study_name="s", direction="maximize")

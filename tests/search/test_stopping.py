@@ -76,6 +76,15 @@ def test_patience_waits_until_the_noise_is_known() -> None:
     assert reason(config("patience={trials: 5}"), *[trial(1.0) for _ in range(3)]) == ""
 
 
+@pytest.mark.parametrize(("latest", "stops"), [(1.0, True), (0.999, False)])
+def test_patience_takes_any_gain_on_one_fold_which_tells_no_noise(latest: float, stops: bool) -> None:
+    study = config("patience={trials: 5}", "folds={name: grouped, n_folds: 5, use: [0]}")
+    trials = [trial(loss) for loss in (*[1.0] * 10, *[1.5] * 4, latest)]
+    for one in trials:
+        one.user_attrs["folds"] = [one.value]
+    assert ("gained nothing; one fold tells no noise" in reason(study, *trials)) == stops
+
+
 def test_epochs_that_were_not_trained_do_not_count_towards_the_budget() -> None:
     study, answered, interrupted, again = config("max_epochs=20"), *(trial(1.0, steps=steps) for steps in (8, 6, 8))
     answered.user_attrs |= {"same_as": 0, "seconds": 0.0}
@@ -100,6 +109,17 @@ def waited(number: int, *, ended: bool) -> FrozenTrial:
     if ended:
         one.state, one.datetime_complete = TrialState.PRUNED, datetime(2026, 1, 1, 13)
     return one
+
+
+def test_a_trial_that_had_paused_and_was_stopped_later_counts_as_of_its_end() -> None:
+    study, others = config(), [trial(1.0) for _ in range(3)]
+    for number, one in enumerate(others):
+        one.number, one.datetime_complete = number, datetime(2026, 1, 1, 12, 30 + number)
+    stopped, still = (waited(minute, ended=True) for minute in (10, 11))
+    stopped.number, still.number = 3, 4
+    stopped.user_attrs["seconds"], still.user_attrs["seconds"] = 90.0, 60.0
+    ordered = StudyHistory(study, (*others, stopped, still)).as_last_trained
+    assert [one.number for one in ordered] == [4, 0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("ended", [False, True])

@@ -6,6 +6,7 @@ import pytest
 
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.contract import Contract, contract_of, open_study
+from hms_search.search.rounds import round_name
 from hms_search.search.study import read_study
 from hms_search.search.study_attributes import CONTRACT_KEY
 
@@ -41,6 +42,13 @@ def test_a_setting_reaches_the_inlined_space() -> None:
         ("space.parameters.model.dropout.high=2", "less than 1"),
         ("name=a/b", "name"),
         ("schedule={name: adaptive, keep: 1}", "less than 1"),
+        ("pruner=racing", "pruner: expected a mapping, found 'racing'; write {name: racing}"),
+        ("pruner={name: patient, wrapped: median}", "pruner.wrapped: expected a mapping, found 'median'; write {name"),
+        ("schedule=turns", "found 'turns'; write {name: ...} and choose one of adaptive, interleaved, sequential"),
+        ("space.base.pipeline=eeg", "write {source: eeg}"),
+        ("patience=20", "patience: expected a mapping, found 20; write {trials: ...}; known: trials, of_noise"),
+        ("space.parameters.model.dropout=0.3", "write {type: ...} and choose one of categorical, float, int"),
+        ("space.parameters=3", "space.parameters: expected an object, found 3"),
     ],
 )
 def test_a_wrong_setting_is_an_error_that_says_what_to_write(setting: str, words: str) -> None:
@@ -123,6 +131,7 @@ def test_a_resumed_study_keeps_its_trials(storage: optuna.storages.BaseStorage) 
         (("space.base.training.epochs=5",), {}, ["another space", "base.training.epochs: 4 -> 5"]),
         ((), {"data": "other"}, ["another data", "data was d and is now other"]),
         ((), {"folds": "other"}, ["another folds"]),
+        (("folds.use=[0]",), {}, ["another folds in use", "was [0, 1] and is now [0]"]),
         (("seed=1",), {}, ["another seed"]),
         (("objective=high",), {}, ["another objective"]),
         (("schedule={name: interleaved}",), {}, ["another order", "order was sequential and is now interleaved"]),
@@ -151,6 +160,8 @@ def test_a_study_from_before_there_were_schedules_goes_on_and_only_as_it_was(
     open_study(config, contract(), storage)
     adaptive = ("schedule={name: adaptive}",)  # folds one after the other, too
     open_study(read_study(STUDY, adaptive), contract(adaptive), storage)
+    named = ("folds.use=[0,1]",)  # all that there are
+    open_study(read_study(STUDY, named), contract(named), storage)
     with pytest.raises(StudyError, match="another order"):
         open_study(config, contract(("schedule={name: interleaved}",)), storage)
 
@@ -197,3 +208,26 @@ def test_a_study_that_names_no_search_gets_one_that_fits(
     (tmp_path / "s.yaml").write_text(json.dumps({**content, **given}))
     config = read_study(tmp_path / "s.yaml")
     assert (config.sampler.name, config.pruner.name) == (sampler, pruner)
+
+
+def test_a_study_in_rounds_takes_trials_over_before_it_has_rounds(storage: optuna.storages.BaseStorage) -> None:
+    rounds = "rounds={count: 2, trials: 12}"
+    study = open_study(read_study(STUDY, (rounds,)), contract((rounds,)), storage)
+    trial = study.ask()
+    read_study(STUDY).space.suggest(trial)
+    study.tell(trial, 0.5)
+    wider = (rounds, "space.parameters.model.dropout.high=0.6")
+    with pytest.raises(StudyError) as error:
+        open_study(read_study(STUDY, wider), contract(wider), storage)
+    name = read_study(STUDY).name
+    assert f"--set name={name}_2 --set rounds=null --migrate {name} takes over" in str(error.value)
+    settings = (*wider, f"name={name}_2", "rounds=null", f"migrate={name}")
+    assert read_study(STUDY, settings).migrate == name
+
+
+def test_a_name_that_would_be_too_long_for_the_last_round_is_refused_as_the_file_is_read() -> None:
+    long = f"name={'a' * 113}"
+    with pytest.raises(ConfigError, match=r"name: the last of the rounds would be called a+\.round10, of 121 letters"):
+        read_study(STUDY, (long, "rounds={count: 10, trials: 5}"))
+    config = read_study(STUDY, (long, "rounds={count: 9, trials: 5}"))
+    assert config.model_validate({**config.to_dict(), "name": round_name(config.name, 9)})
