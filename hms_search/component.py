@@ -88,6 +88,10 @@ def _fault(model: type[Component], detail: ErrorDetails, document: Document) -> 
         return f"{where}: {'.'.join(map(str, (*parents, detail['loc'][-1])))}: missing; add this key"
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         return _wrong_tag(detail, written, document, _tags_at(model, detail["loc"]))
+    if kind in {"dict_type", "model_type"} and _is_component(model, detail["loc"]):
+        found, components = detail["input"], _components_at(model, detail["loc"])
+        words = f"expected a mapping, found {found!r}; {_instead_of(found, components)}"
+        return ": ".join(part for part in (where, dotted, words) if part)
     expected = detail["msg"].removeprefix("Input should be ")
     if kind == "value_error" or expected == detail["msg"]:
         own_words = detail["msg"].removeprefix("Value error, ")
@@ -103,6 +107,17 @@ def _wrong_tag(detail: ErrorDetails, written: tuple[str | int, ...], document: D
     tag = context.get("tag")
     found = f"unknown {key} {tag!r}; {choices}" if tag else f"has no {key}; write {{{key}: ...}} and {choices}"
     return f"{where}: {dotted}: {found}"
+
+
+def _instead_of(found: Any, components: set[type[Component]]) -> str:
+    """Return the mapping to write where a word or a number stands in a component's place."""
+    tags = {tag: key for component in components for key, tag in _tags_of(component)}
+    if not tags:
+        fields = [field for component in components for field in component.model_fields]
+        return f"write {{{fields[0]}: ...}}; known: {', '.join(fields)}"
+    if isinstance(found, str) and found in tags:
+        return f"write {{{tags[found]}: {found}}}"
+    return f"write {{{next(iter(tags.values()))}: ...}} and choose one of {', '.join(sorted(tags))}"
 
 
 def _written_path(loc: tuple[str | int, ...], content: Any) -> tuple[str | int, ...]:
@@ -131,7 +146,14 @@ def _fields_at(model: type[Component], loc: tuple[str | int, ...]) -> set[str]:
 
 def _tags_at(model: type[Component], loc: tuple[str | int, ...]) -> set[str]:
     """Return the names that tell the members of the union at a location apart."""
-    return {tag for component in _components_at(model, loc) for tag in _tags_of(component)}
+    return {tag for component in _components_at(model, loc) for _, tag in _tags_of(component)}
+
+
+def _is_component(model: type[Component], loc: tuple[str | int, ...]) -> bool:
+    """Say whether a component belongs at a location, not a mapping whose keys are the user's own."""
+    holders = _components_at(model, loc[:-1]) if loc else set()
+    fields = [holder.model_fields[str(loc[-1])] for holder in holders if loc[-1] in holder.model_fields]
+    return bool(_components_at(model, loc)) and all(get_origin(field.annotation) is not dict for field in fields)
 
 
 def _components_at(model: type[Component], loc: tuple[str | int, ...]) -> set[type[Component]]:
@@ -144,7 +166,7 @@ def _components_at(model: type[Component], loc: tuple[str | int, ...]) -> set[ty
                 found |= set(_components_in(component.model_fields[str(key)].annotation))
             candidates = found
         else:
-            tagged = {component for component in candidates if key in _tags_of(component)}
+            tagged = {component for component in candidates if key in {tag for _, tag in _tags_of(component)}}
             candidates = tagged or candidates
     return candidates
 
@@ -157,10 +179,9 @@ def _components_in(annotation: Any) -> Iterator[type[Component]]:
             yield from _components_in(argument)
 
 
-def _tags_of(component: type[Component]) -> set[str]:
-    return {
-        str(value)
-        for key in ("name", "type", "source")
-        if key in component.model_fields
-        for value in get_args(component.model_fields[key].annotation)
-    }
+def _tags_of(component: type[Component]) -> Iterator[tuple[str, str]]:
+    """Yield what tells a component from others of a union: the key, and what it may be."""
+    for key in ("name", "type", "source"):
+        annotation = component.model_fields[key].annotation if key in component.model_fields else None
+        if get_origin(annotation) is Literal:
+            yield from ((key, str(value)) for value in get_args(annotation))

@@ -5,17 +5,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hms_search.search.findings import Finding
-from hms_search.search.installation import installation_findings
+from hms_search.search.findings import Finding, worst_first
+from hms_search.search.installation import library_findings, machine_findings
 
 _STYLES = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
-def print_installation(root: Path) -> tuple[Finding, ...]:
-    """Print what is wrong with the installation and return it."""
-    found = installation_findings(root)
+def print_installation(root: Path, *, unseen: str) -> tuple[tuple[Finding, ...], bool]:
+    """Print what is wrong with the installation; return it, and whether what needs its libraries can be looked at.
+
+    Where that cannot be, ``unseen`` is said not to have been.
+    """
+    libraries, machine = library_findings(), machine_findings(root)
+    found = worst_first((*libraries, *machine))
     print_findings("installation", found)
-    return found
+    works = not any(finding.severity == "error" for finding in libraries)
+    if not works:
+        words = f"{unseen}: not looked at, for want of the libraries above"
+        Console(highlight=False, soft_wrap=True, emoji=False).print(words, style="yellow", markup=False)
+    return found, works
 
 
 def print_findings(where: str, found: Sequence[Finding]) -> None:

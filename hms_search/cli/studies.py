@@ -37,12 +37,13 @@ def doctor(
 ) -> None:
     """Look for what is wrong with the installation, the stores and a study; the exit code is 2 where there is an error.
 
-    Each finding names its evidence and what to change. A broken installation is said before anything else is looked at.
+    Each finding names its evidence and what to change. Where libraries are broken nothing else is looked at.
     """
     from hms_search.cli.findings import print_counts, print_installation
 
-    found = print_installation(Path("mlruns"))
-    if not any(finding.severity == "error" for finding in found):
+    unseen = "stores" if study is None else f"stores and study {study}"
+    found, works = print_installation(Path("mlruns"), unseen=unseen)
+    if works:
         from hms_search.cli.doctor import doctor_command
         from hms_search.search.places import Places
 

@@ -26,11 +26,17 @@ LIVE: tuple[Check, ...] = (
     scores.folds_disagree,
     scores.strata_disagree,
     scores.seed_noise,
+    scores.gain_by_folds,
 )
 """Checks of milliseconds."""
 DEEP: tuple[Check, ...] = (trials.without_effect,)
 """Checks that take a second or more."""
-_OF_ONE_VALUE: tuple[Check, ...] = (trials.best_on_bound, trials.no_improvement, trials.without_effect)
+_OF_ONE_VALUE: tuple[Check, ...] = (
+    trials.best_on_bound,
+    trials.no_improvement,
+    trials.without_effect,
+    scores.gain_by_folds,
+)
 """Checks that say nothing where a trial that is worse in the first aim may be best in another."""
 
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 from optuna.trial import TrialState
 
-from hms_search.data.folds import GroupedFolds
+from hms_search.data.folds import Folds, GroupedFolds
 from hms_search.search.evidence import fold_values, loss_of
 from hms_search.search.findings import Finding
 from hms_search.search.history import StudyHistory
+from hms_search.search.narrowing import Narrow
+from hms_search.search.outcomes import is_baseline
 from hms_search.search.rank_agreement import Agreement, agreement, mean_agreement
 from hms_search.search.repeated import Again
 from hms_search.search.space import on_grid
@@ -46,12 +48,14 @@ def folds_disagree(history: StudyHistory) -> Iterator[Finding]:
             "warning",
             "the folds rank the trials differently",
             str(found),
-            f"folds.n_folds above {history.config.folds.n_folds}, or more training.epochs",
+            f"{_more(history.config.folds)}, or more training.epochs",
         )
 
 
 def strata_disagree(history: StudyHistory) -> Iterator[Finding]:
-    """Find that votes of many and of few experts rank the trials differently."""
+    """Find that votes of many and of few experts rank the trials differently, unless those of many are the aim."""
+    if history.config.objective == "high":
+        return
     scored = [
         (trial.user_attrs["kl_high"], trial.user_attrs["kl_low"])
         for trial in history.trained
@@ -75,20 +79,44 @@ def seed_noise(history: StudyHistory) -> Iterator[Finding]:
     if history.noise is not None:
         yield from _measured_noise(history, history.noise)
         return
-    baseline = [loss_of(trial, history.direction) for trial in history.ended if trial.user_attrs.get("baseline")]
-    best = history.evidence.best
-    repeated, noise = _seed_noise(history)
-    if not baseline or not math.isfinite(baseline[0]) or best is None or noise is None:
+    gain, (repeated, noise) = _gain(history), _seed_noise(history)
+    if gain is None or noise is None:
         return
-    gain, needed = baseline[0] - best.loss, _TOLD_APART * math.sqrt(2) * noise
+    needed = _TOLD_APART * math.sqrt(2) * noise
     if gain <= needed:
-        yield Finding(
-            "warning",
+        yield _no_gain(
+            history,
             _WITHIN_NOISE,
             f"the best is {gain:.2g} better than the baseline; the same parameters differ by a standard deviation of "
             f"{noise:.2g} between seeds ({repeated} configurations repeated), and it takes {needed:.2g} to tell",
-            f"run the best and the baseline again under more seeds: hms-search noise {history.config.name}",
         )
+
+
+def gain_by_folds(history: StudyHistory) -> Iterator[Finding]:
+    """Find that the gain over the baseline is within what the folds show of chance, where no seed was tried again."""
+    gain, evidence = _gain(history), history.evidence
+    enough = len(evidence.trials) >= Narrow().needed(len(history.config.space.parameters))
+    if not enough or gain is None or evidence.noise is None or gain > evidence.told_apart:
+        return
+    if history.noise is None and _seed_noise(history)[1] is None:
+        yield _no_gain(
+            history,
+            "the gain is within the noise of the folds",
+            f"the best of {len(evidence.trials)} trials is {gain:.2g} better than the baseline; by how their "
+            f"folds differ, it takes {evidence.told_apart:.2g} to tell two trials apart",
+        )
+
+
+def _gain(history: StudyHistory) -> float | None:
+    """Return by how much the best is better than the baseline; None where one of them has no value."""
+    baseline = [loss_of(trial, history.direction) for trial in history.ended if is_baseline(trial)]
+    best = history.evidence.best
+    return baseline[0] - best.loss if baseline and math.isfinite(baseline[0]) and best is not None else None
+
+
+def _no_gain(history: StudyHistory, what: str, evidence: str) -> Finding:
+    again = f"run the best and the baseline again under more seeds: hms-search noise {history.config.name}"
+    return Finding("warning", what, evidence, again)
 
 
 def _measured_noise(history: StudyHistory, noise: Again) -> Iterator[Finding]:
@@ -120,6 +148,13 @@ def _seed_noise(history: StudyHistory) -> tuple[int, float | None]:
         return 0, None
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in repeated)
     return len(repeated), math.sqrt(squares / sum(len(group) - 1 for group in repeated))
+
+
+def _more(folds: Folds) -> str:
+    """Return how to train more folds: those that are not in use, or smaller ones."""
+    if folds.use is not None and len(folds.use) < folds.n_folds:
+        return f"folds.use: null (all {folds.n_folds})"
+    return f"folds.n_folds: {folds.n_folds + 1} or more{' with folds.use: null' if folds.use else ''}"
 
 
 def _disagree(found: Agreement) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import mannwhitneyu
 
+from hms_search.search.advisable import takes, takes_bound
 from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.evidence import loss_of
 from hms_search.search.field_limits import limits_of
@@ -21,14 +22,17 @@ from hms_search.search.pruners import Threshold
 from hms_search.search.rank_agreement import agreement
 from hms_search.search.regions import End, Number, on_bound, place_in, region_of
 from hms_search.search.report import SPARED_KEY
-from hms_search.search.samplers import LEARN_OF_ENDED
-from hms_search.search.space import Categorical
+from hms_search.search.samplers import LEARN_OF_ENDED, CurveGp
+from hms_search.search.schedules import Adaptive
+from hms_search.search.space import Categorical, Int
 
 _FEW_PRUNED = 4
 """With the baseline, which is not pruned, that makes the fifth trial of the report's failure the one that tells."""
 _FEWEST_ENDED = 8
 _FAILING_SHARE = 0.2
 _OUTER = 0.2
+_WIDENINGS = (1.0, 0.25)
+"""Shares of the usual widening that are tried in turn, until a bound is one that a study may have."""
 _PATIENCE, _FEWEST_BEFORE = 20, 10
 _NO_EFFECT = 0.5
 _LEVEL = 0.05
@@ -39,19 +43,29 @@ def everything_pruned(history: StudyHistory) -> Iterator[Finding]:
 
     One that was spared was to be pruned, too. Trials that pause are pruned only when the study is over.
     """
-    trials, pruner = [trial for trial in history.trained if not is_baseline(trial)], history.config.pruner
+    config, pruner = history.config, history.config.pruner
+    trials = [trial for trial in history.trained if not is_baseline(trial)]
     pruned = [trial for trial in trials if _was_to_be_pruned(trial)]
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and SPARED_KEY not in trial.user_attrs]
     if len(pruned) < _FEW_PRUNED or completed or isinstance(pruner, PausingHalving):
         return
     ends = [value for one in pruned for value in _as_judged(one, history, one.user_attrs.get(SPARED_KEY))[-1:]]
     seen = f"{len(pruned)} of {len(trials)} trials besides the baseline were to be pruned, at {_span(ends)}"
-    if isinstance(pruner, Threshold):
+    if isinstance(config.schedule, Adaptive) and _mostly_after_a_fold(pruned, history):
+        keep = config.schedule.keep
+        yield Finding(
+            "warning",
+            "every trial is pruned",
+            f"{seen}, most at the end of a fold, by schedule adaptive, keep {keep:g}",
+            f"schedule.keep: {(1 + keep) / 2:g}, or schedule: {{name: sequential}}",
+        )
+    elif isinstance(pruner, Threshold):
+        bounds = {"lower": pruner.lower, "upper": pruner.upper}
         known = [trial for trial in history.trained if trial.state != TrialState.FAIL]
         yield Finding(
             "error",
             "every trial is pruned",
-            f"{seen}, outside lower {pruner.lower}, upper {pruner.upper}",
+            f"{seen}, outside {', '.join(f'{name} {bound:g}' for name, bound in bounds.items() if bound is not None)}",
             "pruner: {name: median}, or bounds that hold "
             f"{_span([value for trial in known for value in _as_judged(trial, history)])}",
         )
@@ -60,7 +74,7 @@ def everything_pruned(history: StudyHistory) -> Iterator[Finding]:
             "warning",
             "every trial is pruned",
             seen,
-            f"pruner: {{name: {pruner.name}}} is too eager here: a later start, or pruner: {{name: none}}",
+            f"pruner: {{name: none}}, or a later start of pruner {pruner.name}",
         )
 
 
@@ -121,21 +135,14 @@ def best_on_bound(history: StudyHistory) -> Iterator[Finding]:
         inner = median(place_in(parameter, value) for value in values)
         if _OUTER < inner < 1 - _OUTER or not _falls_towards(end, path, parameter, history):
             continue  # chance put the best one there: the others lie elsewhere, or trials are not better that way
-        region = region_of(
-            parameter,
-            values,
-            evidence.best.params[path],
-            limits=limits_of(history.config.space.base, path),
-            margin=narrowing.margin,
-            widen=narrowing.widen,
-        )
-        if region.passed:
+        bound = _beyond(end, path, parameter, history)
+        if bound is not None:
             yield Finding(
                 "warning",
                 f"the best trial lies on a bound of {path}",
                 f"trial {evidence.best.name} has {evidence.best.params[path]:.4g} in [{parameter.low:g}, "
                 f"{parameter.high:g}], the best {len(elite)} trials {_span(values)}",
-                f"parameters.{path}.{end}: {getattr(region, end):g}, in another study or round",
+                f"parameters.{path}.{end}: {bound}, in another study or round",
             )
 
 
@@ -207,18 +214,50 @@ def sampler_that_waits(history: StudyHistory) -> Iterator[Finding]:
     """Find that the sampler learns of trials that ended, and the pruner ends few before the study is over."""
     sampler, pruner = history.config.sampler.name, history.config.pruner
     if sampler in LEARN_OF_ENDED and isinstance(pruner, PausingHalving):
+        may_wait = takes(history.config, sampler=CurveGp())
         yield Finding(
             "warning",
             "the sampler learns nothing of trials that pause",
             f"sampler {sampler} learns of trials that ended; of those that come to a rung, pruner {pruner.name} lets "
             f"one of {pruner.reduction_factor} go on, and the others wait until the study is over",
-            "pruner: {name: median}, or sampler: {name: curve_gp}",
+            f"pruner: {{name: median}}{', or sampler: {name: curve_gp}' if may_wait else ''}",
         )
 
 
 def _was_to_be_pruned(trial: FrozenTrial) -> bool:
     stopped = trial.state == TrialState.PRUNED or SPARED_KEY in trial.user_attrs
     return stopped and BREAKS_KEY not in trial.user_attrs
+
+
+def _mostly_after_a_fold(stopped: Sequence[FrozenTrial], history: StudyHistory) -> bool:
+    """Say whether most of the trials were to be stopped by their last epoch of a fold."""
+    trained = [int(trial.user_attrs.get(SPARED_KEY, len(trial.intermediate_values))) for trial in stopped]
+    return 2 * sum(n > 0 and history.config.steps.ends_fold(n - 1) for n in trained) > len(trained)
+
+
+def _beyond(end: End, path: str, parameter: Number, history: StudyHistory) -> int | float | None:
+    """Return a bound beyond the one that the best trial lies on; None where none is possible."""
+    evidence, narrowing, space = history.evidence, Narrow(), history.config.space
+    if evidence.best is None:
+        return None
+    for share in _WIDENINGS:
+        region = region_of(
+            parameter,
+            [trial.params[path] for trial in evidence.elite(narrowing.quantile)],
+            evidence.best.params[path],
+            limits=limits_of(space.base, path),
+            margin=narrowing.margin,
+            widen=narrowing.widen * share,
+        )
+        bound = _written(parameter, getattr(region, end))
+        if region.passed and takes_bound(space, path, end, bound):
+            return bound
+    return None
+
+
+def _written(parameter: Number, bound: float) -> int | float:
+    """Return a bound as it is to be written: whole where its parameter is, to four digits where it is not."""
+    return int(bound) if isinstance(parameter, Int) else float(f"{bound:.4g}")
 
 
 def _falls_towards(end: End, path: str, parameter: Number, history: StudyHistory) -> bool:
@@ -240,22 +279,23 @@ def _as_judged(trial: FrozenTrial, history: StudyHistory, until: int | None = No
 def _culprit(history: StudyHistory, failed: Sequence[FrozenTrial]) -> str:
     """Return the bound to move where failed trials have larger or smaller numbers than the others, or nothing."""
     others = [trial for trial in history.ended if trial.state != TrialState.FAIL]
-    told: list[tuple[float, str]] = []
+    told: list[tuple[float, str, End, int | float]] = []
     for path, parameter in history.config.space.parameters.items():
         if isinstance(parameter, Categorical):
             continue
         theirs = [trial.params[path] for trial in failed if path in trial.params]
         ours = [trial.params[path] for trial in others if path in trial.params]
         if theirs and ours and len(set(theirs + ours)) > 1:
-            told.append((float(mannwhitneyu(theirs, ours).pvalue), _bound_without(path, theirs, ours)))
-    p_value, change = min(told, default=(1.0, ""))
-    return change if p_value * len(told) <= _LEVEL else ""
-
-
-def _bound_without(path: str, failed: Sequence[float], others: Sequence[float]) -> str:
-    if median(failed) > median(others):
-        return f"parameters.{path}.high: {min(failed):.4g} or less (failed from there on)"
-    return f"parameters.{path}.low: {max(failed):.4g} or more (failed up to there)"
+            end: End = "high" if median(theirs) > median(ours) else "low"
+            bound = _written(parameter, min(theirs) if end == "high" else max(theirs))
+            told.append((float(mannwhitneyu(theirs, ours).pvalue), path, end, bound))
+    if not told:
+        return ""
+    p_value, path, end, bound = min(told)
+    if p_value * len(told) > _LEVEL or not takes_bound(history.config.space, path, end, bound):
+        return ""
+    where = "or less (failed from there on)" if end == "high" else "or more (failed up to there)"
+    return f"parameters.{path}.{end}: {bound} {where}"
 
 
 def _span(values: Sequence[float]) -> str:

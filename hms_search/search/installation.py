@@ -28,15 +28,23 @@ _NEEDED_GB, _COMFORTABLE_GB = 1.0, 10.0
 more."""
 
 
-def installation_findings(root: Path) -> tuple[Finding, ...]:
-    """Return what is wrong with the libraries and with the machine that ``root`` lies on, worst first."""
+def library_findings() -> tuple[Finding, ...]:
+    """Return what is wrong with the libraries, worst first; with an error nothing can be imported that needs them."""
     needed = requirements()
-    free_gb = shutil.disk_usage(_existing(root)).free / 1e9
     return worst_first(
         [
             *torch_pair(installed, requires("torchvision") if installed("torchvision") else None, _import_error),
             *outdated(needed[""], installed),
             *missing_extras(needed, installed),
+        ]
+    )
+
+
+def machine_findings(root: Path) -> tuple[Finding, ...]:
+    """Return what is wrong with the machine that ``root`` lies on, worst first."""
+    free_gb = shutil.disk_usage(_existing(root)).free / 1e9
+    return worst_first(
+        [
             *disk_space(root, free_gb),
             *processors(len(os.sched_getaffinity(0)), _quota(), os.environ.get("OMP_NUM_THREADS")),
             *idle_gpu(installed("torch"), has_gpu=_GPU_DEVICE.exists()),

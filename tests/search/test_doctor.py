@@ -1,6 +1,7 @@
 """The doctor of studies: each thing it looks for, in a study that has it and in one that does not."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -21,6 +22,7 @@ from hms_search.search.policy import policy_of
 from hms_search.search.racing import Ground, Race
 from hms_search.search.rank_agreement import agreement, mean_agreement
 from hms_search.search.repeated import Again, Gain, Repeated
+from hms_search.search.schedules import Adaptive
 from hms_search.search.space import Categorical
 from hms_search.search.study import StudyConfig, read_study
 
@@ -76,6 +78,14 @@ def spread(seed: int = 0, n: int = 30) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.random.default_rng(seed).uniform(0.5, 1.5, n)
 
 
+def applied(finding: Finding, *settings: str) -> StudyConfig:
+    """The study with the first line that a finding gives put in; raises ConfigError where it is refused."""
+    line = re.match(r"([\w.]+): (\{.*?\}|\[.*?\]|[^\s,]+)", finding.change)
+    assert line is not None
+    where = "space." if line[1].startswith("parameters.") else ""
+    return read_study(QUICKSTART, (*settings, f"{where}{line[1]}={line[2]}"))
+
+
 def test_the_reports_failure_is_found_by_the_fifth_trial() -> None:
     study = config(*REPORT)
     trials = [
@@ -84,8 +94,8 @@ def test_the_reports_failure_is_found_by_the_fifth_trial() -> None:
     ]
     finding = found(history(study, trials))[PRUNED_ALL]
     assert finding.severity == "error"
-    assert "upper 0.57" in finding.evidence
-    assert "0.64 to 1.13" in finding.evidence
+    assert finding.evidence.endswith("at 0.64 to 1.13, outside upper 0.57")
+    assert applied(finding, *REPORT).pruner.name == "median"
     assert PRUNED_ALL not in found(history(study, trials[:4]))
 
 
@@ -95,11 +105,11 @@ def test_the_reports_failure_is_found_though_the_floor_lets_some_trials_through(
     assert PRUNED_ALL in found(history(study, spared))
 
 
-def judged(study: StudyConfig, curves: Sequence[Sequence[float]]) -> list[FrozenTrial]:
-    """Trials as a study's own pruner ends them, the baseline first, which it spares."""
+def judged(study: StudyConfig, curves: Sequence[Sequence[float]], keep: float | None = None) -> list[FrozenTrial]:
+    """Trials as a study's own pruner, or its schedule, ends them, the baseline first, which is spared."""
     race = Race(study.steps, Ground((), ()), Path("nowhere"))
     policy = policy_of(
-        study.pruner, steps=study.steps, study_name="s", direction="minimize", seed=study.seed, race=race
+        study.pruner, steps=study.steps, study_name="s", direction="minimize", seed=study.seed, race=race, keep=keep
     )
     trials = []
     for number, curve in enumerate(curves):
@@ -164,8 +174,23 @@ def test_a_pruner_that_lets_nothing_through_is_found_whichever_it_is() -> None:
     study = config()
     baseline = trial(study, 0.7, curve=[0.8] * 8, baseline=True)
     pruned = [trial(study, curve=[0.9 + 0.01 * number]) for number in range(4)]
-    assert "at 0.9 to 0.93" in found(history(study, [baseline, *pruned]))[PRUNED_ALL].evidence
+    finding = found(history(study, [baseline, *pruned]))[PRUNED_ALL]
+    assert "at 0.9 to 0.93" in finding.evidence
+    assert applied(finding).pruner.name == "none"
     assert PRUNED_ALL not in found(history(study, [baseline, *pruned, trial(study, 0.6)]))
+
+
+def test_trials_that_a_schedule_stops_are_not_laid_to_the_pruner() -> None:
+    settings = ("schedule={name: adaptive, keep: 0.2}", "pruner={name: none, audit: 0.0, floor: 0.0}")
+    study, rng = config(*settings), np.random.default_rng(0)
+    ends = [1.0, *rng.uniform(1.02, 1.12, 7).tolist()]
+    curves = [[end + 0.1 * (3 - step % 4) for step in range(len(study.steps))] for end in ends]
+    finding = found(history(study, judged(study, curves, keep=0.2)))[PRUNED_ALL]
+    assert "by schedule adaptive, keep 0.2" in finding.evidence
+    assert "pruner" not in finding.change
+    changed = applied(finding, *settings).schedule
+    assert isinstance(changed, Adaptive)
+    assert changed.keep > 0.2
 
 
 def test_failures_are_found_with_the_bound_that_they_lie_behind() -> None:
@@ -178,7 +203,16 @@ def test_failures_are_found_with_the_bound_that_they_lie_behind() -> None:
     finding = found(history(study, trials))["many trials fail"]
     assert "loss is nan" in finding.evidence
     assert finding.change.startswith(f"parameters.{LR}.high: 0.00")
+    assert applied(finding).space.parameters[LR].high < 3e-3  # type: ignore[union-attr]
     assert "many trials fail" not in found(history(study, trials[:10]))
+
+
+def test_a_bound_that_would_leave_the_base_outside_is_not_advised() -> None:
+    study = config()
+    trials = [trial(study, 0.6, params={LR: rate}) for rate in np.geomspace(1e-4, 4e-4, 10).tolist()]
+    trials += [trial(study, params={LR: rate}, failed="nan") for rate in np.geomspace(5e-4, 1e-2, 8).tolist()]
+    assert study.space.base_value(LR) > 5e-4
+    assert found(history(study, trials))["many trials fail"].change.startswith("look at trial 17")
 
 
 def test_trials_that_wait_are_none_that_failed() -> None:
@@ -201,7 +235,25 @@ def rates_that_fall_towards(best: float) -> list[FrozenTrial]:
 def test_a_best_trial_on_a_bound_is_found_with_the_bound_to_write() -> None:
     finding = found(history(config(), rates_that_fall_towards(2e-2)))[f"the best trial lies on a bound of {LR}"]
     assert finding.change.startswith(f"parameters.{LR}.high: 0.1")
+    assert applied(finding).space.parameters[LR].high == 0.1  # type: ignore[union-attr]
     assert not [what for what in found(history(config(), rates_that_fall_towards(3e-3))) if LR in what]
+
+
+@pytest.mark.parametrize(("least", "told"), [(8, "5.75,"), (5, "")], ids=["less than usual", "not at all"])
+def test_a_bound_is_passed_only_as_far_as_the_study_may_go(least: float, told: str) -> None:
+    low = "pipeline.clip_log.low"
+    settings = (
+        f"space.parameters.{low}={{type: float, low: -10, high: 4}}",
+        f"space.parameters.{CLIP}={{type: float, low: {least}, high: 12}}",
+    )
+    study, rng = config(*settings), np.random.default_rng(0)
+    lows = [*rng.uniform(-10, 4, 20).tolist(), 3.9]
+    record = history(study, [trial(study, 2 - 0.05 * value, params={low: value, CLIP: 11.0}) for value in lows])
+    finding = found(record).get(f"the best trial lies on a bound of {low}")
+    assert (finding is not None) == bool(told)
+    if finding is not None:
+        assert finding.change.startswith(f"parameters.{low}.high: {told}")
+        assert applied(finding, *settings).space.parameters[low].high == 5.75  # type: ignore[union-attr]
 
 
 def test_a_best_trial_on_a_bound_towards_which_others_get_worse_is_no_finding() -> None:
@@ -261,6 +313,16 @@ def test_folds_that_rank_the_trials_differently_are_found_with_their_correlation
     assert what not in found(history(config(), folds_of(config(), (0, 1))[:8]))
 
 
+@pytest.mark.parametrize("folds", ["n_folds: 2", "n_folds: 2, use: [0, 1]", "n_folds: 5, use: [0, 1]"])
+def test_what_is_advised_where_folds_disagree_trains_more_of_them(folds: str) -> None:
+    setting = f"folds={{name: grouped, {folds}}}"
+    finding = found(history(config(setting), folds_of(config(setting), (0, 1))))[
+        "the folds rank the trials differently"
+    ]
+    also = ("folds.use=null",) if "with folds.use: null" in finding.change else ()
+    assert applied(finding, setting, *also).steps.n_folds > 2
+
+
 def test_five_folds_that_agree_in_the_mean_are_no_finding_though_each_pair_may_not() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(20, 1)) * 0.63 + rng.normal(size=(20, 5)) * 0.78
@@ -275,12 +337,13 @@ def test_five_folds_that_agree_in_the_mean_are_no_finding_though_each_pair_may_n
 
 
 def test_strata_that_rank_the_trials_differently_are_found() -> None:
-    def votes(high: int, low: int) -> StudyHistory:
-        pairs = zip(spread(high).tolist(), spread(low).tolist(), strict=True)
-        return history(config(), [trial(config(), 0.5 * (h + lo), kl_high=h, kl_low=lo) for h, lo in pairs])
+    def votes(high: int, low: int, objective: str = "all") -> StudyHistory:
+        study, pairs = config(f"objective={objective}"), zip(spread(high).tolist(), spread(low).tolist(), strict=True)
+        return history(study, [trial(study, 0.5 * (h + lo), kl_high=h, kl_low=lo) for h, lo in pairs])
 
     what = "HIGH and LOW votes rank the trials differently"
-    assert what in found(votes(0, 1))
+    assert applied(found(votes(0, 1))[what]).objective == "high"
+    assert what not in found(votes(0, 1, "high"))
     assert what not in found(votes(0, 0))
 
 
@@ -357,6 +420,15 @@ def test_a_sampler_that_learns_nothing_of_trials_that_pause_is_found() -> None:
     assert what not in found(history(config("sampler={name: tpe}"), []))
 
 
+def test_a_sampler_is_advised_only_where_the_study_may_have_it() -> None:
+    settings = ("sampler={name: tpe}", "pruner={name: pausing_halving}")
+    what, turns = "the sampler learns nothing of trials that pause", (*settings, "schedule={name: interleaved}")
+    assert "curve_gp" in found(history(config(*settings), []))[what].change
+    finding = found(history(config(*turns), []))[what]
+    assert finding.change == "pruner: {name: median}"
+    assert applied(finding, *turns).pruner.name == "median"
+
+
 def repeated(gain: float) -> StudyHistory:
     """A baseline and a best, each of three seeds that differ by some hundredths."""
     study = config()
@@ -381,6 +453,30 @@ def test_a_gain_no_larger_than_the_seeds_noise_is_found() -> None:
     assert "1 configurations repeated" in found(history(tenths, beside))[what].evidence
     without = history(config(), [trial(config(), 0.8, baseline=True), trial(config(), 0.79, params={DROPOUT: 0.2})])
     assert what not in found(without)
+
+
+def of_two_folds(gain: float, n: int = 12) -> list[FrozenTrial]:
+    """A baseline and others as good as it, whose folds differ by chance; the last is better by a gain."""
+    study, noise = config(), np.random.default_rng(0).normal(0, 0.03, n).tolist()
+    ends = [0.8] * (n - 1) + [0.8 - gain]
+    return [
+        trial(study, end, params={DROPOUT: 0.01 * place}, folds=[end - off, end + off], baseline=place == 0)
+        for place, (end, off) in enumerate(zip(ends, noise, strict=True))
+    ]
+
+
+def test_a_gain_within_the_noise_of_the_folds_is_found_where_no_seed_was_tried_again() -> None:
+    study, what = config(), "the gain is within the noise of the folds"
+    little = history(study, of_two_folds(0.01))
+    assert "the best of 12 trials is 0.01 better" in found(little)[what].evidence
+    assert f"it takes {little.evidence.told_apart:.2g} to tell" in found(little)[what].evidence
+    assert what not in found(history(study, of_two_folds(0.2)))
+    assert what not in found(history(study, of_two_folds(0.01, n=11)))
+    again = trial(study, 0.81, folds=[0.80, 0.82])
+    assert what not in found(history(study, [*of_two_folds(0.01), again]))
+    assert what not in found(replace(little, noise=Again((1, 2), False, Repeated(0, "b", 0.8, (0.8, 0.8)), ())))
+    aims = config("aims=[{metric: kl}, {metric: parameters}]", "pruner={name: none}", "sampler={name: tpe}")
+    assert what not in found(replace(little, config=aims))
 
 
 def healthy() -> StudyHistory:
