@@ -47,7 +47,13 @@ def options(
 @app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)],
-    data: Annotated[str | None, typer.Option(help="Folder with train.csv (or labels.csv), or 'synthetic'.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder with train.csv (or labels.csv), or 'synthetic'. (For a study that names none also "
+            "HMS_SEARCH_DATA.)"
+        ),
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="The study's total, earlier sessions included.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds; stops after the epoch that is running.")] = None,
     settings: Annotated[
@@ -68,14 +74,13 @@ def run(
 ) -> None:
     """Run a study, or go on with it: the same command resumes."""
     from hms_search.cli.run import run_command
+    from hms_search.cli.settings import run_settings
     from hms_search.search.places import Places
 
     given = {"data.root": data, "trials": trials, "timeout_s": timeout, "workers": workers, "migrate": migrate}
     given |= {"executor.name": executor, "executor.address": address}
-    chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
-    if executor == "local":  # without what the study's file says of another
-        chosen.append('executor={"name": "local"}')
-    run_command(study, (*(settings or ()), *chosen), Places(storage_url=storage, tracking=tracking_uri))
+    chosen = run_settings(study, settings or (), given)
+    run_command(study, chosen, Places(storage_url=storage, tracking=tracking_uri))
 
 
 @app.command()

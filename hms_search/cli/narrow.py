@@ -6,7 +6,7 @@ from rich.console import Console
 
 from hms_search.cli.tables import changes_table
 from hms_search.data.atomic import replacing
-from hms_search.errors import StudyError
+from hms_search.errors import ConfigError, StudyError
 from hms_search.search.history import study_history
 from hms_search.search.narrowing import narrow
 from hms_search.search.places import Places
@@ -30,8 +30,18 @@ def narrow_command(study: str, output: Path | None, places: Places) -> None:
     if output is None:
         console.print("to have it as a file: add -o space.yaml", markup=False)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(output) as partial:
-        partial.write_text(narrowed_text(narrowed, origin=f"study {study}"), encoding="utf-8")
+    _write(output, narrowed_text(narrowed, origin=f"study {study}"))
     moved, all_of_them = len(narrowed.moved), len(narrowed.changes)
     console.print(f"written: {output} ({moved} of {all_of_them} parameters moved)", markup=False, soft_wrap=True)
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(output) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
+        raise ConfigError(
+            f"--output {output}: expected a file to write the space to, as space.yaml, in a folder that this user may "
+            f"write; found: {error.strerror}"
+        ) from error

@@ -7,22 +7,23 @@ from rich.console import Console
 from rich.table import Table
 
 from hms_search.cli.progress import StepProgress, duration
+from hms_search.cli.study_file import given_study
 from hms_search.search.places import Places
 from hms_search.search.plan import Plan, plan_study
 from hms_search.search.space_difference import Difference
-from hms_search.search.study import read_study
+from hms_search.search.study import StudyConfig
 
 
 def plan_command(path: Path, settings: tuple[str, ...], places: Places) -> None:
     """Print the plan of a study."""
-    config = read_study(path, settings)
+    config = given_study(path, settings)
     console = Console(highlight=False, emoji=False)
     with StepProgress(console) as progress:
         plan = plan_study(config, places, progress=progress)
     for line in _lines(plan):
         console.print(line, markup=False, soft_wrap=True)
     console.print(_timings(plan))
-    for line in _difference(plan.study, plan.difference):
+    for line in _difference(config, plan.difference):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -49,16 +50,26 @@ def _timings(plan: Plan) -> Table:
     return table
 
 
-def _difference(study: str, found: Difference) -> Iterator[str]:
+def _difference(config: StudyConfig, found: Difference) -> Iterator[str]:
+    study, another = config.name, f"--set name={config.name}_2"
+    alone = " --set rounds=null" if config.rounds is not None else ""
     if found.kind == "new":
         yield f"there is no study {study} yet"
-        return
-    what = {
-        "same": f"the stored study {study} is the same: hms-search run goes on with it",
-        "migratable": f"the space is another than the stored study's: {found.fitting} of its {found.trials} trials lie "
-        f"in it, and another study can take them over (--set name={study}_2 --migrate {study})",
-        "incompatible": f"the stored study {study} was something else: none of its {found.trials} trials compare; "
-        f"choose another name (--set name={study}_2)",
-    }
-    yield what[found.kind]
+    elif found.kind == "same":
+        yield f"the stored study {study} is the same: hms-search run goes on with it"
+    elif found.kind == "incompatible":
+        yield (
+            f"the stored study {study} was something else: none of its {found.trials} trials compare; choose another "
+            f"name ({another})"
+        )
+    elif found.fitting:
+        yield (
+            f"the space is another than the stored study's: {found.fitting} of its {found.trials} trials lie in it, "
+            f"and another study can take them over ({another}{alone} --migrate {study})"
+        )
+    else:
+        yield (
+            f"the space is another than the stored study's: none of its {found.trials} trials can be taken over; "
+            f"choose another name ({another})"
+        )
     yield from (f"  {line}" for line in found.lines)

@@ -1,18 +1,22 @@
 """Tables of studies and trials."""
 
 from collections.abc import Sequence
+from datetime import UTC
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hms_search.cli.progress import duration
-from hms_search.search.lineage import Change
+from hms_search.search.lineage import COLUMNS as CHANGES
+from hms_search.search.lineage import FOLLOWS, Change, lineage_rows
 from hms_search.search.repeated import Again
 from hms_search.search.repeated_words import COLUMNS, again_in_words, again_rows, verdicts
 from hms_search.search.report import OPTIMISTIC, StudyReport, TrialRow
 
 _STYLES = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "magenta", "paused": "cyan"}
+_SHORT_NAME = 20
+"""A study's name up to this length stays in one line on 80 columns, beside dates and numbers that do."""
 
 
 def outcome_text(outcome: str, reason: str = "", breaks: str = "") -> Text:
@@ -23,27 +27,19 @@ def outcome_text(outcome: str, reason: str = "", breaks: str = "") -> Text:
 
 
 def studies_table(reports: Sequence[StudyReport]) -> Table:
-    """Return one row per study."""
-    table = Table()
-    for name in (
-        "study",
-        "started (UTC)",
-        "trials",
-        "complete",
-        "pruned",
-        "failed",
-        "best",
-        "baseline",
-        "measure",
-    ):
-        table.add_column(name, justify="left" if name in {"study", "measure"} else "right")
+    """Return one row per study; on a narrow terminal cells are folded, and nothing is left out."""
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("study", overflow="fold", no_wrap=all(len(report.name) <= _SHORT_NAME for report in reports))
+    for name in ("started (UTC)", "trials", "best", "baseline", "measure"):
+        is_number = name in {"best", "baseline"}
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for report in reports:
-        counts = report.outcomes
+        ended = {key: report.outcomes[key] for key in ("complete", "pruned", "failed")}
+        outcomes = ", ".join(f"{count} {key}" for key, count in ended.items() if count)
         table.add_row(
             report.name,
-            f"{report.started:%Y-%m-%d %H:%M}" if report.started else "",
-            f"{sum(counts[key] for key in ('complete', 'pruned', 'failed'))}/{report.total}",
-            *(str(counts[key]) for key in ("complete", "pruned", "failed")),
+            f"{report.started.astimezone(UTC):%Y-%m-%d %H:%M}" if report.started else "",
+            f"{sum(ended.values())}/{report.total}{': ' if outcomes else ''}{outcomes}",
             _value(report.best),
             _value(report.baseline),
             _short_measure(report),
@@ -75,7 +71,7 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
     if report.spared:
         console.print(report.spared, soft_wrap=not console.is_terminal)
     if report.lineage:
-        console.print("the space follows from the round before:")
+        console.print(f"{FOLLOWS}:")
         console.print(changes_table(report.lineage))
     if report.rows:
         console.print(_trials_table(report, top))
@@ -85,11 +81,10 @@ def print_report(report: StudyReport, *, console: Console | None = None, top: in
 def changes_table(changes: Sequence[Change]) -> Table:
     """Return one row per parameter: what became of it and why."""
     table = Table()
-    for name in ("parameter", "", "before", "after", "why"):
+    for name in CHANGES:
         table.add_column(name, overflow="fold")
-    for change in changes:
-        style = "dim" if change.kind == "kept" else ""
-        table.add_row(change.path, change.kind, change.before, change.after, change.reason, style=style)
+    for change, row in zip(changes, lineage_rows(changes), strict=True):
+        table.add_row(*row, style="dim" if change.kind == "kept" else "")
     return table
 
 
@@ -114,7 +109,7 @@ def _print_front(report: StudyReport, console: Console, top: int) -> None:
     for name in ("trial", *report.wanted.names):
         table.add_column(name, justify="right")
     for row in shown:
-        table.add_row(_label(row), *(f"{value:,.5g}" for value in row.aims))
+        table.add_row(_label(report, row), *(f"{value:,.5g}" for value in row.aims))
     console.print(table)
 
 
@@ -123,11 +118,12 @@ def _print_comparison(report: StudyReport, console: Console) -> None:
     if best is None:
         console.print("no trial has completed: there is no best value", style="yellow")
         return
-    console.print(f"best: trial {best.number} {_score(report, best)}", soft_wrap=not console.is_terminal)
+    console.print(f"best: {report.trial_name(best)} {_score(report, best)}", soft_wrap=not console.is_terminal)
     if baseline is None:
         return
-    console.print(f"baseline: trial {baseline.number} {_score(report, baseline)}", soft_wrap=not console.is_terminal)
-    if best.number == baseline.number:
+    text = f"baseline: {report.trial_name(baseline)} {_score(report, baseline)}"
+    console.print(text, soft_wrap=not console.is_terminal)
+    if best is baseline:
         console.print("the baseline itself is the best so far")
     elif best.interval and baseline.interval and _overlap(best.interval, baseline.interval):
         text = "their intervals overlap: the difference may be noise; a paired test over patients would tell"
@@ -142,7 +138,7 @@ def _trials_table(report: StudyReport, top: int) -> Table:
         table.add_column(name, no_wrap=name not in {"folds", "outcome"})
     for row in shown:
         table.add_row(
-            _label(row),
+            _label(report, row),
             _value(row),
             " ".join(f"{value:.3f}" for value in row.folds),
             *(_metric(row, name) for name in beside.values()),
@@ -167,9 +163,10 @@ def _parameters_table(report: StudyReport, columns: int) -> Table:
     table = Table()
     table.add_column("parameter of trial")
     for row in rows:
-        table.add_column(_label(row), justify="right")
-    for path in dict.fromkeys(path for row in rows for path in row.params):
-        table.add_row(path, *(_parameter(row.params.get(path)) for row in rows))
+        table.add_column(_label(report, row), justify="right")
+    params = [report.all_params(row) for row in rows]
+    for path in dict.fromkeys(path for one in params for path in one):
+        table.add_row(path, *(_parameter(one.get(path)) for one in params))
     return table
 
 
@@ -187,9 +184,10 @@ def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 
-def _label(row: TrialRow) -> str:
-    origin = f" ({row.carried_from[0]} {row.carried_from[1]})" if row.carried_from else ""
-    return f"{row.number}{' base' if row.baseline else ''}{origin}"
+def _label(report: StudyReport, row: TrialRow) -> str:
+    number = "" if row is report.first_baseline else str(row.number)
+    origin = f"({row.carried_from[0]} {row.carried_from[1]})" if row.carried_from else ""
+    return " ".join(filter(None, (number, "base" if row.baseline else "", origin)))
 
 
 def _score(report: StudyReport, row: TrialRow) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hms_search.data.folds import FileFolds, plan_folds
+from hms_search.data.folds import plan_folds
 from hms_search.errors import StudyError
 from hms_search.promotion.repeats import Repeats, Repetition, Variant
 from hms_search.promotion.samples import StudySamples, check_same, open_samples
@@ -19,6 +19,7 @@ from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedStudy, RecordedTrial, recorded_study
 from hms_search.search.repeated import NOISE_KEY, RECHECK_KEY, Again, Gain, Repeated, keep_again
 from hms_search.search.repeated_gain import gain_over_patients, gain_over_seeds
+from hms_search.search.report import find_report
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_data import ReportProgress
@@ -27,6 +28,10 @@ from hms_search.tracking import open_tracker
 Purpose = Literal["noise", "recheck"]
 RECHECKED = 5
 """How many of the best trials are rechecked: in simulation that halves what choosing the best by its value costs."""
+_SAME_FOLDS = (
+    "the folds come out as in the search: folds of files are cut in the order of the table, and few patients leave no "
+    "choice; nothing but the seed differs"
+)
 _KEYS = {"noise": NOISE_KEY, "recheck": RECHECK_KEY}
 
 
@@ -46,24 +51,34 @@ def run_again(
 ) -> Again:
     """Run the best completed trials and the baseline again, keep what was found with the study, and return it.
 
-    They are no trials of the search. Called again after an interruption, however rude, it trains nothing twice.
+    They are no trials of the search. Called again after an interruption, however rude, it trains nothing twice. Where
+    the study keeps at least as many repetitions of these trials already, they are returned and kept.
 
     Raises StudyError where the study is unknown, the baseline is the best trial or did not complete, or the recordings
     are others.
     """
     with existing_storage(places.storage) as storage:
-        study = recorded_study(storage, request.study)
+        study, report = recorded_study(storage, request.study), find_report(storage, request.study)
+    kept = report.noise if request.purpose == "noise" else report.recheck
     baseline, chosen = chosen_trials(study, request.top)
     with only_session(places.lock(f"{request.study}.again"), request.study):
         store = open_samples(study, request.data, places, notify=notify, progress=progress)
         check_same(store, study)
+        variants = _variants(request, study.config, store)
+        other_folds = any(variant.plan.fingerprint != study.contract.folds for variant in variants)
+        if request.purpose == "recheck" and not other_folds:
+            notify(Notice(_SAME_FOLDS))
+        numbers = [trial.number for trial in chosen]
+        if kept is not None and kept.covers(
+            numbers, baseline=baseline.number, times=request.times, other_folds=other_folds
+        ):
+            return kept
         tracker = open_tracker(places.tracking_uri, places.artifacts, study=study.config.name)
         repeats = Repeats(study, places, store, tracker, tracker.study_run(), progress, request.purpose)
-        variants = _variants(request, study.config, store, notify)
         first, *others = repeats.run((baseline, *chosen), variants)
         found = Again(
             seeds=tuple(variant.seed for variant in variants),
-            other_folds=request.purpose == "recheck",
+            other_folds=other_folds,
             baseline=_repeated(baseline, first),
             trials=tuple(
                 _repeated(trial, again, _gain(study.config, (baseline, trial), first, again))
@@ -90,15 +105,11 @@ def chosen_trials(study: RecordedStudy, top: int) -> tuple[RecordedTrial, tuple[
     return baseline, tuple(ahead)
 
 
-def _variants(
-    request: AgainRequest, config: StudyConfig, store: StudySamples, notify: Callable[[Event], None]
-) -> tuple[Variant, ...]:
+def _variants(request: AgainRequest, config: StudyConfig, store: StudySamples) -> tuple[Variant, ...]:
     seeds = [derived_seed(request.purpose, config.seed, place) for place in range(request.times)]
     if request.purpose == "noise":
         plan = plan_folds(config.folds, store)
         return tuple(Variant(seed, plan) for seed in seeds)
-    if isinstance(config.folds, FileFolds):
-        notify(Notice("folds of files are cut in the order of the table: nothing but the seed differs"))
     plans = [plan_folds(config.folds.model_copy(update={"seed": seed}), store) for seed in seeds]
     return tuple(Variant(seed, plan) for seed, plan in zip(seeds, plans, strict=True))
 

@@ -18,6 +18,7 @@ from hms_search.search.events import Event, Notice
 from hms_search.search.locks import only_session
 from hms_search.search.places import Places
 from hms_search.search.recorded import RecordedStudy, recorded_study
+from hms_search.search.report import find_report
 from hms_search.search.storage import existing_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_data import ReportProgress
@@ -29,8 +30,8 @@ class PromotionRequest:
     """What to promote and how; None stands for the study's own setting.
 
     ``trial`` goes before ``top``, the number of distinct designs. With ``recheck`` the best trials are first run again
-    on other folds, and chosen by that. ``model_name`` is the registered model's, the task's name if None; ``force``
-    makes the candidate the champion whatever the gate says, and is recorded.
+    on other folds, as often as was done before, and chosen by that. ``model_name`` is the registered model's, the
+    task's name if None; ``force`` makes the candidate the champion whatever the gate says, and is recorded.
     """
 
     study: str
@@ -70,7 +71,10 @@ def promote(
     Raises StudyError where the study is unknown, the trial did not complete, or the data is not the study's.
     """
     if request.recheck:
-        again = AgainRequest(request.study, "recheck", top=RECHECKED, times=1, data=request.data)
+        with existing_storage(places.storage) as storage:
+            kept = find_report(storage, request.study).recheck
+        times = 1 if kept is None else len(kept.seeds)
+        again = AgainRequest(request.study, "recheck", top=RECHECKED, times=times, data=request.data)
         run_again(again, places, notify=notify, progress=progress)
     with existing_storage(places.storage) as storage:
         study = recorded_study(storage, request.study)

@@ -1,5 +1,6 @@
-"""Why a round's bounds are where they are, as its study keeps it."""
+"""Why a round's bounds are where they are, as its study keeps it, and as the rows of a table for whoever shows it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,9 @@ Kind = Literal["narrowed", "widened", "dropped", "frozen", "kept"]
 FIRST_KEY = "hms_search:first_round"
 """The study attribute with the name of the first round's study, which has the baseline."""
 LINEAGE_KEY = "hms_search:lineage"
+COLUMNS = ("parameter", "change", "before", "after", "why")
+FOLLOWS = "the space follows from the round before"
+"""What a table of changes is about."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,39 @@ class Change:
     p_value: float | None = None
 
 
-def lineage_of(study: optuna.Study) -> tuple[Change, ...]:
-    """Return why a round's bounds are where they are; nothing for a first round."""
-    stored: list[dict[str, Any]] = study.user_attrs.get(LINEAGE_KEY, [])
-    return tuple(Change(**change) for change in stored)
+Lineages = Mapping[str, tuple[Change, ...]]
+"""Why bounds are where they are, by the name of each round's study, in their order; nothing for the first round."""
+
+
+def lineages_of(study: optuna.Study) -> Lineages:
+    """Return the lineage of all rounds of the search that a study is of; a search without rounds is one round."""
+    first = study.user_attrs.get(FIRST_KEY, study.study_name)
+    attributes = {one.study_name: one.user_attrs for one in study._storage.get_all_studies()}
+    later = [name for name, attrs in attributes.items() if attrs.get(FIRST_KEY) == first]
+    rounds = [first, *sorted(later, key=lambda name: (len(name), name))]  # round 10 after round 9
+    return {name: _stored(attributes.get(name, {})) for name in rounds}
+
+
+def frozen_by(lineages: Lineages, study: str) -> Mapping[str, str]:
+    """Return at what the parameters of a round's trials stand that were frozen before it; nothing of other studies."""
+    rounds = list(lineages)
+    until = rounds.index(study) + 1 if study in lineages else 0
+    changes = [change for name in rounds[:until] for change in lineages[name]]
+    return {change.path: _short(change.after) for change in changes if change.kind == "frozen"}
+
+
+def lineage_rows(changes: Iterable[Change]) -> list[tuple[str, ...]]:
+    """Return a row per parameter under :data:`COLUMNS`: what became of it and why."""
+    return [(change.path, change.kind, change.before, _short(change.after), change.reason) for change in changes]
+
+
+def _stored(attributes: Mapping[str, Any]) -> tuple[Change, ...]:
+    return tuple(Change(**change) for change in attributes.get(LINEAGE_KEY, []))
+
+
+def _short(after: str) -> str:
+    """Return what a parameter is afterwards; a fraction that it is frozen at to four digits."""
+    try:
+        return after if after.lstrip("-").isdigit() else f"{float(after):.4g}"
+    except ValueError:
+        return after

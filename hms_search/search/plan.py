@@ -28,7 +28,7 @@ from hms_search.search.space import Categorical, Float, SearchSpace
 from hms_search.search.space_difference import Difference, difference
 from hms_search.search.step_timing import BatchSeconds, time_batches
 from hms_search.search.stopping import spent
-from hms_search.search.storage import existing_storage
+from hms_search.search.storage import existing_storage, file_of
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import study_names
 from hms_search.search.study_data import ReportProgress
@@ -62,7 +62,8 @@ class Plan:
     trials, done
         The study's total over all rounds, and how many of them have run.
     epochs
-        Of all folds of all trials that are left, within the budget of epochs.
+        Of all folds of all trials that are left, those of both levels where the task has two, within the budget of
+        epochs.
     timed, untimed
         The base first, then the extremes of the space; and those for which there was no time, or which failed.
     hours
@@ -97,18 +98,18 @@ def plan_study(
     per_round = config.rounds.trials if config.rounds is not None else config.trials
     left = [max(0, per_round - one.trials) for one in done]
     steps = config.space.base.training.epochs * len(samples.rows)
-    epochs = sum(_epochs_left(trials, one, steps, config) for trials, one in zip(left, done, strict=True))
+    to_come = sum(_steps_left(trials, one, steps, config) for trials, one in zip(left, done, strict=True))
     hours_left = sum(max(0.0, (config.max_hours or math.inf) - one.hours) for one in done)
     seconds = [one.trial_s for one in timed]
     hours = [
-        min(epochs / steps * one / 3600, hours_left) / _at_a_time(config)
+        min(to_come / steps * one / 3600, hours_left) / _at_a_time(config)
         for one in (seconds[0], min(seconds), max(seconds))
     ]
     return Plan(
         study=config.name,
         trials=per_round * len(done),
         done=sum(one.trials for one in done),
-        epochs=epochs,
+        epochs=_levels(config) * to_come,
         samples=samples.count,
         counted=samples.counted,
         device=str(device_of(config.device)),
@@ -122,7 +123,8 @@ def plan_study(
 
 def stored_history(name: str, places: Places) -> StudyHistory | None:
     """Return the history of the study of a name, None where there is none yet."""
-    if places.storage_url is None and not (places.root / "optuna.db").is_file():
+    file = file_of(places.storage)
+    if file is not None and not file.is_file():
         return None
     with existing_storage(places.storage) as storage:
         return study_history(storage, name) if name in study_names(storage) else None
@@ -171,8 +173,13 @@ def _done(config: StudyConfig, places: Places) -> list[_Done]:
     return [_Done(len(history.ended), *spent(history)) if history is not None else _Done() for history in histories]
 
 
-def _epochs_left(trials: int, done: _Done, steps: int, config: StudyConfig) -> int:
-    """Return the epochs of a round's trials that are left, within what is left of its budget of epochs."""
+def _levels(config: StudyConfig) -> int:
+    """Return on how many levels of folds a trial runs: two where the task has those of files and of patients."""
+    return max(1, len(config.learned.levels))
+
+
+def _steps_left(trials: int, done: _Done, steps: int, config: StudyConfig) -> int:
+    """Return the steps of a round's trials that are left, within what is left of its budget of epochs."""
     budget = trials * steps if config.max_epochs is None else max(0, config.max_epochs - done.epochs)
     return min(trials * steps, budget)
 
@@ -208,8 +215,7 @@ def _trial_seconds(
     epoch_s = sum(
         training / size * batch.training + validation / size * batch.validation for training, validation in samples.rows
     )
-    both_levels = 2 if config.learned.levels else 1  # folds of files and of patients
-    return both_levels * experiment.training.epochs * epoch_s
+    return _levels(config) * experiment.training.epochs * epoch_s
 
 
 def _at_a_time(config: StudyConfig) -> int:

@@ -3,11 +3,12 @@
 The best of many trials is best partly by luck, and the value that made it so is not among those found again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal, Self
 
+import numpy as np
 import optuna
 
 from hms_search.search.storage import existing_storage
@@ -29,7 +30,7 @@ class Gain:
     recorded
         The gain in the study itself, by which the trial was chosen.
     mean, low, high
-        The mean gain of the repetitions, and its 95 % interval.
+        The mean gain of the repetitions, and its 95 % interval; endless where there is only one of what it is over.
     over
         What the interval is over: what else could have been drawn.
     """
@@ -44,6 +45,11 @@ class Gain:
     def optimism(self) -> float:
         """How much better the trial looked where it was chosen than when it was run again."""
         return self.recorded - self.mean
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether the interval says nothing: of one patient, or of one repetition where it is over seeds."""
+        return not np.isfinite([self.low, self.high]).all()
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Repeated:
     @property
     def verdict(self) -> Verdict:
         """Whether the gain over the baseline is beyond chance."""
-        if self.gain is None:
+        if self.gain is None or self.gain.is_endless:
             return "not known"
         return "survives" if self.gain.low > 0 else "within noise"
 
@@ -84,8 +90,8 @@ class Repeated:
 class Again:
     """Some trials of a study and its baseline, run again under the same ``seeds``.
 
-    ``other_folds``: each repetition cuts the samples into folds of its own, the same for all trials; else the folds are
-    the study's, and nothing but the seed differs.
+    ``other_folds``: each repetition cut the samples into folds of its own, the same for all trials; else the folds were
+    the study's, and nothing but the seed differed.
     """
 
     seeds: tuple[int, ...]
@@ -96,6 +102,11 @@ class Again:
     def of(self, trial: int) -> Repeated | None:
         """Return what became of a trial; None where it was not run again."""
         return next((one for one in self.trials if one.trial == trial), None)
+
+    def covers(self, trials: Iterable[int], *, baseline: int, times: int, other_folds: bool) -> bool:
+        """Say whether these trials and this baseline were run again at least so many times, on such folds."""
+        as_asked = self.baseline.trial == baseline and self.other_folds == other_folds and len(self.seeds) >= times
+        return as_asked and all(self.of(trial) is not None for trial in trials)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON keeps it."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from hms_search.search.repeated import Again, Repeated
+from hms_search.search.repeated import Again, Gain, Repeated
 from hms_search.training.tasks import Task
 
 COLUMNS = ("trial", "in the search", "again", "sd", "gain in the search", "gain again", "95 % interval", "optimism", "")
@@ -18,7 +18,7 @@ def again_in_words(found: Again, task: Task) -> str:
     """Return what was run again, and how to read the table."""
     times = f"{len(found.seeds)} other seed{'s' if len(found.seeds) > 1 else ''}"
     where = "each with folds of its own" if found.other_folds else "on the same folds"
-    over = next((one.gain.over for one in found.trials if one.gain is not None), None)
+    over = next((one.gain.over for one in found.trials if one.gain is not None and not one.gain.is_endless), None)
     interval = "" if over is None else f"; interval: 95 % over {over}"
     return (
         f"{task.measure} under {times}, {where}{interval}; sd: between repetitions; optimism: by how much the gain "
@@ -29,7 +29,7 @@ def again_in_words(found: Again, task: Task) -> str:
 def verdicts(found: Again, best: int | None) -> list[str]:
     """Return what may be said of the trials' gains, one sentence each; ``best`` is the study's best trial now."""
     said = [_verdict(one) for one in found.trials]
-    if found.other_folds and (first := honest_best(found.trials)) is not None:
+    if len(found.trials) > 1 and (first := honest_best(found.trials)) is not None:
         said.append(f"best when run again: trial {first.trial}, of {len(found.trials)}")
     if best is not None and found.of(best) is None and best != found.baseline.trial:
         said.append(f"trial {best} is the best now and was not among them: run it again")
@@ -47,8 +47,12 @@ def _verdict(one: Repeated) -> str:
         failed = sum(value is None for value in one.values)
         why = f"{failed} of {len(one.values)} repetitions failed: {one.reason}" if failed else "the baseline failed"
         return f"trial {one.trial}: its gain is not known, {why}"
+    if one.gain.is_endless:
+        few = "one repetition: run it again more often" if one.gain.over == "seeds" else "one patient"
+        gain = f"its gain of {one.gain.mean:.4f} over the baseline"
+        return f"trial {one.trial}: whether {gain} is more than chance is not known from {few}"
     verb = "survives" if one.verdict == "survives" else "is within the noise"
-    return f"trial {one.trial}: its gain of {one.gain.mean:.4f} [{_ends(one)}] over the baseline {verb}"
+    return f"trial {one.trial}: its gain of {one.gain.mean:.4f} {_interval(one.gain)} over the baseline {verb}"
 
 
 def _row(name: str, one: Repeated) -> tuple[str, ...]:
@@ -56,11 +60,12 @@ def _row(name: str, one: Repeated) -> tuple[str, ...]:
     if one.gain is None:
         return (*shown, "", "", "", "", "")
     gain = one.gain
-    return (*shown, f"{gain.recorded:.4f}", f"{gain.mean:.4f}", f"[{_ends(one)}]", f"{gain.optimism:+.4f}", one.verdict)
+    interval = "" if gain.is_endless else _interval(gain)
+    return (*shown, f"{gain.recorded:.4f}", f"{gain.mean:.4f}", interval, f"{gain.optimism:+.4f}", one.verdict)
 
 
-def _ends(one: Repeated) -> str:
-    return "" if one.gain is None else f"{one.gain.low:.4f}, {one.gain.high:.4f}"
+def _interval(gain: Gain) -> str:
+    return f"[{gain.low:.4f}, {gain.high:.4f}]"
 
 
 def _number(value: float | None) -> str:

@@ -1,8 +1,8 @@
 """What a study has found, as plain values: one row per trial, the best, the baseline, and how sure they are."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -14,8 +14,8 @@ from hms_search.data.fold_words import Level
 from hms_search.errors import StudyError
 from hms_search.search.aims import BREAKS_KEY, COSTS, Wanted, as_losses, pareto_front, wanted_of
 from hms_search.search.foreign import why_foreign
-from hms_search.search.lineage import Change, lineage_of
-from hms_search.search.outcomes import OUTCOME_KEY, SAME_KEY, carried_from
+from hms_search.search.lineage import FIRST_KEY, Change, Lineages, frozen_by, lineages_of
+from hms_search.search.outcomes import OUTCOME_KEY, PARAMS_KEY, SAME_KEY, carried_from
 from hms_search.search.repeated import NOISE_KEY, RECHECK_KEY, Again, again_of
 from hms_search.search.study_attributes import CONFIG_KEY, study_names
 from hms_search.training.metrics import Stratum
@@ -39,7 +39,7 @@ class TrialRow:
     ``carried_from`` is the study and number of one that was run in an earlier round; ``spared_at`` the step at which it
     would have been stopped, but for the floor or the audit. ``aims`` are the values of each aim, if there are
     several; ``breaks`` says which constraint it exceeds. ``same_as`` is the trial whose record answered one of the same
-    configuration.
+    configuration. ``ran_with`` are all parameters of a trial of another study, as they were there.
     """
 
     number: int
@@ -57,6 +57,7 @@ class TrialRow:
     aims: tuple[float, ...] = ()
     breaks: str = ""
     same_as: int | None = None
+    ran_with: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -71,8 +72,9 @@ class TrialRow:
 class StudyReport:
     """A study's trials in the order they were asked, what it optimises and when it began.
 
-    ``lineage`` says why a later round's bounds are where they are; ``noise`` and ``recheck`` what the best trials were
-    worth when they were run again, under other seeds and on other folds.
+    ``rounds`` says why the bounds of all rounds of the search are where they are; ``first_baseline`` is the first
+    round's baseline, a trial of that study, under its number there. ``noise`` and ``recheck`` say what the best trials
+    were worth when they were run again, under other seeds and on other folds.
 
     ``optimistic``: epochs are chosen on the rows they are scored on, or targets may know their labels.
     """
@@ -87,7 +89,8 @@ class StudyReport:
     optimistic: bool
     rows: tuple[TrialRow, ...]
     started: datetime | None
-    lineage: tuple[Change, ...] = ()
+    rounds: Lineages
+    first_baseline: TrialRow | None = None
     noise: Again | None = None
     recheck: Again | None = None
 
@@ -95,6 +98,11 @@ class StudyReport:
     def outcomes(self) -> Mapping[str, int]:
         """How many trials ended (or go on) in each way, without those of earlier rounds."""
         return Counter(row.outcome for row in self.rows if row.carried_from is None)
+
+    @property
+    def lineage(self) -> tuple[Change, ...]:
+        """Why a later round's bounds are where they are; nothing for a first one."""
+        return self.rounds[self.name]
 
     @cached_property
     def best(self) -> TrialRow | None:
@@ -130,9 +138,16 @@ class StudyReport:
     def spared(self) -> str:
         """How often stopping would have been wrong, in words; empty where no trial was spared.
 
-        It would have been where the trial ended better than all that nothing would have stopped.
+        It would have been where the trial ended better than all that nothing would have stopped. Those that were spared
+        in an earlier round are counted there.
         """
-        completed = [row for row in self.best_first if row.outcome == "complete" and row.value is not None]
+        completed = [
+            row
+            for row in self.best_first
+            if row.outcome == "complete"
+            and row.value is not None
+            and (row.carried_from is None or row.spared_at is None)
+        ]
         spared = [row for row in completed if row.spared_at is not None]
         others = [row for row in completed if row.spared_at is None]
         if not spared:
@@ -151,9 +166,26 @@ class StudyReport:
         return {f"{self.task.symbol} by {level}": name for level, name in self.task.levels.items()}
 
     @property
+    def own_baseline(self) -> TrialRow | None:
+        """The baseline where it is a trial of this study: not where it lies outside of a later round's space."""
+        return _baseline_of(self.rows)
+
+    @property
     def baseline(self) -> TrialRow | None:
-        """The completed trial of the space's own base."""
-        return next((row for row in self.rows if row.baseline and row.outcome == "complete"), None)
+        """The completed trial of the space's own base, of a later round the first one's."""
+        return self.own_baseline or self.first_baseline
+
+    def trial_name(self, row: TrialRow) -> str:
+        """Return what a trial is called here, with its study if that is another one."""
+        study = f" of {row.carried_from[0]}" if row is self.first_baseline and row.carried_from else ""
+        return f"trial {row.number}{study}"
+
+    def all_params(self, row: TrialRow) -> Mapping[str, Any]:
+        """Return a trial's parameters, and what it ran with of those that were frozen since the first round."""
+        study = self.name if row.carried_from is None else row.carried_from[0]
+        held = {**frozen_by(self.rounds, study), **row.ran_with}
+        frozen = frozen_by(self.rounds, self.name).keys() - row.params.keys()
+        return {**row.params, **{path: value for path, value in held.items() if path in frozen}}
 
     def metrics(self) -> dict[str, float]:
         """Return the study's summary as metrics for its parent run."""
@@ -163,7 +195,8 @@ class StudyReport:
         for name, row in (("best", self.best), ("baseline", self.baseline)):
             if row is not None and row.value is not None:
                 found[f"{name}_value"] = row.value
-                found[f"{name}_trial"] = float(row.number)
+                if row is not self.first_baseline:
+                    found[f"{name}_trial"] = float(row.number)
         return found
 
     def table(self) -> list[dict[str, Any]]:
@@ -199,7 +232,8 @@ def report_of(study: optuna.Study) -> StudyReport:
         optimistic=_optimistic(config["space"]),
         rows=tuple(_row(trial) for trial in trials),
         started=min((trial.datetime_start for trial in trials if trial.datetime_start), default=None),
-        lineage=lineage_of(study),
+        rounds=lineages_of(study),
+        first_baseline=_first_baseline(study),
         noise=again_of(study, NOISE_KEY),
         recheck=again_of(study, RECHECK_KEY),
     )
@@ -233,6 +267,20 @@ def find_study(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=storage)
 
 
+def _first_baseline(study: optuna.Study) -> TrialRow | None:
+    """Return the completed baseline of a later round's first one; None of others, and where that one is not there."""
+    first = study.user_attrs.get(FIRST_KEY)
+    if first is None or first not in study_names(study._storage):
+        return None
+    trials = optuna.load_study(study_name=first, storage=study._storage).get_trials(deepcopy=False)
+    found = _baseline_of([_row(trial) for trial in trials])
+    return None if found is None else replace(found, carried_from=(first, found.number), ran_with=found.params)
+
+
+def _baseline_of(rows: Sequence[TrialRow]) -> TrialRow | None:
+    return next((row for row in rows if row.baseline and row.outcome == "complete"), None)
+
+
 def _row(trial: FrozenTrial) -> TrialRow:
     kept = trial.user_attrs
     states = {TrialState.RUNNING: "running", TrialState.WAITING: "queued"}
@@ -252,4 +300,5 @@ def _row(trial: FrozenTrial) -> TrialRow:
         aims=tuple(trial.values) if trial.state == TrialState.COMPLETE and len(trial.values) > 1 else (),
         breaks=kept.get(BREAKS_KEY, ""),
         same_as=kept.get(SAME_KEY),
+        ran_with=kept.get(PARAMS_KEY, {}),
     )

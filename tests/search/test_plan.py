@@ -17,12 +17,13 @@ from hms_search.document import parse_yaml
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.history import StudyHistory
 from hms_search.search.places import Places
-from hms_search.search.plan import extremes, plan_study
+from hms_search.search.plan import extremes, plan_study, stored_history
 from hms_search.search.space_difference import difference
 from hms_search.search.step_timing import time_batches
 from hms_search.search.storage import close_storage, open_storage
-from hms_search.search.study import StudyConfig, study_from_document
+from hms_search.search.study import StudyConfig, read_study, study_from_document
 
+EPILEPSY = Path(__file__).parents[2] / "studies" / "epilepsy_cnn.yaml"
 STUDY = """\
 name: small
 space:
@@ -125,6 +126,18 @@ def test_trials_of_another_experiment_or_on_other_folds_cannot_be_taken_over(set
     found = difference(stored(1e-3), config(setting))
     assert (found.kind, found.fitting) == ("incompatible", 0)
     assert any(one.startswith(line) for one in found.lines)
+
+
+def test_folds_that_are_named_are_those_that_are_used_where_none_is_named() -> None:
+    assert difference(stored(1e-3), config("folds={name: grouped, n_folds: 2, use: [0, 1]}")).kind == "same"
+    found = difference(stored(1e-3), config("folds={name: grouped, n_folds: 2, use: [1]}"))
+    assert found.kind == "incompatible"
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}/new.db", "journal:///{}/new.journal"])
+def test_a_storage_that_is_no_file_yet_has_no_study_and_is_not_made(url: str, tmp_path: Path) -> None:
+    assert stored_history("small", Places(tmp_path / "mlruns", storage_url=url.format(tmp_path))) is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_searched_path_with_another_value_in_the_base_is_another_trial_0() -> None:
@@ -274,3 +287,17 @@ def test_a_choice_that_is_a_list_is_known_again() -> None:
     slow = "{type: categorical, choices: {slow: [0.95, 0.999]}}"
     other = config("space.base.training.optimiser.betas=[0.95, 0.999]", f"space.parameters.{path}={slow}")
     assert difference(before, other).fitting == 0
+
+
+def test_the_epochs_of_seizure_types_are_those_of_the_folds_of_files_and_of_patients(tmp_path: Path) -> None:
+    settings = (
+        "data={root: synthetic, synthetic: {patients: 12}}",
+        "trials=3",
+        "space.base.training.epochs=2",
+        "folds={name: files, n_folds: 2}",
+    )
+    study = read_study(EPILEPSY, settings)
+    plan = plan_study(study, Places(tmp_path / "mlruns"), progress=unseen, budget_s=0)
+    assert plan.epochs == 3 * 2 * 2 * 2
+    at_a_time = min(study.workers, os.cpu_count() or 1)
+    assert plan.hours[0] == pytest.approx(3 * plan.timed[0].trial_s / 3600 / at_a_time)

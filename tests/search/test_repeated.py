@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hms_search.search.repeated import Again, Gain, Repeated
+from hms_search.search.repeated import Again, Gain, Over, Repeated
 from hms_search.search.repeated_words import again_in_words, again_rows, honest_best, verdicts
 from hms_search.training.tasks import HMS
 
@@ -60,6 +60,32 @@ def test_the_words_say_what_the_interval_is_over(other_folds: bool, words: str) 
     said = again_in_words(again(tried(3, 0.05), other_folds=other_folds), HMS)
     assert words in said
     assert "95 % over seeds and patients" in said
+
+
+def endless(trial: int, over: Over) -> Repeated:
+    return Repeated(trial, f"small-trial{trial}", 0.8, (0.85,), Gain(0.1, 0.05, -math.inf, math.inf, over))
+
+
+def test_a_gain_whose_interval_is_endless_is_not_known_rather_than_within_the_noise() -> None:
+    found = again(endless(3, "seeds"), endless(4, "patients"), other_folds=False)
+    assert [one.verdict for one in found.trials] == ["not known"] * 2
+    said = verdicts(found, best=3)
+    assert said[0].startswith("trial 3: whether its gain of 0.0500 over the baseline is more than chance is not known")
+    assert said[0].endswith("from one repetition: run it again more often")
+    assert said[1].endswith("not known from one patient")
+    assert [row[6] for row in again_rows(found)] == [""] * 3
+    assert "inf" not in " ".join((*said, again_in_words(found, HMS)))
+    assert "interval" not in again_in_words(found, HMS)
+
+
+def test_what_was_repeated_covers_no_other_trials_no_more_times_and_no_other_folds() -> None:
+    found = again(tried(3, 0.05), tried(5, 0.06))
+    assert found.covers([5], baseline=0, times=2, other_folds=True)
+    assert found.covers([3, 5], baseline=0, times=1, other_folds=True)
+    assert not found.covers([3, 4], baseline=0, times=1, other_folds=True)
+    assert not found.covers([3], baseline=0, times=3, other_folds=True)
+    assert not found.covers([3], baseline=1, times=2, other_folds=True)
+    assert not found.covers([3], baseline=0, times=2, other_folds=False)
 
 
 def test_the_spread_is_that_between_seeds() -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from hms_search.data.oof import OutOfFold, oof_bytes, out_of_fold
 from hms_search.errors import StudyError
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.history import StudyHistory
-from hms_search.search.report import report_of
+from hms_search.search.lineage import FIRST_KEY, LINEAGE_KEY, Change, lineage_rows
+from hms_search.search.report import find_report, report_of
 from hms_search.search.report_page import Page, study_page
 from hms_search.search.report_page.excerpt import DRAWN, LISTED, Excerpt, drawn
 from hms_search.search.stopping import spent
@@ -324,6 +326,88 @@ def test_an_unknown_study_and_one_made_elsewhere_are_refused() -> None:
         study_page(storage, "ours", None)
     with pytest.raises(StudyError, match="was not made by hms-search"):
         study_page(storage, "theirs", None)
+
+
+FIRST_CHANGES = (
+    Change("model.dropout", "frozen", "0 to 0.5", "0.31415926", "its importance is within the noise", trials=12),
+    Change("training.optimiser.lr", "narrowed", "0.0001 to 0.01, log", "0.001 to 0.01, log", "the best lie", trials=12),
+)
+LATER_CHANGES = (Change("training.optimiser.lr", "widened", "0.001 to 0.01, log", "0.001 to 0.1, log", "lies on", 20),)
+
+
+def rounds_of(*later: Sequence[FrozenTrial]) -> optuna.storages.BaseStorage:
+    """A search in rounds: a first one whose baseline lies outside of the later ones, which have these trials."""
+    storage = optuna.storages.InMemoryStorage()
+    first = [trial(n, value=0.6 - 0.01 * n, params={"model.dropout": 0.1 * n}) for n in range(3)]
+    for number, trials in enumerate((first, *later), start=1):
+        name = "quickstart" if number == 1 else f"quickstart.round{number}"
+        config = read_study(QUICKSTART, (f"name={name}",))
+        study = open_study(config, contract_of(config, data="d" * 12, folds="f" * 12), storage)
+        if number > 1:
+            study.set_user_attr(FIRST_KEY, "quickstart")
+            changes = FIRST_CHANGES if number == 2 else LATER_CHANGES
+            study.set_user_attr(LINEAGE_KEY, [asdict(change) for change in changes])
+        study.add_trials(trials)
+    return storage
+
+
+def carried(number: int, origin: str, outcome: str = "complete", **given: Any) -> FrozenTrial:
+    """A trial of a later round that was run in an earlier one, with a dropout of its own."""
+    made = trial(number, outcome, carried_from=origin, baseline=False, **given)
+    made.user_attrs["params"] = {**made.params, "model.dropout": 0.2}
+    return made
+
+
+def test_the_page_of_each_round_says_in_the_words_of_show_why_every_bound_moved() -> None:
+    storage = rounds_of([carried(0, "quickstart#2")], [trial(0, value=0.4)])
+    for name, number in (("quickstart", 1), ("quickstart.round2", 2), ("quickstart.round3", 3)):
+        page = study_page(storage, name, None)
+        html, markdown = Reading(page.html()), page.markdown()
+        assert html.headings == [*SECTIONS[:3], "Rounds", *SECTIONS[3:]]
+        assert f"This is round {number} of 3 of the search quickstart: see Rounds" in markdown
+        for row in lineage_rows((*FIRST_CHANGES, *LATER_CHANGES)):
+            assert f"| {' | '.join(row)} |" in markdown
+            assert all(cell in html.words for cell in row)
+        assert "study quickstart.round2" in markdown
+        assert "the space follows from the round before; 2 of 2 parameters moved, by what 12 trials say" in markdown
+    assert "| model.dropout | frozen | 0 to 0.5 | 0.3142 | its importance is within the noise |" in markdown
+    assert "Round 3, study quickstart.round3 (this one)" in markdown
+
+
+def test_a_baseline_outside_of_a_later_rounds_space_is_the_first_rounds() -> None:
+    storage = rounds_of([carried(0, "quickstart#2", value=0.3), trial(1, value=0.4)])
+    report = find_report(storage, "quickstart.round2")
+    assert report.baseline is not None
+    assert (report.baseline.value, report.own_baseline) == (0.6, None)
+    assert report.trial_name(report.baseline) == "trial 0 of quickstart"
+    assert "baseline_trial" not in report.metrics()
+    markdown = study_page(storage, "quickstart.round2", None).markdown()
+    assert "the baseline's is 0.6000" in markdown
+    assert "not completed" not in markdown
+    assert "| Optimised (trial 0) | 0.2 | 0.001 | 0.3000 |" in markdown  # it was run before its dropout was frozen
+    assert "| Original (trial 0 of quickstart) | 0 | – | 0.6000 |" in markdown
+
+
+def test_a_rounds_own_trials_are_told_with_what_was_frozen_before_it() -> None:
+    storage = rounds_of([trial(0, value=0.4, baseline=False)], [carried(0, "quickstart.round2#0"), trial(1, value=0.3)])
+    for name in ("quickstart.round2", "quickstart.round3"):
+        assert "| 0.3142 | 0.00" in study_page(storage, name, None).markdown().split("| Optimised (")[1].split("\n")[0]
+
+
+def test_what_was_pruned_in_an_earlier_round_is_not_told_again() -> None:
+    later = [
+        carried(0, "quickstart#1", "pruned", curve=[0.9]),
+        carried(1, "quickstart#2", value=0.3, spared_at=2),
+        trial(2, "pruned", curve=[0.9] * 3),
+        trial(3, value=0.2, spared_at=1),
+        trial(4, value=0.4),
+    ]
+    markdown = study_page(rounds_of(later), "quickstart.round2", None).markdown()
+    assert "2 complete, 1 pruned, 0 failed; 2 more were carried over from quickstart." in markdown
+    assert "1 of 3 trials besides the baseline (33%) were pruned, which saved 5 epochs." in markdown
+    assert "1 trial that would have been stopped was finished all the same (floor, audit or straight): 1" in markdown
+    assert "| 0 | 0 | 1 | 0.9000 |" not in markdown
+    assert "| 1 (quickstart 2) | complete |" in markdown
 
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"

@@ -38,7 +38,7 @@ def compare_trials(report: StudyReport, reader: RunReader | None) -> Comparison:
     best, baseline = report.best, report.baseline
     if best is None or baseline is None:
         return Comparison({}, {}, "the baseline has not completed" if best else "no trial has completed")
-    if best.number == baseline.number:
+    if best is baseline:
         return Comparison({}, {}, "the baseline itself is the best trial")
     if report.task is not HMS:
         return Comparison({}, {}, "trials of this task are compared when they are promoted, on folds of patients")
@@ -106,7 +106,7 @@ def levels_table(report: StudyReport) -> Table:
     for title, row in (("best", report.best), ("baseline", report.baseline)):
         found = row.metrics if row is not None else {}
         values = [f"{found[name]:.4f}" if name in found else NONE for name in report.both_levels.values()]
-        rows.append([f"{title}{'' if row is None else f' (trial {row.number})'}", *values])
+        rows.append([f"{title}{'' if row is None else f' ({report.trial_name(row)})'}", *values])
     caption = (
         f"The same configurations on {report.n_folds} folds of files and on as many of patients, mean over folds. "
         f"Trials are chosen by {report.level}. Files of a patient on both sides flatter: what new patients may expect "
@@ -148,7 +148,7 @@ _PROMOTE_BY_PATIENT = " Promote it (hms-search promote): the gate compares it wi
 
 def _parameters_table(report: StudyReport, comparison: Comparison) -> Table:
     best, baseline = report.best, report.baseline
-    paths = list(dict.fromkeys(path for row in (baseline, best) if row is not None for path in row.params))
+    paths = list(dict.fromkeys(path for row in (baseline, best) if row is not None for path in report.all_params(row)))
     difference = comparison.differences.get(report.objective)
     unit = report.task.unit
     compared = [NONE, NONE] if difference is None else [_signed(difference.mean), difference.verdict]
@@ -158,8 +158,8 @@ def _parameters_table(report: StudyReport, comparison: Comparison) -> Table:
             rows.append([f"{title} (not completed)", *[NONE] * (len(paths) + 4)])
             continue
         score = [f"{row.value:.4f}", interval(*row.interval) if row.interval else NONE]
-        values = [parameter(row.params.get(path)) for path in paths]
-        rows.append([f"{title} (trial {row.number})", *values, *score, *cells])
+        values = [parameter(report.all_params(row).get(path)) for path in paths]
+        rows.append([f"{title} ({report.trial_name(row)})", *values, *score, *cells])
     return Table(
         f"Table 1: Hyperparameter values and {measured(report)}, mean over "
         f"{report.n_folds} folds. The top row shows the best values that were found, the bottom row the original ones.",

@@ -131,8 +131,9 @@ def _figure(plot: Plot) -> str:
 
 
 def _is_numeric(table: Table, column: int) -> bool:
+    """Say whether a column has numbers alone; a range from one to another is words."""
     cells = [row[column] for row in table.rows if row[column] not in ("", "–")]
-    return bool(cells) and all(cell.lstrip("-+<>[ ")[:1].isdigit() for cell in cells)
+    return bool(cells) and all(cell.lstrip("-+<>[ ")[:1].isdigit() and " to " not in cell for cell in cells)
 
 
 def _breakable(name: str) -> str:

@@ -102,7 +102,7 @@ def timeline_plot(study: optuna.Study) -> Plot:
     """Return when each trial ran."""
     figure = optuna.visualization.plot_timeline(study)
     figure.for_each_trace(lambda bar: bar.update(name=bar.name.lower(), marker_color=_STATES.get(bar.name, OTHERS)))
-    figure.update_xaxes(title="time (UTC)")
+    figure.update_xaxes(title="time, where the report was made")
     figure.update_yaxes(title="trial", tickformat="d", dtick=unit_ticks(len(study.get_trials(deepcopy=False))))
     return Plot(plain_looks(figure, height=340), "When each trial ran; interrupted trials count as failed here.")
 

@@ -6,7 +6,7 @@ import optuna
 
 from hms_search.search.data_config import SYNTHETIC
 from hms_search.search.first_aim import first_aim
-from hms_search.search.report import TrialRow, find_study, report_of
+from hms_search.search.report import StudyReport, TrialRow, find_study, report_of
 from hms_search.search.report_page.again import again_section
 from hms_search.search.report_page.comparison import (
     NONE,
@@ -23,6 +23,7 @@ from hms_search.search.report_page.front import front_section
 from hms_search.search.report_page.importance import importance_plot, importances
 from hms_search.search.report_page.page import Block, Page, Plots, Section, Table, Words
 from hms_search.search.report_page.plots import history_plot, parallel_plot, slice_plots
+from hms_search.search.report_page.rounds import round_in_words, rounds_section
 from hms_search.search.report_page.trials import all_trials_section, cost_section, failed_section, pruned_section
 from hms_search.search.study_attributes import CONFIG_KEY, CONTRACT_KEY
 from hms_search.tracking import RunReader
@@ -45,6 +46,7 @@ def study_page(storage: optuna.storages.BaseStorage, name: str, reader: RunReade
         comparison_section(report, comparison),
         *([front_section(report)] if report.wanted.aims else []),
         again_section(report),
+        *([rounds_section(report)] if len(report.rounds) > 1 else []),
         _about(facts),
         _history(facts),
         _parameters(facts),
@@ -72,11 +74,20 @@ def _summary(study: StudyFacts, comparison: Comparison) -> Section:
     ended = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ENDED)
     done = sum(counts[outcome] for outcome in ENDED)
     others = "".join(f", {count} {outcome}" for outcome, count in sorted(counts.items()) if outcome not in ENDED)
-    blocks.append(Words(f"{done} of {study.report.total} trials have ended: {ended}{others}."))
+    carried = _carried(study.report)
+    blocks.append(Words(f"{done} of {study.report.total} trials have ended: {ended}{others}{carried}."))
+    if len(study.report.rounds) > 1:
+        blocks.append(Words(f"{round_in_words(study.report)}: see Rounds."))
     differing = _differing_versions(study)
     if differing:
         blocks.append(Words(f"Best and baseline ran with different versions: {differing}.", warning=True))
     return Section("Summary", blocks)
+
+
+def _carried(report: StudyReport) -> str:
+    """Return how many trials of other studies are among a study's, and of which, to go on a sentence; or nothing."""
+    origins = [row.carried_from[0] for row in report.rows if row.carried_from]
+    return f"; {len(origins)} more were carried over from {', '.join(dict.fromkeys(origins))}" if origins else ""
 
 
 def _differing_versions(study: StudyFacts) -> str:
@@ -138,7 +149,7 @@ def _parameters(study: StudyFacts) -> Section:
     completed = len(rows)
     if completed < 2:
         return Section("Parameters", [Words(f"Too few trials have completed to tell: {completed}.")])
-    baseline = study.report.baseline.number if study.report.baseline else None
+    baseline = study.report.own_baseline.number if study.report.own_baseline else None
     blocks: list[Block] = []
     if completed < _FEW_TRIALS:
         text = f"Only {completed} trials have completed: what follows shows where they lay, hardly what matters."
@@ -156,7 +167,7 @@ def _parameters(study: StudyFacts) -> Section:
 
 
 def _curves(study: StudyFacts) -> Section:
-    best, baseline = (row.number if row else None for row in (study.report.best, study.report.baseline))
+    best, baseline = (row.number if row else None for row in (study.report.best, study.report.own_baseline))
     rows, said = study.drawn(study.report.rows)
     curves = [curve for row in rows for curve in _curves_of(study, row, row.number in (best, baseline))]
     plots = curve_plots(curves, study.report.task, best=best, baseline=baseline)
@@ -178,4 +189,4 @@ def _curves_of(study: StudyFacts, row: TrialRow, with_training: bool) -> list[Cu
 
 
 def _time(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else NONE
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if moment else NONE  # Optuna's are local

@@ -11,12 +11,13 @@ from hms_search.search.report_page.plots import timeline_plot
 
 
 def pruned_section(study: StudyFacts) -> Section:
-    """Return where each pruned trial was stopped, what that saved, and a warning where all were."""
-    pruned = study.with_outcome("pruned")
+    """Return where each trial that was pruned here was stopped, what that saved, and a warning where all were."""
+    own = [row for row in study.report.rows if row.carried_from is None]
+    pruned = [row for row in own if row.outcome == "pruned"]
     spared = [Words(f"{study.report.spared}.")] if study.report.spared else []
     if not pruned:
         return Section("Pruned trials", [Words("No trial was pruned."), *spared])
-    searched = [row for row in study.report.rows if row.outcome in ENDED and not row.baseline]
+    searched = [row for row in own if row.outcome in ENDED and not row.baseline]
     saved = sum(len(study.steps) - study.epochs_run(row) for row in pruned)
     share = len(pruned) / max(1, len(searched))
     text = f"{len(pruned)} of {len(searched)} trials besides the baseline ({share:.0%}) were pruned"
@@ -62,7 +63,9 @@ def cost_section(study: StudyFacts) -> Section:
         return Section("Cost", [Words("No trial has been started.")])
     rows.append(_cost_row(study, "all", study.report.rows, epochs_in_all))
     columns = ["outcome", "trials", "epochs", "share of epochs", "time in all (min)", "time per trial (s)"]
-    blocks: list[Block] = [Table("What the trials cost, by how they ended; time of one worker each.", columns, rows)]
+    free = "" if len(study.trained) == len(study.trials) else "; those carried over or answered from the record cost 0"
+    caption = f"What the trials cost, by how they ended; time of one worker each{free}."
+    blocks: list[Block] = [Table(caption, columns, rows)]
     if any(trial.datetime_complete for trial in study.trials):
         excerpt, said = study.excerpt(study.report.rows)
         blocks += [Plots([timeline_plot(excerpt)], wide=True), *said]
@@ -75,6 +78,13 @@ def _cost_row(study: StudyFacts, outcome: str, rows: Sequence[TrialRow], epochs_
     share = f"{epochs / epochs_in_all:.0%}" if epochs_in_all else NONE
     times = [f"{sum(seconds) / 60:.1f}", f"{sum(seconds) / len(seconds):.1f}"] if seconds else [NONE, NONE]
     return [outcome, str(len(rows)), str(epochs), share, *times]
+
+
+def _label(row: TrialRow) -> str:
+    """Return a trial's number, and what it is: the baseline, or one of another study, with its number there."""
+    origin = f"{row.carried_from[0]} {row.carried_from[1]}" if row.carried_from else ""
+    said = ", ".join(filter(None, ("baseline" if row.baseline else "", origin)))
+    return f"{row.number} ({said})" if said else str(row.number)
 
 
 def all_trials_section(study: StudyFacts) -> Section:
@@ -91,7 +101,7 @@ def all_trials_section(study: StudyFacts) -> Section:
         metrics = [f"{row.metrics[name]:.4f}" if name in row.metrics else NONE for name in beside.values()]
         rows.append(
             [
-                f"{row.number}{' (baseline)' if row.baseline else ''}",
+                _label(row),
                 row.outcome,
                 f"{row.value:.4f}" if row.value is not None else NONE,
                 interval(*row.interval) if row.interval else NONE,
