@@ -137,7 +137,7 @@ def test_sync_sends_what_an_outage_left_and_may_be_repeated(hms_search: CommandL
     journal.append("finish", {"outcome": "complete", "reason": "", "metrics": {}})
     output = hms_search("sync")
     assert "small: 1 sent, 0 left" in output
-    assert "nothing waits for MLflow" in hms_search("sync", "small")
+    assert "nothing of small waits for MLflow" in hms_search("sync", "small")
     reader = RunReader(f"sqlite:///{hms_search.folder}/mlruns/mlflow.db")
     assert reader.curve("local-k", "kl") == ((0, 1.0), (1, 0.0), (2, -1.0))
     journal.append("start", start)

@@ -180,6 +180,6 @@ def test_the_end_of_a_study_removes_what_its_waiting_trials_kept_and_not_another
     for key, value in {"mlflow_run_id": "run", PAUSED_KEY: 3.0}.items():
         mine._storage.set_trial_user_attr(mine.trials[0]._trial_id, key, value)
     around = Surroundings(NullTracker(), "study", {}, context.work, context.work, Ground((), ()))
-    Ledger(config_of(7), mine, around).end_waiting(mine.trials[0], 8)
+    Ledger(config_of(7), mine, around).end_waiting(mine.trials[0], 8, "others were better there")
     (theirs,) = context.work.iterdir()
     assert theirs.name == f"trial0-{experiments_of(studies[0])(studies[0].trials[0])}"

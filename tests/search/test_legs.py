@@ -136,7 +136,7 @@ def test_who_ends_a_trial_in_place_of_its_session_has_a_higher_number_than_it_ha
 def test_who_ends_a_trial_that_waits_has_a_higher_number_than_it_had(paused: Paused) -> None:
     paused.ledger.own(paused.study.trials, "")
     (trial,) = paused.study.trials
-    paused.ledger.end_waiting(trial, 4)
+    paused.ledger.end_waiting(trial, 4, "others were better there")
     assert (paused.run.outcome, paused.run.leg) == ("pruned", 2)
 
 

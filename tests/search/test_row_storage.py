@@ -167,7 +167,8 @@ def test_what_is_written_at_once_is_what_optuna_writes(url: str) -> None:
         found, expected = (optunas.get_all_trials(study._study_id)[0] for study in studies)
         for part in ("user_attrs", "system_attrs", "intermediate_values"):
             assert getattr(found, part) == getattr(expected, part)
-        assert list(found.user_attrs) == list(expected.user_attrs)
+        if url.startswith("sqlite"):  # a server promises no order of rows that none is asked for
+            assert list(found.user_attrs) == list(expected.user_attrs)
         notes, others = (optunas.get_study_system_attrs(study._study_id) for study in studies)
         assert notes == others
 
