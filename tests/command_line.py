@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,24 @@ class CommandLine:
         """Run the command in this process and return what it printed; its exit code must be ``code``."""
         self._monkeypatch.setattr(sys, "argv", ["hms-search", *arguments])
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
+        with own_settings(), pytest.raises(SystemExit) as caught:
             main()
         captured = self._capsys.readouterr()
         output = captured.out + captured.err
         assert (caught.value.code or 0) == code, output
         return output
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Forget afterwards what a command left in the environment for the processes it starts, as its end would."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("HMS_SEARCH_")}
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("HMS_SEARCH_")]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
