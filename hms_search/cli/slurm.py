@@ -12,11 +12,10 @@ from rich.console import Console
 from hms_search.cli.tables import print_report
 from hms_search.errors import ConfigError, StudyError, TrackingError
 from hms_search.search.executors import SlurmExecutor
-from hms_search.search.lineage import FIRST_KEY
+from hms_search.search.lineage import rounds_of
 from hms_search.search.places import Places
 from hms_search.search.report import find_report
 from hms_search.search.round_studies import number_of_rounds
-from hms_search.search.rounds import round_name
 from hms_search.search.storage import close_storage, existing_storage, is_server, open_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import study_names
@@ -64,9 +63,7 @@ def submit_command(
 
 def last_round(config: StudyConfig, storage: optuna.storages.BaseStorage) -> str:
     """Return the name of the study of the last round that there is: its own name where it has no later ones."""
-    firsts = {one.study_name: one.user_attrs.get(FIRST_KEY) for one in storage.get_all_studies()}
-    later = (round_name(config.name, number) for number in range(number_of_rounds(config), 1, -1))
-    return next((name for name in later if firsts.get(name) == config.name), config.name)
+    return rounds_of(config.name, storage)[: number_of_rounds(config)][-1]
 
 
 def _refuse_files(places: Places) -> None:

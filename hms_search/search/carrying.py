@@ -9,8 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hms_search.search.outcomes import CARRIED_KEY
-from hms_search.search.outcomes import PARAMS_KEY as PARAMS_KEY
+from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY
 from hms_search.search.space import Categorical, Parameter, SearchSpace, placed
 
 CARRIED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -19,6 +19,8 @@ from hms_search.search.study_attributes import CONTRACT_KEY as CONTRACT_KEY
 from hms_search.training.metrics import Stratum
 from hms_search.training.tasks import Task
 
+_IN_USE = "folds in use"
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -84,9 +86,6 @@ def open_study(
     session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
     study.sampler = config.sampler.build(config.space, config.seed if sampler_seed is None else sampler_seed, session)
     return study
-
-
-_IN_USE = "folds in use"
 
 
 def has_study(storage: optuna.storages.BaseStorage, name: str) -> bool:

@@ -40,7 +40,7 @@ from hms_search.search.samplers import exhausted
 from hms_search.search.schedules import Adaptive
 from hms_search.search.slots import Slot, ready_slots
 from hms_search.search.standing import Standing
-from hms_search.search.stopping import reason_to_stop, spent
+from hms_search.search.stopping import reason_to_stop
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Ending, EpochEnded, TrialEnded, TrialStarted, Verdict
 from hms_search.search.workers import WorkerDied
@@ -299,8 +299,7 @@ class Coordinator:
         run_id = dead.run_id or dead.job.run_id  # it may have died before it said that it went on
         self._ledger.end_orphan(run_id, reason, failed=not again, leg=dead.job.leg + 1)
         ending: Ending = "interrupted" if again else "failed"
-        before = 0.0 if dead.job.before is None else dead.job.before.seconds
-        seconds = before + time.monotonic() - self._since[number]
+        seconds = dead.job.seconds + time.monotonic() - self._since[number]
         self._tell([TrialEnded(number, ending, dead.run_id, seconds, reason=reason)], died=died)
 
     def _has_ended_paused(self) -> bool:
@@ -377,7 +376,7 @@ class Coordinator:
                 self._notify(Notice(said, warning=finding.severity != "note"))
         self._looked_at = ended
         if self._config.max_epochs is not None or self._config.max_hours is not None:
-            self._spent = spent(history)
+            self._spent = history.spent
         enough = reason_to_stop(self._config, history)
         if enough and not self._enough:
             self._notify(Notice(f"no more trials are started: {enough}"))

@@ -16,7 +16,7 @@ from hms_search.search.findings import Finding
 from hms_search.search.halving import PausingHalving
 from hms_search.search.history import StudyHistory
 from hms_search.search.importance import importances
-from hms_search.search.narrowing import Narrow, is_settled
+from hms_search.search.narrowing import WIDENINGS, Narrow, is_settled
 from hms_search.search.outcomes import has_paused, is_baseline
 from hms_search.search.pruners import Threshold
 from hms_search.search.rank_agreement import agreement
@@ -31,8 +31,6 @@ _FEW_PRUNED = 4
 _FEWEST_ENDED = 8
 _FAILING_SHARE = 0.2
 _OUTER = 0.2
-_WIDENINGS = (1.0, 0.25)
-"""Shares of the usual widening that are tried in turn, until a bound is one that a study may have."""
 _PATIENCE, _FEWEST_BEFORE = 20, 10
 _NO_EFFECT = 0.5
 _LEVEL = 0.05
@@ -240,7 +238,7 @@ def _beyond(end: End, path: str, parameter: Number, history: StudyHistory) -> in
     evidence, narrowing, space = history.evidence, Narrow(), history.config.space
     if evidence.best is None:
         return None
-    for share in _WIDENINGS:
+    for share in WIDENINGS:
         region = region_of(
             parameter,
             [trial.params[path] for trial in evidence.elite(narrowing.quantile)],

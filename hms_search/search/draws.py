@@ -26,10 +26,9 @@ class Places:
         self._n_read = 0
         self._without: list[int] = []
 
-    def of(self, trial: FrozenTrial, study: optuna.Study) -> int:
-        """Return how many trials were begun before a trial, or before the one that it repeats."""
+    def of(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+        """Return how many of a study's ``trials`` were begun before one of them, or before the one that it repeats."""
         if self._n_read < trial.number:
-            trials = study.get_trials(deepcopy=False)
             for one, following in zip(trials[self._n_read : trial.number], trials[self._n_read + 1 :], strict=False):
                 if origin_of(one) != one.number or _is_void(one, following):
                     self._without.append(one.number)
@@ -86,7 +85,8 @@ class PlacedSampler(BaseSampler):
         """Return the sampler that draws a trial's parameters, one after the other."""
         number, sampler = self._drawing
         if number != trial.number:
-            sampler = self._make(seed_at(self._seed, self._places.of(trial, study)))
+            place = self._places.of(trial, study.get_trials(deepcopy=False))
+            sampler = self._make(seed_at(self._seed, place))
             self._drawing = trial.number, sampler
         return sampler
 

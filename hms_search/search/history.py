@@ -15,6 +15,7 @@ from hms_search.search.outcomes import (
     PAUSED_KEY,
     SAME_KEY,
     Direction,
+    epochs_trained,
     has_paused,
     is_evidence,
 )
@@ -58,6 +59,14 @@ class StudyHistory:
     def paused(self) -> tuple[FrozenTrial, ...]:
         """The trials of this study that came to a rung and have not ended."""
         return tuple(trial for trial in self.trials if has_paused(trial))
+
+    @cached_property
+    def spent(self) -> tuple[int, float]:
+        """How many epochs the trials of this study were trained, and their hours."""
+        epochs = epochs_trained(self.trials)
+        own = [trial.user_attrs for trial in self.trials if trial.number in epochs]
+        seconds = sum(kept.get("seconds", kept.get(PAUSED_KEY, 0.0)) for kept in own)
+        return sum(epochs.values()), seconds / 3600
 
     @cached_property
     def as_last_trained(self) -> tuple[FrozenTrial, ...]:

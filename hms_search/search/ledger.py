@@ -17,10 +17,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.aims import BREAKS_KEY
-from hms_search.search.carrying import PARAMS_KEY
 from hms_search.search.dashboard import Shown, attach_trials
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
-from hms_search.search.outcomes import CARRIED_KEY, PAUSED_AT_KEY, PAUSED_KEY, SAME_KEY, origin_of
+from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY, PAUSED_AT_KEY, PAUSED_KEY, SAME_KEY, origin_of
 from hms_search.search.overview import counts
 from hms_search.search.patient_storage import set_intermediate_values, set_system_attrs, set_user_attrs, told_together
 from hms_search.search.peers import HOME_KEY, SESSION_KEY

@@ -35,11 +35,14 @@ Lineages = Mapping[str, tuple[Change, ...]]
 
 def lineages_of(study: optuna.Study) -> Lineages:
     """Return the lineage of all rounds of the search that a study is of; a search without rounds is one round."""
-    first = study.user_attrs.get(FIRST_KEY, study.study_name)
-    attributes = {one.study_name: one.user_attrs for one in study._storage.get_all_studies()}
-    later = [name for name, attrs in attributes.items() if attrs.get(FIRST_KEY) == first]
-    rounds = [first, *sorted(later, key=lambda name: (len(name), name))]  # round 10 after round 9
-    return {name: _stored(attributes.get(name, {})) for name in rounds}
+    attributes = _attributes(study._storage)
+    names = _rounds(study.user_attrs.get(FIRST_KEY, study.study_name), attributes)
+    return {name: changes_of(attributes.get(name, {})) for name in names}
+
+
+def rounds_of(first: str, storage: optuna.storages.BaseStorage) -> list[str]:
+    """Return the names of the studies of a search's rounds, in their order; ``first`` is the first one's."""
+    return _rounds(first, _attributes(storage))
 
 
 def frozen_by(lineages: Lineages, study: str) -> Mapping[str, str]:
@@ -55,8 +58,18 @@ def lineage_rows(changes: Iterable[Change]) -> list[tuple[str, ...]]:
     return [(change.path, change.kind, change.before, _short(change.after), change.reason) for change in changes]
 
 
-def _stored(attributes: Mapping[str, Any]) -> tuple[Change, ...]:
+def changes_of(attributes: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Return why a round's bounds are where they are, as its study's attributes have it; nothing of a first one."""
     return tuple(Change(**change) for change in attributes.get(LINEAGE_KEY, []))
+
+
+def _attributes(storage: optuna.storages.BaseStorage) -> Mapping[str, Mapping[str, Any]]:
+    return {one.study_name: one.user_attrs for one in storage.get_all_studies()}
+
+
+def _rounds(first: str, attributes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    later = [name for name, kept in attributes.items() if kept.get(FIRST_KEY) == first]
+    return [first, *sorted(later, key=lambda name: (len(name), name))]  # round 10 after round 9
 
 
 def _short(after: str) -> str:

@@ -30,7 +30,7 @@ _FEWEST_GOOD = 3
 _TRIALS_PER_PARAMETER = 2
 _TRIALS_PER_PARAMETER_TO_FREEZE = 6
 """Of fewer, parameters that matter are frozen too; figures in docs/decisions.md."""
-_WIDENINGS = (1.0, 0.25, 0.0)
+WIDENINGS = (1.0, 0.25, 0.0)
 """Shares of a parameter's widening that are tried in turn, until every experiment in the space is valid."""
 
 
@@ -150,7 +150,7 @@ def _as_wide_as_fits(rule: "_Rule") -> Narrowed:
     rule = replace(rule, held={path: _Held(0.0) for path in widened})
     for path in widened:
         misfit = ""
-        for share in _WIDENINGS:
+        for share in WIDENINGS:
             tried = replace(rule, held={**rule.held, path: _Held(share, misfit)})
             if not (misfit := _misfit(tried.narrowed())):
                 break

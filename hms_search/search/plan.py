@@ -27,7 +27,6 @@ from hms_search.search.rounds import round_name
 from hms_search.search.space import Categorical, Float, SearchSpace
 from hms_search.search.space_difference import Difference, difference
 from hms_search.search.step_timing import BatchSeconds, time_batches
-from hms_search.search.stopping import spent
 from hms_search.search.storage import existing_storage, file_of
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import study_names
@@ -170,7 +169,7 @@ def _done(config: StudyConfig, places: Places) -> list[_Done]:
     """Return what of each round is done."""
     names = [round_name(config.name, number) for number in range(1, number_of_rounds(config) + 1)]
     histories = [stored_history(name, places) for name in names]
-    return [_Done(len(history.ended), *spent(history)) if history is not None else _Done() for history in histories]
+    return [_Done(len(history.ended), *history.spent) if history is not None else _Done() for history in histories]
 
 
 def _levels(config: StudyConfig) -> int:

@@ -98,10 +98,11 @@ class CurveSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return the parameters of a new trial."""
-        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        trials = study.get_trials(deepcopy=False)
+        others = [other for other in trials if other.number != trial.number]
         others.sort(key=origin_of)
         known = known_of(others, self._coordinates, self._epochs, study.direction)
-        rng = np.random.default_rng([self._seed, self._places.of(trial, study)])
+        rng = np.random.default_rng([self._seed, self._places.of(trial, trials)])
         if sum(bool(one.losses) for one in known) < self._n_startup or last_is_a_repetition(known):
             candidates = self._coordinates.drawn(_DRAWN, rng)
             return self._coordinates.params(candidates[np.argmax(is_new(candidates, known))])

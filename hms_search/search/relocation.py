@@ -16,7 +16,7 @@ import sqlalchemy
 from optuna.storages import BaseStorage
 
 from hms_search.data.disk import takes_files
-from hms_search.errors import StudyError, TrackingError, without_password
+from hms_search.errors import StudyError, TrackingError, one_line, without_password
 from hms_search.search.events import Event, Notice
 from hms_search.search.locks import only_session, only_session_beside
 from hms_search.search.outcomes import carried_from
@@ -147,5 +147,5 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        message = without_password(" ".join(str(error.__cause__ or error).split()))
+        message = one_line(error.__cause__ or error)
         raise StudyError(f"a storage failed: {message}; repeat the command when it answers") from error

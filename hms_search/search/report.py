@@ -1,7 +1,7 @@
 """What a study has found, as plain values: one row per trial, the best, the baseline, and how sure they are."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -273,11 +273,11 @@ def _first_baseline(study: optuna.Study) -> TrialRow | None:
     if first is None or first not in study_names(study._storage):
         return None
     trials = optuna.load_study(study_name=first, storage=study._storage).get_trials(deepcopy=False)
-    found = _baseline_of([_row(trial) for trial in trials])
+    found = _baseline_of(map(_row, trials))
     return None if found is None else replace(found, carried_from=(first, found.number), ran_with=found.params)
 
 
-def _baseline_of(rows: Sequence[TrialRow]) -> TrialRow | None:
+def _baseline_of(rows: Iterable[TrialRow]) -> TrialRow | None:
     return next((row for row in rows if row.baseline and row.outcome == "complete"), None)
 
 

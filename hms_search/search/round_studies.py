@@ -13,7 +13,7 @@ from hms_search.errors import StudyError
 from hms_search.search.asking import derived_seed, keep_weights
 from hms_search.search.contract import has_study
 from hms_search.search.lineage import FIRST_KEY as FIRST_KEY
-from hms_search.search.lineage import LINEAGE_KEY, Change
+from hms_search.search.lineage import LINEAGE_KEY, Change, changes_of
 from hms_search.search.rounds import PlayedRound, Round, carried_into, next_round, round_name
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import stored_config
@@ -84,7 +84,7 @@ def round_study(config: StudyConfig, played: Sequence[PlayedRound], storage: opt
             )
         space = StudyConfig.model_validate(stored_config(study)).space
         if space != following.space:
-            changes = tuple(Change(**change) for change in study.user_attrs.get(LINEAGE_KEY, ()))
+            changes = changes_of(study.user_attrs)
             kept = replace(following, space=space, changes=changes, carried=carried_into(played, space))
             return RoundStudy(following.number, config.name, named.model_copy(update={"space": space}), kept)
     return RoundStudy(following.number, config.name, named, following)

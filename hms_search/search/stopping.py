@@ -4,27 +4,18 @@ import numpy as np
 
 from hms_search.search.evidence import loss_of
 from hms_search.search.history import StudyHistory
-from hms_search.search.outcomes import PAUSED_KEY, epochs_trained
 from hms_search.search.study import Patience, StudyConfig
 
 
 def reason_to_stop(config: StudyConfig, history: StudyHistory) -> str:
     """Return why no more trials should be started, with the figures; empty where they should."""
     if config.max_epochs is not None or config.max_hours is not None:  # a pass over all trials, only where asked for
-        epochs, hours = spent(history)
+        epochs, hours = history.spent
         if config.max_epochs is not None and epochs >= config.max_epochs:
             return f"{epochs} epochs were trained, the budget is {config.max_epochs} (max_epochs)"
         if config.max_hours is not None and hours >= config.max_hours:
             return f"trials took {hours:.2f} hours, the budget is {config.max_hours:g} (max_hours)"
     return "" if config.patience is None else _no_gain(config.patience, history)
-
-
-def spent(history: StudyHistory) -> tuple[int, float]:
-    """Return how many epochs a study's own trials were trained, and their hours."""
-    epochs = epochs_trained(history.trials)
-    own = [trial.user_attrs for trial in history.trials if trial.number in epochs]
-    seconds = sum(kept.get("seconds", kept.get(PAUSED_KEY, 0.0)) for kept in own)
-    return sum(epochs.values()), seconds / 3600
 
 
 def _no_gain(patience: Patience, history: StudyHistory) -> str:

@@ -77,6 +77,11 @@ class Job:
         return 0 if self.before is None else self.before.leg
 
     @property
+    def seconds(self) -> float:
+        """Those that the trial was trained before."""
+        return 0.0 if self.before is None else self.before.seconds
+
+    @property
     def run_id(self) -> str:
         """The run that it goes on with; empty where it begins."""
         return "" if self.before is None else self.before.run_id
@@ -222,7 +227,7 @@ def _run_to_its_end(
     costs, refusal = _costs(job, context)
     end = _run(job, context, report, on_other) if refusal is None else refusal
     outcome, reason, result = end.outcome, end.reason, end.result
-    seconds = time.perf_counter() - started + (0.0 if job.before is None else job.before.seconds)
+    seconds = time.perf_counter() - started + job.seconds
     curve = learning_curve(epochs, title=f"{context.study} trial {job.number}", task=context.task) if epochs else b""
     files = {"learning_curve.png": curve} if curve else {}
     if outcome == "paused":

@@ -10,8 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hms_search.search.carrying import PARAMS_KEY
-from hms_search.search.outcomes import SAME_KEY, carried_from
+from hms_search.search.outcomes import PARAMS_KEY, SAME_KEY, carried_from
 from hms_search.search.space import Scalar, value_at
 from hms_search.search.spelling import spelling_of
 

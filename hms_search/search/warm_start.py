@@ -20,9 +20,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.errors import ConfigError, DataError, StudyError
-from hms_search.search.carrying import PARAMS_KEY, fits, has
+from hms_search.search.carrying import fits, has
 from hms_search.search.evidence import loss_of
-from hms_search.search.outcomes import Direction, carried_from
+from hms_search.search.outcomes import PARAMS_KEY, Direction, carried_from
 from hms_search.search.space import Categorical, Int, Parameter, Scalar, SearchSpace, on_grid, placed, value_at
 from hms_search.search.spelling import Spelling, spelling_of
 from hms_search.search.study_attributes import study_names

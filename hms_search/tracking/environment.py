@@ -16,6 +16,4 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # by itself it tries for minutes, and training waits
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-logging.getLogger("mlflow.store.db.utils").setLevel(
-    logging.CRITICAL
-)  # tracebacks; it raises the same, and that is told
+logging.getLogger("mlflow.store.db.utils").setLevel("CRITICAL")  # it logs what it raises, which is told as one line

@@ -8,7 +8,7 @@ from small_disk import on_small_disk
 pytestmark = pytest.mark.slow
 
 PLAY = """
-import contextlib, io, sqlite3, sys, threading, time
+import contextlib, io, sqlite3, subprocess, sys, threading, time
 from pathlib import Path
 from hms_search.cli import main
 
@@ -40,6 +40,10 @@ def fill_during_a_trial():
         time.sleep(0.01)
     fill()
 
+def close(file):
+    subprocess.run(["mount", "--bind", file, file], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", file], check=True)
+
 def query(file, sql):
     with contextlib.closing(sqlite3.connect(file)) as database:
         return database.execute(sql).fetchall()
@@ -70,7 +74,6 @@ if __name__ == "__main__":
 
 READ_ONLY = f"""{PLAY}
 if __name__ == "__main__":
-    import subprocess
     from hms_search.search.storage import close_storage, open_storage
     close_storage(open_storage("sqlite:///mlruns/optuna.db"))
     for folder in ("locks/small.lock", "unfinished/small-trial0-abcdef"):
@@ -98,11 +101,9 @@ if __name__ == "__main__":
 
 READ_ONLY_STORAGE = f"""{PLAY}
 if __name__ == "__main__":
-    import subprocess
     file = Path("mlruns/optuna.db").resolve()
     call(*RUN, "--trials", "1", code=0)
-    subprocess.run(["mount", "--bind", file, file], check=True)
-    subprocess.run(["mount", "-o", "remount,ro,bind", file], check=True)
+    close(file)
     said = call(*RUN, "--trials", "2", code=2)
     assert said.count("error: ") == 1
     assert f"error: storage sqlite:///{{file}}: attempt to write a readonly database; once mended, the same" in said
@@ -114,11 +115,9 @@ if __name__ == "__main__":
 
 READ_ONLY_TRACKING = f"""{PLAY}
 if __name__ == "__main__":
-    import subprocess
     file = Path("mlruns/mlflow.db").resolve()
     call(*RUN, "--trials", "1", code=0)
-    subprocess.run(["mount", "--bind", file, file], check=True)
-    subprocess.run(["mount", "-o", "remount,ro,bind", file], check=True)
+    close(file)
     call(*RUN, "--trials", "2", code=0)
     subprocess.run(["umount", "--lazy", file], check=True)  # this process has it open
     subprocess.run([sys.executable, "-m", "hms_search", "sync", "small"], check=True)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, groupby
-from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
+from pretended import Pretended
 
 from hms_search.search import coordinator as coordinator_module
 from hms_search.search.contract import contract_of, open_study
@@ -26,7 +26,6 @@ from hms_search.search.patient_storage import set_system_attrs
 from hms_search.search.peers import HOME_KEY, Alone, Peers
 from hms_search.search.racing import Ground
 from hms_search.search.retention import experiments_of
-from hms_search.search.stopping import spent
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig
 from hms_search.search.trial import Ending, EpochEnded, Job, TrialEnded, TrialStarted, Verdict, own_folder
@@ -59,41 +58,14 @@ PAUSING = {
 STOPPED: dict[Verdict, Ending] = {"pause": "paused", "prune": "pruned", "interrupt": "interrupted"}
 
 
-class Instant:
+class Instant(Pretended):
     """A worker whose trials end as soon as it is handed them, with their dropout as value."""
-
-    def __init__(self, slot: int, tracker: MemoryTracker) -> None:
-        self.slot, self.tracker = slot, tracker
-        self.job: Job | None = None
-        self.connection, self._end = Pipe()
-
-    @property
-    def idle(self) -> bool:
-        return self.job is None
 
     def submit(self, job: Job) -> None:
         assert self.idle
         self.job = job
         value = float(str(job.params["model.dropout"]))
         self._end.send(TrialEnded(job.number, "complete", "", 0.0, (value,), metrics={"kl_all": value}))
-
-    def answer(self, verdict: Verdict) -> None:
-        raise AssertionError(verdict)
-
-    def receive(self) -> TrialEnded:
-        found: TrialEnded = self.connection.recv()
-        if isinstance(found, TrialEnded):
-            self.job = None
-        return found
-
-    def kill(self) -> WorkerDied | None:
-        return None
-
-    def leave(self) -> None:
-        """It waits for nothing."""
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 class Late(Instant):
@@ -588,7 +560,7 @@ def test_the_hours_that_were_spent_never_become_fewer_though_a_worker_dies(
 
     def look(event: Event | None) -> None:
         if isinstance(event, Finished):
-            hours.append(spent(StudyHistory(config, tuple(study.get_trials(deepcopy=False))))[1])
+            hours.append(StudyHistory(config, tuple(study.get_trials(deepcopy=False))).spent[1])
 
     tracker = MemoryTracker()
     study, coordinator = coordinated(config, storage, tmp_path, tracker, notify=look, peers=None)

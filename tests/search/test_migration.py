@@ -9,11 +9,10 @@ import pytest
 from hms_search.document import parse_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.asking import WEIGHTS_KEY
-from hms_search.search.carrying import PARAMS_KEY
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.ledger import Ledger, Surroundings
 from hms_search.search.migration import migrate
-from hms_search.search.outcomes import CARRIED_KEY
+from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY
 from hms_search.search.racing import Ground
 from hms_search.search.recorded import recorded_study
 from hms_search.search.study import StudyConfig, read_study, study_from_document

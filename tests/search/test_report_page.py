@@ -25,7 +25,6 @@ from hms_search.search.lineage import FIRST_KEY, LINEAGE_KEY, Change, lineage_ro
 from hms_search.search.report import find_report, report_of
 from hms_search.search.report_page import Page, study_page
 from hms_search.search.report_page.excerpt import DRAWN, LISTED, Excerpt, drawn
-from hms_search.search.stopping import spent
 from hms_search.search.study import read_study
 from hms_search.tracking import MlflowTracker, RunReader
 from hms_search.training.metrics import kl_terms
@@ -211,7 +210,7 @@ def test_the_cost_is_of_the_epochs_that_were_trained() -> None:
         trial(4, value=0.45, carried_from="quickstart_0#5"),
     ]
     config = read_study(QUICKSTART)
-    assert spent(StudyHistory(config, tuple(trials)))[0] == 16
+    assert StudyHistory(config, tuple(trials)).spent[0] == 16
     markdown = page_of(trials).markdown()
     assert "| complete | 4 | 10 | 62% | 0.4 | 11.0 |" in markdown  # the baseline's, and what was left of trial 1
     assert "| interrupted | 1 | 6 | 38% | 0.2 | 11.0 |" in markdown

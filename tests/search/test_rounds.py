@@ -10,10 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.document import parse_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.asking import WEIGHTS_KEY
-from hms_search.search.carrying import PARAMS_KEY, carried, fits
+from hms_search.search.carrying import carried, fits
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.narrowing import Narrow, narrow
-from hms_search.search.outcomes import CARRIED_KEY
+from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY
 from hms_search.search.round_studies import RoundStudy, round_study
 from hms_search.search.rounds import PlayedRound, Round, next_round, round_name
 from hms_search.search.space import Categorical, Float, SearchSpace

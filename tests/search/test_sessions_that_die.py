@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from pretended import Pretended
 
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.coordinator import Coordinator
@@ -20,8 +20,7 @@ from hms_search.search.outcomes import SAME_KEY, is_baseline, origin_of
 from hms_search.search.racing import Ground
 from hms_search.search.storage import close_storage, open_storage
 from hms_search.search.study import StudyConfig
-from hms_search.search.trial import Job, TrialEnded, TrialStarted, Verdict
-from hms_search.search.workers import WorkerDied
+from hms_search.search.trial import Job, TrialEnded, TrialStarted
 from hms_search.tracking import MemoryTracker
 
 SPACE: dict[str, Any] = {
@@ -40,46 +39,16 @@ class Died(BaseException):
     """The process is gone."""
 
 
-class Prompt:
+class Prompt(Pretended):
     """A worker whose trials are over as soon as they begin, each with a run."""
-
-    slot = 0
-
-    def __init__(self, tracker: MemoryTracker) -> None:
-        self._tracker = tracker
-        self.job: Job | None = None
-        self.connection, self._end = Pipe()
-
-    @property
-    def idle(self) -> bool:
-        return self.job is None
 
     def submit(self, job: Job) -> None:
         self.job = job
-        run = self._tracker.start_run(str(job.number), parent_id="study", params=job.params, tags={}, texts={})
+        run = self.tracker.start_run(str(job.number), parent_id="study", params=job.params, tags={}, texts={})
         self._end.send(TrialStarted(job.number, run.id))
         run.finish("complete", metrics={}, files={})
         value = float(str(job.params["model.dropout"]))
         self._end.send(TrialEnded(job.number, "complete", run.id, 1.0, (value,), metrics={"kl_all": value}))
-
-    def answer(self, verdict: Verdict) -> None:
-        raise AssertionError(verdict)
-
-    def receive(self) -> TrialStarted | TrialEnded:
-        message: TrialStarted | TrialEnded = self.connection.recv()
-        if isinstance(message, TrialEnded):
-            self.job = None
-        return message
-
-    def kill(self) -> WorkerDied | None:
-        raise AssertionError
-
-    def leave(self) -> None:
-        """It waits for nothing."""
-
-    def close(self) -> None:
-        self.connection.close()
-        self._end.close()
 
 
 @contextmanager
@@ -91,7 +60,7 @@ def opened(file: Path, config: StudyConfig) -> Iterator[optuna.Study]:
 
 def a_session(config: StudyConfig, study: optuna.Study, tracker: MemoryTracker, folder: Path) -> None:
     around = Surroundings(tracker, "study", {}, folder / "pictures", folder / "trials", Ground((), ()))
-    coordinator, worker = Coordinator(config, study, around, notify=lambda _: None), Prompt(tracker)
+    coordinator, worker = Coordinator(config, study, around, notify=lambda _: None), Prompt(0, tracker)
     try:
         coordinator.recover()
         coordinator.run([worker])

@@ -8,10 +8,10 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from hms_search.errors import ConfigError, DataError, StudyError
-from hms_search.search.carrying import PARAMS_KEY, carried
+from hms_search.search.carrying import carried
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.ledger import Ledger, Surroundings
-from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY
+from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY, SAME_KEY
 from hms_search.search.overview import Overview
 from hms_search.search.racing import Ground
 from hms_search.search.space import SearchSpace
