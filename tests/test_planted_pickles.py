@@ -110,10 +110,10 @@ def test_what_a_sampler_keeps_with_trials(sampler: type[Component], tmp_path: Pa
     """Who may write to the storage puts it in place of every text there, and where Optuna's CMA-ES keeps its own."""
     space = SearchSpace.from_document(parse_yaml(SPACE, source="small.yaml"))
     bomb = bare(Bomb(tmp_path / "exploded")).hex()
-    study = optuna.create_study(sampler=sampler().build(space, seed=1, session=0))  # type: ignore[attr-defined]
+    study = optuna.create_study(sampler=sampler().build(space, seed=1))  # type: ignore[attr-defined]
     for _ in range(8):
         study.add_trial(planted_in(ended_trial(study, space), bomb))
-    study.sampler = sampler().build(space, seed=1, session=8)  # type: ignore[attr-defined]
+    study.sampler = sampler().build(space, seed=1)  # type: ignore[attr-defined]
     for _ in range(2):
         ended_trial(study, space)
 

@@ -25,8 +25,8 @@ class Asker:
         self._config, self._study, self._tags, self._notify = config, study, dict(tags), notify
         self._settled: dict[str, str] = {}
 
-    def job(self, trial: optuna.Trial, before: Before | None = None) -> Job:
-        """Return a trial's job, the parameters suggested where it has none yet.
+    def job(self, trial: optuna.Trial, place: int, before: Before | None = None) -> Job:
+        """Return the job of the trial at a place, the parameters suggested where it has none yet.
 
         Raises ConfigError or CheckpointError where its configuration cannot be run.
         """
@@ -34,7 +34,7 @@ class Asker:
             suggested = self._config.space.suggest(trial)
         config = self._with_weights(suggested)
         origin = origin_of(trial)
-        seed = trial_seed(self._config.seed, origin)
+        seed = trial_seed(self._config.seed, place)
         tags = {
             **self._tags,
             "trial": str(trial.number),
@@ -79,9 +79,9 @@ def missing_weights(before: Mapping[str, str], now: Mapping[str, str]) -> list[s
     ]
 
 
-def trial_seed(study_seed: int, number: int) -> int:
-    """Return a trial's training seed, derived from the study's seed and the number of :func:`origin_of`."""
-    return derived_seed("trial", study_seed, number)
+def trial_seed(study_seed: int, place: int) -> int:
+    """Return a trial's training seed, derived from the study's seed and :func:`hms_search.search.outcomes.place_of`."""
+    return derived_seed("trial", study_seed, place)
 
 
 def derived_seed(purpose: str, seed: int, number: int) -> int:

@@ -40,7 +40,7 @@ class ReplayedCmaEs(optuna.samplers.CmaEsSampler):
         drawn, n = _generations(ended), optimizer.population_size
         while len(told := drawn.get(optimizer.generation, ())[:n]) == n:
             optimizer.tell([(transform.transform(one.params), sign * float(one.values[0])) for one in told])
-        optimizer.reseed_rng(self._cma_rng.rng.randint(1, 2**16) + trial.number)
+        optimizer.reseed_rng(self._cma_rng.rng.randint(1, 2**16))
         study._storage.set_trial_system_attr(trial._trial_id, _GENERATION, optimizer.generation)
         return transform.untransform(optimizer.ask())
 

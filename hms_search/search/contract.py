@@ -53,14 +53,11 @@ def open_study(
     contract: Contract,
     storage: optuna.storages.BaseStorage,
     *,
-    sampler_session: int | None = None,
     sampler_seed: int | None = None,
     keeps_config: bool = False,
 ) -> optuna.Study:
     """Return the Optuna study, created or resumed.
 
-    ``sampler_session`` tells the proposals of this session from those of others, where the sampler draws by session;
-    without it the number of trials does.
     ``sampler_seed`` goes before the study's seed.
     With ``keeps_config`` the study keeps its stored configuration, where it else takes on ``config``.
 
@@ -83,8 +80,7 @@ def open_study(
         _keep_contract(config, contract, study)
         if not keeps_config and stored_config(study) != config.to_dict():  # a larger total, say
             study.set_user_attr(CONFIG_KEY, config.to_dict())
-    session = len(study.get_trials(deepcopy=False)) if sampler_session is None else sampler_session
-    study.sampler = config.sampler.build(config.space, config.seed if sampler_seed is None else sampler_seed, session)
+    study.sampler = config.sampler.build(config.space, config.seed if sampler_seed is None else sampler_seed)
     return study
 
 

@@ -27,6 +27,7 @@ from optuna.trial import TrialState
 from hms_search.errors import CheckpointError, ConfigError, StudyError
 from hms_search.search.asking import Asker
 from hms_search.search.doctor import live_findings
+from hms_search.search.draws import PlacedSampler
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.halving import Resume, Start
 from hms_search.search.history import StudyHistory
@@ -100,6 +101,8 @@ class Coordinator:
         )
         self._standing = Standing(self._ledger, self._policy, self._peers, notify=notify)
         self._trials = self._standing.record
+        if isinstance(study.sampler, PlacedSampler):
+            study.sampler.trials_before = self._trials.before
         self._said_stopping = self._said_hopeless = False
         self._spent, self._enough = (0, 0.0), ""
         self._said: set[str] = set()
@@ -179,7 +182,9 @@ class Coordinator:
                 self._running[trial.number] = trial
                 taken.append((trial, turn))
             if taken:
-                self._ledger.own([trial for trial, _ in taken], self._peers.session)
+                trials = [trial for trial, _ in taken]
+                places = {trial.number: self._trials.place(trial) for trial in trials}
+                self._ledger.own(trials, self._peers.session, places)
             else:
                 self._next_look = time.monotonic() + (_PAUSE_S if self._awaits_others() else math.inf)
         return taken
@@ -216,9 +221,9 @@ class Coordinator:
         return True
 
     def _submit(self, trial: optuna.Trial, turn: Start | Resume, worker: Slot) -> None:
-        goes_on = isinstance(turn, Resume)
+        goes_on, place = isinstance(turn, Resume), self._trials.place(trial)
         try:
-            job = self._asker.job(trial, self._ledger.before(trial) if goes_on else None)
+            job = self._asker.job(trial, place, self._ledger.before(trial) if goes_on else None)
         except (ConfigError, CheckpointError) as error:
             self._tell([self._ledger.refused(trial, str(error))])
             return
@@ -229,7 +234,7 @@ class Coordinator:
             return
         baseline = is_baseline(trial)
         reached = 0 if job.origin == job.number else self._trials.reached(job.origin)
-        self._policy.begin(trial.number, turn.until, exempt=baseline, origin=job.origin, reached=reached)
+        self._policy.begin(trial.number, turn.until, exempt=baseline, place=place, reached=reached)
         worker.submit(job)
         self._since[job.number] = now = time.monotonic()
         to_come, seconds_left = self._trials.remaining(self._config.trials), max(0.0, self._deadline - now)

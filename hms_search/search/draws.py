@@ -15,6 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.outcomes import is_evidence, origin_of
 
+_GENERATION = ":generation"
+"""How the names end under which genetic algorithms keep of which generation a trial was proposed."""
+
 
 class Places:
     """The places of a study's trials among those begun first: what only repeats an interrupted one has none of its own.
@@ -26,14 +29,17 @@ class Places:
         self._n_read = 0
         self._without: list[int] = []
 
-    def of(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
-        """Return how many of a study's ``trials`` were begun before one of them, or before the one that it repeats."""
-        if self._n_read < trial.number:
-            for one, following in zip(trials[self._n_read : trial.number], trials[self._n_read + 1 :], strict=False):
-                if origin_of(one) != one.number or _is_void(one, following):
-                    self._without.append(one.number)
-            self._n_read = trial.number
-        origin = origin_of(trial)
+    def of(self, number: int, trials: Sequence[FrozenTrial]) -> int:
+        """Return how many of a study's ``trials`` were begun before one of them, or before the one that it repeats.
+
+        What was begun since they were read, as that one itself may have been, is no repetition.
+        """
+        for one in trials[self._n_read : number]:
+            following = trials[one.number + 1] if one.number + 1 < len(trials) else None
+            if origin_of(one) != one.number or _is_void(one, following):
+                self._without.append(one.number)
+        self._n_read = max(self._n_read, number)
+        origin = origin_of(trials[number]) if number < len(trials) else number
         return origin - bisect_left(self._without, origin)
 
 
@@ -49,6 +55,8 @@ class PlacedSampler(BaseSampler):
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self.trials_before: Callable[[int], Sequence[FrozenTrial]] | None = None
+        """Returns the trials of the study before one of them, where somebody knows them; else they are read."""
         self._make, self._seed = make, seed
         self._places = Places()
         self._lasting = make(seed)
@@ -72,8 +80,12 @@ class PlacedSampler(BaseSampler):
         return self._of(trial, study).sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Let the sampler take in that a trial begins."""
+        """Let the sampler take in that a trial begins; one that repeats another is of the generation of that one."""
         self._lasting.before_trial(study, trial)
+        if (origin := origin_of(trial)) != trial.number:
+            for key, value in self._known(study, trial)[origin].system_attrs.items():
+                if key.endswith(_GENERATION):
+                    study._storage.set_trial_system_attr(trial._trial_id, key, value)
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
@@ -85,10 +97,14 @@ class PlacedSampler(BaseSampler):
         """Return the sampler that draws a trial's parameters, one after the other."""
         number, sampler = self._drawing
         if number != trial.number:
-            place = self._places.of(trial, study.get_trials(deepcopy=False))
+            place = self._places.of(trial.number, self._known(study, trial))
             sampler = self._make(seed_at(self._seed, place))
             self._drawing = trial.number, sampler
         return sampler
+
+    def _known(self, study: optuna.Study, trial: FrozenTrial) -> Sequence[FrozenTrial]:
+        known = self.trials_before
+        return study.get_trials(deepcopy=False) if known is None else known(trial.number)
 
 
 def seed_at(seed: int, place: int) -> int:
@@ -97,9 +113,13 @@ def seed_at(seed: int, place: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def _is_void(trial: FrozenTrial, following: FrozenTrial) -> bool:
-    """Say whether a trial was interrupted before it had parameters, so that the next one is asked for in its place."""
-    if trial.params or trial.state != TrialState.FAIL or is_evidence(trial):
+def _is_void(trial: FrozenTrial, following: FrozenTrial | None) -> bool:
+    """Say whether a trial was interrupted before it had parameters, so that the next one is asked for in its place.
+
+    The next one has yet to begin where it is unknown.
+    """
+    known = trial.params or "fixed_params" in trial.system_attrs  # of a trial that was queued: it is queued again
+    if known or trial.state != TrialState.FAIL or is_evidence(trial):
         return False
-    ended, begun = trial.datetime_complete, following.datetime_start
-    return ended is not None and begun is not None and ended <= begun
+    ended, begun = trial.datetime_complete, None if following is None else following.datetime_start
+    return begun is None or (ended is not None and ended <= begun)

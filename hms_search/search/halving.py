@@ -99,7 +99,7 @@ class Scheduler:
         self._losses: list[dict[int, float]] = [{} for _ in self.rungs]
         self._gone: set[int] = set()
         self._exempt: set[int] = set()
-        self._origins: dict[int, int] = {}
+        self._places: dict[int, int] = {}
 
     def next(
         self,
@@ -128,13 +128,13 @@ class Scheduler:
         return Start(self.rungs[0]) if may_start else None
 
     def is_straight(self, number: int) -> bool:
-        """Say whether a trial is one that does not pause; one that repeats another is as that was."""
-        share, place = self._config.straight, self._origins.get(number, number)
+        """Say whether a trial is one that does not pause."""
+        share, place = self._config.straight, self._places.get(number, number)
         return place >= _FIRST_STRAIGHT and int((place + 1) * share) > int(place * share)
 
-    def repeats(self, number: int, origin: int) -> None:
-        """Take in which interrupted trial another one repeats, itself if none."""
-        self._origins[number] = origin
+    def place(self, number: int, place: int) -> None:
+        """Take in the place of a trial, which says whether it is straight; one that repeats another has that one's."""
+        self._places[number] = place
 
     def exempt(self, number: int) -> None:
         """Take in that a trial is not paused whatever it comes to: the baseline."""

@@ -19,7 +19,15 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.search.aims import BREAKS_KEY
 from hms_search.search.dashboard import Shown, attach_trials
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
-from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY, PAUSED_AT_KEY, PAUSED_KEY, SAME_KEY, origin_of
+from hms_search.search.outcomes import (
+    CARRIED_KEY,
+    PARAMS_KEY,
+    PAUSED_AT_KEY,
+    PAUSED_KEY,
+    PLACE_KEY,
+    SAME_KEY,
+    origin_of,
+)
 from hms_search.search.overview import counts
 from hms_search.search.patient_storage import set_intermediate_values, set_system_attrs, set_user_attrs, told_together
 from hms_search.search.peers import HOME_KEY, SESSION_KEY
@@ -200,9 +208,19 @@ class Ledger:
         self._keep([(trial, {OUTCOME_KEY: "pruned", "reason": reason, "seconds": before.seconds})])
         self.study.tell(trial.number, state=TrialState.PRUNED)
 
-    def own(self, trials: Sequence[optuna.Trial | FrozenTrial], session: str) -> None:
-        """Keep which session runs trials, an empty name is none's; those that had paused are in their next leg then."""
+    def own(
+        self,
+        trials: Sequence[optuna.Trial | FrozenTrial],
+        session: str,
+        places: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """Keep which session runs trials, an empty name is none's; those that had paused are in their next leg then.
+
+        ``places`` are those of the trials that are begun, by number.
+        """
         kept: list[tuple[int, str, Any]] = [(trial._trial_id, SESSION_KEY, session) for trial in trials]
+        moved = [trial for trial in trials if places.get(trial.number, origin_of(trial)) != origin_of(trial)]
+        kept += [(trial._trial_id, PLACE_KEY, places[trial.number]) for trial in moved]
         going_on = [self._stored(trial) for trial in trials if PAUSED_KEY in trial.user_attrs]
         kept += [(trial._trial_id, _LEG_KEY, _leg(trial) + 1) for trial in going_on]
         set_system_attrs(self.study._storage, kept)

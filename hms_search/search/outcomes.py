@@ -19,6 +19,9 @@ PAUSED_KEY, PAUSED_AT_KEY = "paused_seconds", "paused_at"
 """The user attributes of a trial that was paused: the seconds it had been trained, and when that was (ISO 8601, in UTC;
 without a zone it is local time)."""
 
+PLACE_KEY = "hms_search:place"
+"""The system attribute with a trial's place, where that is not the number of :func:`origin_of`."""
+
 
 def carried_from(trial: FrozenTrial) -> tuple[str, int] | None:
     """Return the study and number of a trial that was run in an earlier round; None for one of the study it is in."""
@@ -46,6 +49,11 @@ def is_baseline(trial: optuna.Trial | FrozenTrial) -> bool:
 def origin_of(trial: optuna.Trial | FrozenTrial) -> int:
     """Return the number of the first trial that ran a trial's experiment: its own but where it is run again."""
     return int(trial.user_attrs.get("retry_of", trial.number))
+
+
+def place_of(trial: FrozenTrial) -> int:
+    """Return the place of a trial that was begun, as :class:`hms_search.search.draws.Places` counts it."""
+    return int(trial.system_attrs.get(PLACE_KEY, origin_of(trial)))
 
 
 def epochs_trained(trials: Iterable[FrozenTrial]) -> Mapping[int, int]:

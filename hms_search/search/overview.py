@@ -3,12 +3,14 @@
 A trial is looked at until it has ended and once more then, so that a turn costs the same in a study of any size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, has_paused, origin_of
+from hms_search.search.draws import Places
+from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, has_paused, origin_of, place_of
+from hms_search.search.peers import SESSION_KEY
 from hms_search.search.twins import Twins
 
 
@@ -23,6 +25,7 @@ class Overview:
         self.counted = self.failed = 0
         self._failed_before: int | None = None
         self._begun: set[int] = set()
+        self._places = Places()
         self._twins = Twins(study)
 
     def read(self) -> list[FrozenTrial]:
@@ -42,6 +45,22 @@ class Overview:
     def begun(self, number: int) -> None:
         """Take in that a trial was started since they were read."""
         self._begun.add(number)
+
+    def before(self, number: int) -> Sequence[FrozenTrial]:
+        """Return the trials as last read, or anew where one before ``number`` is neither among them nor begun here."""
+        if self._begun.issuperset(range(len(self.trials), number)):
+            return self.trials
+        return self._study.get_trials(deepcopy=False)
+
+    def place(self, trial: optuna.Trial) -> int:
+        """Return the place of a trial that is begun or gone on with: what is left to chance of it follows from that.
+
+        One that repeats another has the place that that one was given.
+        """
+        origin, trials = origin_of(trial), self.before(trial.number)
+        if origin < len(trials) and SESSION_KEY in trials[origin].system_attrs:
+            return place_of(trials[origin])
+        return self._places.of(origin, trials)
 
     def remaining(self, total: int) -> int:
         """Return how many more trials may be started."""

@@ -64,13 +64,9 @@ _SESSIONS = Table(
 
 
 class Peers(Protocol):
-    """A session among those of its study.
-
-    ``session`` is its name; ``number`` tells what it draws at random from what the others do, None where it is alone.
-    """
+    """A session among those of its study; ``session`` is its name."""
 
     session: str
-    number: int | None
 
     @property
     def homes(self) -> dict[str, str]:
@@ -94,7 +90,6 @@ class Alone:
 
     def __init__(self) -> None:
         self.session = uuid4().hex
-        self.number: int | None = None
 
     @property
     def homes(self) -> dict[str, str]:
@@ -118,7 +113,6 @@ class Shared:
 
     def __init__(self, engine: sqlalchemy.Engine, study: str, home: str, say: Callable[[str], None]) -> None:
         self.session = uuid4().hex
-        self.number: int | None = int(self.session[:7], 16)
         self._engine, self._study, self._home, self._say = engine, study, home, say
         self._beats: dict[str, int] = {}
         self._missed: Counter[str] = Counter()

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.contenders import Contenders
 from hms_search.search.halving import PausingHalving, Resume, Scheduler, Start
-from hms_search.search.outcomes import carried_from, has_paused, is_baseline, origin_of
+from hms_search.search.outcomes import carried_from, has_paused, is_baseline, place_of
 from hms_search.search.pruners import FoldJudge, Pruner, Racing, Sparing
 from hms_search.search.racing import Losses, Race
 from hms_search.search.report import SPARED_KEY
@@ -41,12 +41,12 @@ class Policy(Protocol):
         """
 
     def begin(
-        self, number: int, until: int, *, exempt: bool = False, origin: int | None = None, reached: int = 0
+        self, number: int, until: int, *, exempt: bool = False, place: int | None = None, reached: int = 0
     ) -> None:
         """Take in that a trial now trains until step ``until``; an exempt one, the baseline, is never stopped.
 
-        ``origin`` is the first trial that ran its experiment, if that is another, and ``reached`` the steps that it and
-        its repetitions came to before they were interrupted.
+        ``place`` is what its lot follows from, if that is not its number (:func:`hms_search.search.outcomes.place_of`);
+        ``reached`` are the steps that those it repeats came to before they were interrupted.
         """
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
@@ -138,7 +138,7 @@ class Pruning:
         self._pruner, self._judges, self._total, self._seed = pruner, judges, total, seed
         self._exempt: set[int] = set()
         self._spared: dict[int, int] = {}
-        self._origins: dict[int, int] = {}
+        self._places: dict[int, int] = {}
         self._paused: set[int] = set()
         """The trials that paused under another pruner and have not ended."""
         self._ends: Counter[Ending] = Counter()
@@ -160,14 +160,14 @@ class Pruning:
         until: int,  # noqa: ARG002
         *,
         exempt: bool = False,
-        origin: int | None = None,
+        place: int | None = None,
         reached: int = 0,  # noqa: ARG002
     ) -> None:
         """Keep who is exempt, and whose lot a trial has: all are to reach the end."""
         if exempt:
             self._exempt.add(number)
-        if origin is not None:
-            self._origins[number] = origin
+        if place is not None:
+            self._places[number] = place
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
         """Take in one epoch; return whether a judge stops the trial."""
@@ -217,8 +217,7 @@ class Pruning:
 
     def _spares(self, number: int) -> bool:
         """Say whether a trial that would be stopped goes on: by lot, or because too few will have reached the end."""
-        lot = self._origins.get(number, number)
-        if np.random.default_rng([self._seed, lot]).random() < self._pruner.audit:
+        if np.random.default_rng([self._seed, self._places.get(number, number)]).random() < self._pruner.audit:
             return True
         ends = self._ends + Counter(self._due.values())
         done, stopped = ends["complete"], ends["pruned"]
@@ -254,12 +253,12 @@ class Pausing:
         return self._scheduler.next(running, may_start=may_start, may_promote=may_promote, away=away)
 
     def begin(
-        self, number: int, until: int, *, exempt: bool = False, origin: int | None = None, reached: int = 0
+        self, number: int, until: int, *, exempt: bool = False, place: int | None = None, reached: int = 0
     ) -> None:
         """Keep how far the trial goes this time: at least to where those that it repeats were going."""
         if exempt:
             self._scheduler.exempt(number)
-        self._scheduler.repeats(number, number if origin is None else origin)
+        self._scheduler.place(number, number if place is None else place)
         goes_on = exempt or self._scheduler.is_straight(number)
         was_going = next((rung for rung in self._scheduler.rungs if rung > reached), self._total)
         self._until[number] = self._total if goes_on else max(until, was_going)
@@ -296,7 +295,7 @@ class Pausing:
             return
         if is_baseline(trial):
             self._scheduler.exempt(trial.number)
-        self._scheduler.repeats(trial.number, origin_of(trial))
+        self._scheduler.place(trial.number, place_of(trial))
         for step, value in sorted(trial.intermediate_values.items())[since:]:
             self.epoch_ended(trial.number, step, value)
         if has_paused(trial) and len(trial.intermediate_values) < self._scheduler.rungs[0]:

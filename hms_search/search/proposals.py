@@ -102,7 +102,7 @@ class CurveSampler(BaseSampler):
         others = [other for other in trials if other.number != trial.number]
         others.sort(key=origin_of)
         known = known_of(others, self._coordinates, self._epochs, study.direction)
-        rng = np.random.default_rng([self._seed, self._places.of(trial, trials)])
+        rng = np.random.default_rng([self._seed, self._places.of(trial.number, trials)])
         if sum(bool(one.losses) for one in known) < self._n_startup or last_is_a_repetition(known):
             candidates = self._coordinates.drawn(_DRAWN, rng)
             return self._coordinates.params(candidates[np.argmax(is_new(candidates, known))])

@@ -25,7 +25,7 @@ class Sparing(Component):
     """What all pruners keep to, so that no search can lose every trial unnoticed.
 
     ``floor`` is the least share of trials that reach the end; of those that would be stopped, the share ``audit``,
-    drawn by the trial's number, goes on nevertheless, so that it is known how often stopping would have been wrong. One
+    drawn by the trial's place, goes on nevertheless, so that it is known how often stopping would have been wrong. One
     that is run again has the lot that it had.
     """
 

@@ -13,7 +13,7 @@ from hms_search.models import resolve_weights
 from hms_search.search.asking import WEIGHTS_KEY, trial_seed
 from hms_search.search.contract import Contract
 from hms_search.search.lineage import FIRST_KEY
-from hms_search.search.outcomes import SAME_KEY, origin_of
+from hms_search.search.outcomes import SAME_KEY, place_of
 from hms_search.search.repeated import Again
 from hms_search.search.report import TrialRow, find_report
 from hms_search.search.study import StudyConfig
@@ -110,7 +110,7 @@ def recorded_study(storage: optuna.storages.BaseStorage, name: str) -> RecordedS
             label=f"{name}-trial{trial.number}",
             row=row,
             config=_config(config, trial, settled),
-            seed=trial_seed(config.seed, origin_of(trial)),
+            seed=trial_seed(config.seed, place_of(trial)),
             values=dict(trial.intermediate_values),
         )
 

@@ -21,7 +21,7 @@ from hms_search.models import resolve_weights
 from hms_search.search.asking import WEIGHTS_KEY, trial_seed
 from hms_search.search.lineage import FIRST_KEY
 from hms_search.search.locks import locked
-from hms_search.search.outcomes import OUTCOME_KEY, carried_from, has_paused, origin_of
+from hms_search.search.outcomes import OUTCOME_KEY, carried_from, has_paused, origin_of, place_of
 from hms_search.search.places import Places
 from hms_search.search.study import StudyConfig
 from hms_search.search.study_attributes import CONFIG_KEY, CONTRACT_KEY
@@ -88,7 +88,7 @@ def experiments_of(study: optuna.Study) -> Callable[[FrozenTrial], str]:
         except (ConfigError, ValueError):  # it has no parameters yet, or none that can be run
             return ""
         experiment = experiment.model_copy(update={"model": resolve_weights(experiment.model, settled)})
-        seed = trial_seed(config.seed, origin_of(trial))
+        seed = trial_seed(config.seed, place_of(trial))
         return experiment_name(experiment, seed=seed, data=data, objective=config.objective)
 
     return name

@@ -26,7 +26,7 @@ class Tpe(Component):
     n_ei_candidates: int = Field(default=24, ge=1)
     multivariate: bool = True
 
-    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """Return Optuna's sampler."""
         settings = self.model_dump(exclude={"name"})
         return PlacedSampler(lambda drawn: optuna.samplers.TPESampler(seed=drawn, **settings), seed)
@@ -38,9 +38,10 @@ class Gp(Component):
     name: Literal["gp"] = "gp"
     n_startup_trials: int = Field(default=10, ge=0)
 
-    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """Return Optuna's sampler."""
-        return optuna.samplers.GPSampler(seed=session_seed(seed, session), n_startup_trials=self.n_startup_trials)
+        n = self.n_startup_trials
+        return PlacedSampler(lambda drawn: optuna.samplers.GPSampler(seed=drawn, n_startup_trials=n), seed)
 
 
 class CurveGp(Component):
@@ -53,12 +54,12 @@ class CurveGp(Component):
     name: Literal["curve_gp"] = "curve_gp"
     n_startup_trials: int = Field(default=5, ge=2)
 
-    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """Return the sampler, for this space and its number of epochs."""
         return CurveSampler(
             space.distributions,
             epochs=space.base.training.epochs,
-            seed=session_seed(seed, 0),
+            seed=_proposals_seed(seed),
             n_startup_trials=self.n_startup_trials,
         )
 
@@ -69,7 +70,7 @@ class Nsga2(Component):
     name: Literal["nsga2"] = "nsga2"
     population_size: int = Field(default=16, ge=2)
 
-    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """Return Optuna's sampler."""
         size = self.population_size
         return PlacedSampler(lambda drawn: optuna.samplers.NSGAIISampler(seed=drawn, population_size=size), seed)
@@ -82,14 +83,10 @@ class Cmaes(Component):
     n_startup_trials: int = Field(default=1, ge=0)
     sigma0: float | None = Field(default=None, gt=0)
 
-    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """Return the sampler, which draws at random where a later round has nothing numeric left."""
-        return ReplayedCmaEs(
-            seed=session_seed(seed, session),
-            n_startup_trials=self.n_startup_trials,
-            sigma0=self.sigma0,
-            warn_independent_sampling=False,
-        )
+        settings = self.model_dump(exclude={"name"})
+        return PlacedSampler(lambda drawn: ReplayedCmaEs(seed=drawn, warn_independent_sampling=False, **settings), seed)
 
     def faults(self, space: SearchSpace) -> Iterator[str]:
         """Yield why it is no sampler for a study of this space."""
@@ -102,7 +99,7 @@ class Random(Component):
 
     name: Literal["random"] = "random"
 
-    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """Return Optuna's sampler."""
         return PlacedSampler(lambda drawn: optuna.samplers.RandomSampler(seed=drawn), seed)
 
@@ -110,14 +107,14 @@ class Random(Component):
 class Qmc(Component):
     """Quasi-random points, which fill the space more evenly than random ones.
 
-    Optuna counts the points already taken in the study, so every session keeps the study's own seed.
+    Optuna counts the points already taken in the study.
     """
 
     name: Literal["qmc"] = "qmc"
     sequence: Literal["sobol", "halton"] = "sobol"
     scramble: bool = True
 
-    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """Return Optuna's sampler."""
         with knowingly():
             return optuna.samplers.QMCSampler(
@@ -132,13 +129,13 @@ class Qmc(Component):
 class Grid(Component):
     """Every combination of the choices and of ``points`` evenly spaced values per numeric parameter.
 
-    Every session keeps the study's own seed: it orders the grid, and Optuna remembers the points by their place.
+    The seed orders the grid, and Optuna remembers the points by their place in it.
     """
 
     name: Literal["grid"] = "grid"
     points: int = Field(default=3, ge=2)
 
-    def build(self, space: SearchSpace, seed: int, session: int) -> BaseSampler:
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """Return Optuna's sampler over the space's grid."""
         axes = {path: self._axis(parameter) for path, parameter in space.parameters.items()}
         return _GridSampler(axes, seed=seed)
@@ -162,13 +159,8 @@ LEARN_OF_ENDED = ("tpe", "nsga2", "gp", "cmaes")
 """Samplers that learn, but nothing of a trial that is paused."""
 
 
-def session_seed(seed: int, session: int) -> int:
-    """Return the seed of a sampler that draws by session (``gp``, ``cmaes``), for the n-th one of a study.
-
-    A study resumed with the same seed would repeat its start-up points, so each session derives its own. The other
-    samplers draw by trial (:mod:`hms_search.search.draws`).
-    """
-    digest = hashlib.sha256(f"hms_search sampler {seed} {session}".encode()).digest()
+def _proposals_seed(seed: int) -> int:
+    digest = hashlib.sha256(f"hms_search sampler {seed} 0".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
@@ -178,7 +170,10 @@ def exhausted(sampler: BaseSampler, study: optuna.Study) -> bool:
 
 
 class _GridSampler(optuna.samplers.GridSampler):
-    """Optuna's grid without its call of ``study.stop``, which exists only inside ``study.optimize``."""
+    """Optuna's grid, its points in their order whatever was interrupted: Optuna's goes by the numbers of the trials.
+
+    It does not call ``study.stop``, which exists only inside ``study.optimize``.
+    """
 
     def is_exhausted(self, study: optuna.Study) -> bool:
         """Say whether every point was begun; Optuna gives those that still run to free workers, too.
@@ -191,6 +186,13 @@ class _GridSampler(optuna.samplers.GridSampler):
             if self._same_search_space(trial.system_attrs.get("search_space", {}))
         }
         return set(self._get_unvisited_grid_ids(study)) <= running
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Keep with the trial which point it takes, unless it was queued with its parameters."""
+        if not trial.system_attrs.keys() & {"grid_id", "fixed_params"}:
+            first = min(self._get_unvisited_grid_ids(study), default=0)
+            study._storage.set_trial_system_attr(trial._trial_id, "search_space", self._search_space)
+            study._storage.set_trial_system_attr(trial._trial_id, "grid_id", first)
 
     def after_trial(
         self,

@@ -116,7 +116,6 @@ class _Session:
                 config,
                 contract,
                 self.storage,
-                sampler_session=self.peers.number,
                 sampler_seed=current.sampler_seed,
                 keeps_config=self.helps,
             )

@@ -14,7 +14,7 @@ from hms_search.data.folds import plan_folds
 from hms_search.experiment import run_experiment
 from hms_search.search.asking import trial_seed
 from hms_search.search.events import Event, Judged
-from hms_search.search.outcomes import origin_of
+from hms_search.search.outcomes import place_of
 from hms_search.search.places import Places
 from hms_search.search.session import run_study
 from hms_search.search.study import StudyConfig, read_study
@@ -43,7 +43,7 @@ def undisturbed(trial: FrozenTrial, config: StudyConfig, places: Places) -> list
             config.space.suggest(FixedTrial(trial.params)),
             samples,
             plan_folds(config.folds, samples, order=config.schedule.order),
-            seed=trial_seed(config.seed, origin_of(trial)),
+            seed=trial_seed(config.seed, place_of(trial)),
             device="cpu",
             on_epoch=lambda epoch: reached.append(epoch.value),
         )

@@ -1,15 +1,19 @@
 """A search in rounds: real processes, one killed inside a round, and what can be done with a round afterwards."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 from command_line import CommandLine, wait_for
 
-from hms_search.search.outcomes import CARRIED_KEY
+from hms_search.search.outcomes import CARRIED_KEY, place_of
 from hms_search.search.study_attributes import CONFIG_KEY
 
 RUN = ("run", "small.yaml", "--data", "recordings")
@@ -20,7 +24,9 @@ def rounds(count: int) -> tuple[str, ...]:
 
 
 def study_of(folder: Path, name: str) -> tuple[list[optuna.trial.FrozenTrial], dict[str, Any]]:
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'mlruns' / 'optuna.db'}")
+    if not (file := folder / "mlruns" / "optuna.db").is_file():
+        return [], {}
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
     try:
         names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
         if name not in names:
@@ -31,27 +37,42 @@ def study_of(folder: Path, name: str) -> tuple[list[optuna.trial.FrozenTrial], d
         storage.engine.dispose()
 
 
-def steps_in_round_2(folder: Path) -> int:
-    trials, _ = study_of(folder, "small.round2")
+def searched(folder: Path, name: str) -> tuple[dict[str, Any], dict[int, tuple[dict[str, Any], float | None]]]:
+    """Return the space of a round, and what was found at each place of it."""
+    trials, attrs = study_of(folder, name)
+    found = [trial for trial in trials if trial.user_attrs.get("outcome") != "interrupted"]
+    return attrs[CONFIG_KEY]["space"], {place_of(trial): (trial.params, trial.value) for trial in found}
+
+
+def steps_of(folder: Path, name: str) -> int:
+    trials, _ = study_of(folder, name)
     return sum(len(trial.intermediate_values) for trial in trials if CARRIED_KEY not in trial.user_attrs)
 
 
-def test_a_later_round_keeps_its_space_through_a_kill_and_can_be_shown_and_promoted(hms_search: CommandLine) -> None:
-    hms_search(*rounds(1))
-    process = hms_search.start(*rounds(2))
-    wait_for(lambda: steps_in_round_2(hms_search.folder) >= 2, timeout_s=240)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    _, before = study_of(hms_search.folder, "small.round2")
+def test_a_kill_inside_each_round_changes_nothing_and_a_round_can_be_shown_and_promoted(
+    hms_search: CommandLine, recordings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(hms_search.folder / "small.yaml", undisturbed)
+    (undisturbed / "recordings").symlink_to(recordings)
+    command = [sys.executable, "-m", "hms_search", *rounds(2)]
+    subprocess.run(command, cwd=undisturbed, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+
+    for name, steps in (("small", 7), ("small.round2", 3)):
+        process = hms_search.start(*rounds(2))
+        wait_for(lambda name=name, steps=steps: steps_of(hms_search.folder, name) >= steps, timeout_s=240)  # type: ignore[misc]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     output = hms_search(*rounds(2))
     assert "round 2: study small.round2" in output
+    for name in ("small", "small.round2"):
+        assert searched(hms_search.folder, name) == searched(undisturbed, name)
 
-    first, _ = study_of(hms_search.folder, "small")
     trials, attrs = study_of(hms_search.folder, "small.round2")
     space = attrs[CONFIG_KEY]["space"]
-    assert space == before[CONFIG_KEY]["space"]
     assert space["parameters"] != study_of(hms_search.folder, "small")[1][CONFIG_KEY]["space"]["parameters"]
     origins = Counter(trial.user_attrs[CARRIED_KEY] for trial in trials if CARRIED_KEY in trial.user_attrs)
+    first, _ = study_of(hms_search.folder, "small")
     best = min(first, key=lambda trial: trial.value or 9.0)
     assert set(origins.values()) == {1}
     assert f"small#{best.number}" in origins

@@ -17,7 +17,7 @@ from hms_search.data.folds import plan_folds
 from hms_search.data.store import Store
 from hms_search.experiment import run_experiment
 from hms_search.search.asking import trial_seed
-from hms_search.search.outcomes import origin_of
+from hms_search.search.outcomes import origin_of, place_of
 from hms_search.search.peers import owner_of
 from hms_search.search.places import Places
 from hms_search.search.study import StudyConfig, read_study
@@ -160,7 +160,7 @@ def undisturbed(trial: FrozenTrial, config: StudyConfig, samples: Store) -> floa
         config.space.suggest(FixedTrial(trial.params)),
         samples,
         plan_folds(config.folds, samples),
-        seed=trial_seed(config.seed, origin_of(trial)),
+        seed=trial_seed(config.seed, place_of(trial)),
         device="cpu",
         objective=config.objective,
     )

@@ -188,7 +188,7 @@ def coordinated(
     peers: Peers | None,
 ) -> tuple[optuna.Study, Coordinator]:
     """Return a study, and its coordinator after it has taken up what there is."""
-    sampler = config.sampler.build(config.space, config.seed, 0)
+    sampler = config.sampler.build(config.space, config.seed)
     study = optuna.create_study(study_name=config.name, storage=storage, sampler=sampler, load_if_exists=True)
     around = Surroundings(tracker, "study", {}, tmp_path / "pictures", tmp_path, Ground((), ()))
     coordinator = Coordinator(config, study, around, notify=notify, peers=peers)

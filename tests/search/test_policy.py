@@ -154,7 +154,7 @@ def test_an_audited_trial_that_is_run_again_is_audited_again() -> None:
     begun = [judge.epoch_ended(number, 0, 1.0) for number in range(100)]
     for number in range(100):
         judge.trial_ended(number, "interrupted")
-        judge.begin(100 + number, TOTAL, origin=number)
+        judge.begin(100 + number, TOTAL, place=number)
     assert [judge.epoch_ended(100 + number, 0, 1.0) for number in range(100)] == begun
     assert {"continue", "prune"} == set(begun)
 
@@ -312,15 +312,15 @@ def test_a_trial_that_repeats_an_interrupted_one_goes_at_least_to_where_that_was
     judge = policy(PausingHalving(min_epochs=2, reduction_factor=2, straight=0.25, floor=0.0))
     (straight,) = [number for number in range(12) if until(judge, number) == TOTAL]
     for reached, going in ((0, 2), (1, 2), (2, 4), (5, TOTAL)):
-        assert until(judge, 20, origin=1, reached=reached) == going
+        assert until(judge, 20, place=1, reached=reached) == going
     assert until(judge, straight + 12) == TOTAL, "it is itself straight"
-    assert until(judge, straight + 12, origin=1) == 2
-    assert until(judge, 20, origin=straight, reached=1) == TOTAL
+    assert until(judge, straight + 12, place=1) == 2
+    assert until(judge, 20, place=straight, reached=1) == TOTAL
 
 
-def until(judge: Policy, number: int, *, origin: int | None = None, reached: int = 0) -> int:
+def until(judge: Policy, number: int, *, place: int | None = None, reached: int = 0) -> int:
     """Return after how many steps a trial pauses, or ends."""
-    judge.begin(number, 2, origin=origin, reached=reached)
+    judge.begin(number, 2, place=place, reached=reached)
     words = (judge.epoch_ended(number, step, 1.0) for step in range(TOTAL))
     found = next((step + 1 for step, word in enumerate(words) if word == "pause"), TOTAL)
     judge.trial_ended(number, "interrupted")

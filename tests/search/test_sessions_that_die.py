@@ -44,7 +44,7 @@ class Prompt(Pretended):
 
     def submit(self, job: Job) -> None:
         self.job = job
-        run = self.tracker.start_run(str(job.number), parent_id="study", params=job.params, tags={}, texts={})
+        run = self.tracker.start_run(str(job.number), parent_id="study", params=job.params, tags=job.tags, texts={})
         self._end.send(TrialStarted(job.number, run.id))
         run.finish("complete", metrics={}, files={})
         value = float(str(job.params["model.dropout"]))
@@ -85,7 +85,7 @@ def dying(study: optuna.Study, at: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("sampler", [{"name": "random"}, {"name": "grid", "points": 3}], ids=["random", "grid"])
-def test_it_goes_on_with_the_same_baseline_no_point_lost_and_every_run_as_it_ended(
+def test_it_goes_on_with_the_same_baseline_no_point_lost_every_run_as_it_ended_and_the_same_seeds(
     tmp_path: Path, sampler: dict[str, Any]
 ) -> None:
     settings = {"name": "coarse", "space": SPACE, "trials": 5, "sampler": sampler, "pruner": {"name": "none"}}
@@ -94,6 +94,7 @@ def test_it_goes_on_with_the_same_baseline_no_point_lost_and_every_run_as_it_end
     with opened(new, config):
         pass
     died, at = True, 0
+    trained: list[set[tuple[str, str]]] = []
     while died:
         at += 1
         file, tracker = tmp_path / "one.db", MemoryTracker()
@@ -117,5 +118,9 @@ def test_it_goes_on_with_the_same_baseline_no_point_lost_and_every_run_as_it_end
         assert len(complete) == (4 if sampler["name"] == "grid" else 5), f"died before its commit {at}"
         for one in complete:
             assert tracker.runs[one.user_attrs["mlflow_run_id"]].outcome == "complete", f"died before its commit {at}"
+        runs = [tracker.runs[one.user_attrs["mlflow_run_id"]] for one in complete]
+        trained.append({(run.tags["seed"], run.params["model.dropout"]) for run in runs})
+    other = [at for at, seeds in enumerate(trained, 1) if seeds != trained[-1]]
+    assert not other, f"other trials, or under other seeds, having died before the commits {other}"
     assert at > 20, "there were statements to die at"
     assert any(SAME_KEY in one.user_attrs for one in trials) or sampler["name"] == "grid"
