@@ -178,7 +178,7 @@ class Coordinator:
                     trial = optuna.Trial(self._study, self._standing.paused[turn.number]._trial_id)
                 else:
                     trial = self._ask()
-                    self._trials.begun(trial.number)
+                    self._trials.begun(trial)
                 self._running[trial.number] = trial
                 taken.append((trial, turn))
             if taken:

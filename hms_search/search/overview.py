@@ -25,6 +25,8 @@ class Overview:
         self.counted = self.failed = 0
         self._failed_before: int | None = None
         self._begun: set[int] = set()
+        self._firsts: set[int] = set()
+        """Those of them that repeat no other."""
         self._places = Places()
         self._twins = Twins(study)
 
@@ -33,6 +35,7 @@ class Overview:
         n_known = len(self.trials)
         self.trials = self._study.get_trials(deepcopy=False)  # by their numbers, of which none is left out
         self._begun.clear()
+        self._firsts.clear()
         news = [*(self.trials[trial.number] for trial in self.open), *self.trials[n_known:]]
         self.open = [trial for trial in news if not trial.state.is_finished()]
         for trial in news:
@@ -42,13 +45,15 @@ class Overview:
             self._failed_before = self.failed
         return news
 
-    def begun(self, number: int) -> None:
+    def begun(self, trial: optuna.Trial) -> None:
         """Take in that a trial was started since they were read."""
-        self._begun.add(number)
+        self._begun.add(trial.number)
+        if origin_of(trial) == trial.number:
+            self._firsts.add(trial.number)
 
     def before(self, number: int) -> Sequence[FrozenTrial]:
-        """Return the trials as last read, or anew where one before ``number`` is neither among them nor begun here."""
-        if self._begun.issuperset(range(len(self.trials), number)):
+        """Return the trials as last read; anew where one before ``number`` is not among them, nor begun here first."""
+        if self._firsts.issuperset(range(len(self.trials), number)):
             return self.trials
         return self._study.get_trials(deepcopy=False)
 

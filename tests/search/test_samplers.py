@@ -4,6 +4,7 @@ from optuna.trial import TrialState
 
 from hms_search.document import parse_yaml
 from hms_search.search.outcomes import OUTCOME_KEY
+from hms_search.search.overview import Overview
 from hms_search.search.samplers import (
     Cmaes,
     CurveGp,
@@ -116,6 +117,23 @@ def test_what_one_of_several_workers_lost_leaves_the_others_their_places() -> No
         SPACE.suggest(study.ask())
     drawn = [tuple(trial.params.values()) for trial in study.trials if trial.params]
     assert len(set(drawn)) == len(drawn) == 3
+
+
+def test_what_another_session_queued_meanwhile_has_no_place_of_its_own() -> None:
+    study = optuna.create_study()
+    lost = study.ask()
+    SPACE.suggest(lost)
+    overview = Overview(study)
+    overview.read()
+    study.enqueue_trial(lost.params, user_attrs={"retry_of": lost.number})
+    lost.set_user_attr(OUTCOME_KEY, "interrupted")
+    study.tell(lost, state=TrialState.FAIL)
+    places = []
+    for _ in range(3):
+        trial = study.ask()
+        overview.begun(trial)
+        places.append(overview.place(trial))
+    assert places == [0, 1, 2]
 
 
 @pytest.mark.parametrize("sampler", [Qmc(), Grid(points=2)], ids=lambda sampler: sampler.name)
