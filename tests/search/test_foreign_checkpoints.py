@@ -81,7 +81,7 @@ def config_of(seed: int) -> StudyConfig:
 
 
 def job_of(seed: int, study: optuna.Study) -> Job:
-    return Asker(config_of(seed), study, tags={}, notify=lambda _: None).job(study.ask())
+    return Asker(config_of(seed), study, tags={}, notify=lambda _: None).job(study.ask(), place=0)
 
 
 def run(job: Job, context: TrialContext, *, epochs: int = 4) -> tuple[TrialEnded, list[EpochEnded]]:
