@@ -54,3 +54,22 @@ def test_reference_cycles_are_looked_for_again_after_a_command_that_fails() -> N
     with pytest.raises(ValueError, match="command"):
         command()
     assert gc.isenabled()
+
+
+def test_what_a_command_made_is_not_looked_through_at_its_end() -> None:
+    kept: list[list[int]] = []
+    seen: list[dict[str, int]] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        seen.append(info)
+
+    gc.callbacks.append(note)
+    try:
+        with collecting_never():
+            kept += [[] for _ in range(100_000)]
+        kept.append([])
+        assert not seen
+        gc.collect()  # it is looked through when all else is
+        assert seen
+    finally:
+        gc.callbacks.remove(note)
