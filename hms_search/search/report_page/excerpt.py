@@ -1,6 +1,5 @@
 """Which trials of a large study its report draws and lists: ten thousand lines show nothing."""
 
-import copy
 from collections.abc import Collection, Container, Sequence
 from typing import TypeVar
 
@@ -22,18 +21,23 @@ CHOSEN = f"the best {_BEST_DRAWN}, the baseline, each that was the best so far, 
 
 
 class Excerpt(optuna.Study):
-    """A study as if it had some of its trials only, under their own numbers: for what Optuna plots and computes."""
+    """A study as if it had some of its trials only, under their own numbers: for what Optuna plots and computes.
+
+    They are as they were when it was made, and nobody may change them: Optuna asks for them a dozen times a report.
+    """
 
     def __init__(self, study: optuna.Study, numbers: Collection[int]) -> None:
         super().__init__(study.study_name, study._storage)
-        self._numbers = frozenset(numbers)
+        chosen = frozenset(numbers)
+        self._chosen = [trial for trial in study.get_trials(deepcopy=False) if trial.number in chosen]
 
     def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+        self,
+        deepcopy: bool = True,  # noqa: ARG002
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,  # noqa: ARG002
     ) -> list[FrozenTrial]:
-        found = super()._get_trials(deepcopy=False, states=states, use_cache=use_cache)
-        chosen = [trial for trial in found if trial.number in self._numbers]
-        return copy.deepcopy(chosen) if deepcopy else chosen
+        return [trial for trial in self._chosen if states is None or trial.state in states]
 
 
 def drawn(report: StudyReport, rows: Sequence[TrialRow]) -> list[TrialRow]:
