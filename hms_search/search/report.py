@@ -260,11 +260,12 @@ def find_report(storage: optuna.storages.BaseStorage, name: str) -> StudyReport:
 
 def find_study(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:
     """Return the study of that name; raises StudyError listing the ones there are."""
-    names = study_names(storage)
-    if name not in names:
-        known = f"there are: {', '.join(sorted(names))}" if names else "there are none yet; hms-search run makes one"
-        raise StudyError(f"no study {name!r}; {known}")
-    return optuna.load_study(study_name=name, storage=storage)
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        names = study_names(storage)
+    known = f"there are: {', '.join(sorted(names))}" if names else "there are none yet; hms-search run makes one"
+    raise StudyError(f"no study {name!r}; {known}")
 
 
 def _first_baseline(study: optuna.Study) -> TrialRow | None:
