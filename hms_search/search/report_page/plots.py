@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 import plotly.graph_objects as go
+import plotly.io
 from optuna.trial import FrozenTrial, TrialState
 from plotly.colors import sample_colorscale
 
@@ -18,6 +19,7 @@ BEST, BASELINE, OTHERS = "#0072b2", "#d55e00", "#9a9a9a"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _SHADES = ["#08306b", "#4f8fc4", "#bcd3e8"]
 """From the best value to the worst; none so light that a line is lost on the page."""
+plotly.io.templates.default = go.Layout(template="plotly_white").template  # given to each figure: 9 ms each
 _STATES = {"COMPLETE": BEST, "PRUNED": "#e69f00", "FAIL": BASELINE}
 
 
@@ -141,7 +143,6 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
 def plain_looks(figure: go.Figure, *, height: int, top: int = 50) -> go.Figure:
     """Return the figure in the page's looks: as wide as its place, system fonts, legend above (``top`` leaves room)."""
     return figure.update_layout(
-        template="plotly_white",
         title=None,
         width=None,
         height=height,
