@@ -12,8 +12,10 @@ from typing import Any
 import optuna
 import pytest
 from command_line import CommandLine, wait_for
+from stored_trials import stored_trials
 
 from hms_search.search.outcomes import CARRIED_KEY, place_of
+from hms_search.search.storage import existing_storage
 from hms_search.search.study_attributes import CONFIG_KEY
 
 RUN = ("run", "small.yaml", "--data", "recordings")
@@ -23,18 +25,14 @@ def rounds(count: int) -> tuple[str, ...]:
     return (*RUN, "--set", f"rounds={{count: {count}, trials: 6, narrow: {{min_trials: 4, alpha: 0.99}}}}")
 
 
+def storage_of(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlruns' / 'optuna.db'}"
+
+
 def study_of(folder: Path, name: str) -> tuple[list[optuna.trial.FrozenTrial], dict[str, Any]]:
-    if not (file := folder / "mlruns" / "optuna.db").is_file():
-        return [], {}
-    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
-    try:
-        names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
-        if name not in names:
-            return [], {}
+    with existing_storage(storage_of(folder)) as storage:
         study = optuna.load_study(study_name=name, storage=storage)
         return study.trials, study.user_attrs
-    finally:
-        storage.engine.dispose()
 
 
 def searched(folder: Path, name: str) -> tuple[dict[str, Any], dict[int, tuple[dict[str, Any], float | None]]]:
@@ -45,7 +43,7 @@ def searched(folder: Path, name: str) -> tuple[dict[str, Any], dict[int, tuple[d
 
 
 def steps_of(folder: Path, name: str) -> int:
-    trials, _ = study_of(folder, name)
+    trials = stored_trials(storage_of(folder), name)
     return sum(len(trial.intermediate_values) for trial in trials if CARRIED_KEY not in trial.user_attrs)
 
 
