@@ -163,12 +163,12 @@ class Coordinator:
             taken = self._take(min(len(idle), _AT_ONCE))
             if not taken:
                 break
-            for (trial, turn), worker in zip(taken, idle, strict=False):
-                self._submit(trial, turn, worker)
+            for (trial, turn, place), worker in zip(taken, idle, strict=False):
+                self._submit(trial, turn, place, worker)
 
-    def _take(self, most: int) -> list[tuple[optuna.Trial, Start | Resume]]:
-        """Return trials that are now this session's to train, none where there are none now."""
-        taken: list[tuple[optuna.Trial, Start | Resume]] = []
+    def _take(self, most: int) -> list[tuple[optuna.Trial, Start | Resume, int]]:
+        """Return trials that are now this session's to train, each with its place; none where there are none now."""
+        taken: list[tuple[optuna.Trial, Start | Resume, int]] = []
         if time.monotonic() < self._next_look:
             return taken
         with self._peers.exclusively(), undisturbed(self._study._storage):
@@ -180,11 +180,10 @@ class Coordinator:
                     trial = self._ask()
                     self._trials.begun(trial)
                 self._running[trial.number] = trial
-                taken.append((trial, turn))
+                taken.append((trial, turn, self._trials.place(trial)))
             if taken:
-                trials = [trial for trial, _ in taken]
-                places = {trial.number: self._trials.place(trial) for trial in trials}
-                self._ledger.own(trials, self._peers.session, places)
+                places = {trial.number: place for trial, _, place in taken}
+                self._ledger.own([trial for trial, _, _ in taken], self._peers.session, places)
             else:
                 self._next_look = time.monotonic() + (_PAUSE_S if self._awaits_others() else math.inf)
         return taken
@@ -220,8 +219,8 @@ class Coordinator:
             return False
         return True
 
-    def _submit(self, trial: optuna.Trial, turn: Start | Resume, worker: Slot) -> None:
-        goes_on, place = isinstance(turn, Resume), self._trials.place(trial)
+    def _submit(self, trial: optuna.Trial, turn: Start | Resume, place: int, worker: Slot) -> None:
+        goes_on = isinstance(turn, Resume)
         try:
             job = self._asker.job(trial, place, self._ledger.before(trial) if goes_on else None)
         except (ConfigError, CheckpointError) as error:

@@ -24,9 +24,8 @@ class Overview:
         """Those of them that are queued, running or paused."""
         self.counted = self.failed = 0
         self._failed_before: int | None = None
-        self._begun: set[int] = set()
-        self._firsts: set[int] = set()
-        """Those of them that repeat no other."""
+        self._begun: dict[int, int] = {}
+        """The trials started since they were read, each with the number of the one that it repeats, if not itself."""
         self._places = Places()
         self._twins = Twins(study)
 
@@ -35,7 +34,6 @@ class Overview:
         n_known = len(self.trials)
         self.trials = self._study.get_trials(deepcopy=False)  # by their numbers, of which none is left out
         self._begun.clear()
-        self._firsts.clear()
         news = [*(self.trials[trial.number] for trial in self.open), *self.trials[n_known:]]
         self.open = [trial for trial in news if not trial.state.is_finished()]
         for trial in news:
@@ -47,13 +45,11 @@ class Overview:
 
     def begun(self, trial: optuna.Trial) -> None:
         """Take in that a trial was started since they were read."""
-        self._begun.add(trial.number)
-        if origin_of(trial) == trial.number:
-            self._firsts.add(trial.number)
+        self._begun[trial.number] = origin_of(trial)
 
     def before(self, number: int) -> Sequence[FrozenTrial]:
         """Return the trials as last read; anew where one before ``number`` is not among them, nor begun here first."""
-        if self._firsts.issuperset(range(len(self.trials), number)):
+        if all(self._begun.get(one) == one for one in range(len(self.trials), number)):
             return self.trials
         return self._study.get_trials(deepcopy=False)
 
@@ -69,7 +65,7 @@ class Overview:
 
     def remaining(self, total: int) -> int:
         """Return how many more trials may be started."""
-        running = {trial.number for trial in self.open if trial.state == TrialState.RUNNING} | self._begun
+        running = {trial.number for trial in self.open if trial.state == TrialState.RUNNING} | self._begun.keys()
         return max(0, total - self.counted - len(running))
 
     @property
