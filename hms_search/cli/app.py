@@ -16,7 +16,7 @@ from rich.console import Console
 from hms_search.cli.again import again_app
 from hms_search.cli.data import data_app
 from hms_search.cli.model_commands import models_app
-from hms_search.cli.options import StorageOption, TrackingOption
+from hms_search.cli.options import DataOption, StorageOption, TrackingOption
 from hms_search.cli.studies import studies_app
 from hms_search.data.disk import telling_of_disk
 from hms_search.errors import HmsSearchError
@@ -47,13 +47,7 @@ def options(
 @app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder with train.csv (or labels.csv), or 'synthetic'. (For a study that names none also "
-            "HMS_SEARCH_DATA.)"
-        ),
-    ] = None,
+    data: DataOption = None,
     trials: Annotated[int | None, typer.Option(help="The study's total, earlier sessions included.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds; stops after the epoch that is running.")] = None,
     settings: Annotated[

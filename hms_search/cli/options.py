@@ -4,6 +4,13 @@ from typing import Annotated
 
 import typer
 
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder with train.csv (or labels.csv), or 'synthetic'. (For a study that names none also "
+        "HMS_SEARCH_DATA.)"
+    ),
+]
 StorageOption = Annotated[
     str | None,
     typer.Option("--storage", envvar="HMS_SEARCH_STORAGE", help="Optuna storage URL; default: mlruns/optuna.db."),

@@ -1,4 +1,4 @@
-"""What the options of ``hms-search run`` put into a study, beside its ``--set``."""
+"""What the options of ``hms-search run`` and ``plan`` put into a study, beside its ``--set``."""
 
 import json
 import os

@@ -1,12 +1,11 @@
 """The commands that read a study and run nothing of it."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hms_search.cli.options import NameOption, StorageOption, TrackingOption
+from hms_search.cli.options import DataOption, NameOption, StorageOption, TrackingOption
 
 studies_app = typer.Typer()
 
@@ -54,7 +53,7 @@ def doctor(
 @studies_app.command()
 def plan(
     study: Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)],
-    data: Annotated[str | None, typer.Option(help="Folder with train.csv (or labels.csv), or 'synthetic'.")] = None,
+    data: DataOption = None,
     trials: Annotated[int | None, typer.Option(help="The study's total, earlier sessions included.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value in the study; may be repeated.")
@@ -66,11 +65,11 @@ def plan(
     Hours come from a few batches that are timed on this machine.
     """
     from hms_search.cli.plan import plan_command
+    from hms_search.cli.settings import run_settings
     from hms_search.search.places import Places
 
-    given = {"data.root": data, "trials": trials}
-    chosen = [f"{path}={json.dumps(value)}" for path, value in given.items() if value is not None]
-    plan_command(study, (*(settings or ()), *chosen), Places(storage_url=storage))
+    chosen = run_settings(study, settings or (), {"data.root": data, "trials": trials})
+    plan_command(study, chosen, Places(storage_url=storage))
 
 
 @studies_app.command()

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hms_search.cli.app import app
 from hms_search.cli.plan import _difference, plan_command
 from hms_search.errors import ConfigError
 from hms_search.search.places import Places
@@ -34,3 +36,12 @@ def test_what_is_offered_for_a_search_in_rounds_can_be_run() -> None:
 def test_a_number_of_trials_is_refused_where_rounds_have_their_own(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"each of its own number; write --set rounds\.trials=N"):
         plan_command(QUICKSTART, ("rounds={count: 2, trials: 4}", "trials=30"), Places(root=tmp_path))
+
+
+def test_the_environments_recordings_are_planned_for_as_they_are_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HMS_SEARCH_DATA", "nowhere")
+    shown = CliRunner().invoke(app, ["plan", str(QUICKSTART), "--set", "data.root=null"])
+    assert "no such data folder: nowhere" in str(shown.exception)
