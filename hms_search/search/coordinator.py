@@ -60,13 +60,15 @@ class Coordinator:
     Parameters
     ----------
     config
-        The study. ``trials`` is the study's total over all sessions, ``timeout_s`` this session's.
+        The study. ``trials`` is the study's total over all sessions.
     study
         The Optuna study, opened under its contract; nobody but the coordinators of its sessions writes to it.
     notify
         Called with each event, and with None at least every half second.
     peers
         The sessions that share the study; without them this is the only one.
+    deadline
+        When this session is to stop, by the monotonic clock.
     """
 
     def __init__(
@@ -77,8 +79,9 @@ class Coordinator:
         *,
         notify: Callable[[Event], None],
         peers: Peers | None = None,
+        deadline: float = math.inf,
     ) -> None:
-        self._config, self._study, self._notify = config, study, notify
+        self._config, self._study, self._notify, self._deadline = config, study, notify, deadline
         self._ledger = Ledger(config, study, around)
         self._shared_patients = around.shared_patients
         self._asker = Asker(config, study, tags=around.tags, notify=notify)
@@ -88,7 +91,6 @@ class Coordinator:
         """When each trial was last handed to a worker, by number."""
         self._next_look = 0.0
         self._interrupts = 0
-        self._deadline = time.monotonic() + (math.inf if config.timeout_s is None else config.timeout_s)
         self._total = len(config.steps)
         self._policy = policy_of(
             config.pruner,

@@ -1,6 +1,8 @@
 """A session of a study: data, folds, storage, tracking and workers brought together, run, and closed."""
 
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -77,7 +79,8 @@ def run_study(
         for text in _remarks(config, store, plan):
             say(text)
         peers = stack.enter_context(joined(opened, config.name, places.trials(config.name), say))
-        session = _Session(places, store, plan, storage, peers, notify, helps)
+        deadline = time.monotonic() + (math.inf if config.timeout_s is None else config.timeout_s)
+        session = _Session(places, store, plan, storage, peers, notify, helps, deadline)
         played: list[PlayedRound] = []
         while True:
             current = round_study(config, played, storage)
@@ -101,6 +104,7 @@ class _Session:
     peers: Peers
     notify: Callable[[Event], None]
     helps: bool
+    deadline: float
 
     def run(self, current: RoundStudy) -> tuple[optuna.Study, bool]:
         """Run one round; return its Optuna study, and whether it is over."""
@@ -128,7 +132,7 @@ class _Session:
         around = Surroundings(
             tracker, parent_id, tags, places.pictures, places.trials(config.name), ground, self.plan.shared_patients
         )
-        coordinator = Coordinator(config, study, around, notify=self.notify, peers=self.peers)
+        coordinator = Coordinator(config, study, around, notify=self.notify, peers=self.peers, deadline=self.deadline)
         coordinator.recover()
         settings = _worker_settings(config, places, self.store, self.plan, parent_id)
         with working_slots(config.executor, min(config.workers, coordinator.left()), settings) as slots:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -14,8 +15,12 @@ import pytest
 from command_line import CommandLine, wait_for
 from stored_trials import stored_trials
 
+from hms_search.search import coordinator, session
+from hms_search.search.events import Event, Finished
 from hms_search.search.outcomes import CARRIED_KEY, place_of
+from hms_search.search.places import Places
 from hms_search.search.storage import existing_storage
+from hms_search.search.study import read_study
 from hms_search.search.study_attributes import CONFIG_KEY
 
 RUN = ("run", "small.yaml", "--data", "recordings")
@@ -82,3 +87,24 @@ def test_a_kill_inside_each_round_changes_nothing_and_a_round_can_be_shown_and_p
     assert "training.optimiser.lr" in shown
     promoted = hms_search("promote", "small.round2", "--data", "recordings", "--folds", "2", "--epochs", "1")
     assert "baseline" in promoted
+
+
+def test_a_time_limit_is_that_of_the_session_not_of_each_round(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    ended: list[Event] = []
+
+    def count(event: Event) -> None:
+        ended.extend([event] if isinstance(event, Finished) else [])
+
+    clock = SimpleNamespace(monotonic=lambda: 10.0 * len(ended))  # each trial takes ten seconds
+    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(coordinator, "time", clock)
+    limited = ("data.root=recordings", "rounds={count: 3, trials: 4, narrow: {min_trials: 4}}", "timeout_s=65")
+    report = session.run_study(
+        read_study(Path("small.yaml"), limited), Places(), notify=count, progress=lambda *_: None
+    )
+    assert report.name == "small.round2"
+    assert len(ended) == 7
