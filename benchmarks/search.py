@@ -203,21 +203,26 @@ def report(found: list[Run], options: argparse.Namespace) -> None:
 
 
 def figures(runs: dict[str, Runs]) -> Iterator[Figure]:
-    """Return what the targets are about; a target holds by the estimate, the tables show its interval."""
-    stock = [name for name in METHODS if name != DEFAULT]
+    """Yield what the targets are about; a target holds by the estimate, the tables show its interval.
+
+    There is none of what the chosen searches do not say.
+    """
     for suite, by_method in runs.items():
+        stock = [name for name in METHODS if name != DEFAULT and name in by_method]
         length = min(curves.shape[1] for by_task in by_method.values() for curves in by_task.values())
         if DEFAULT not in by_method or length < 20 * PER_TRAINING:
             continue
-        if suite == "TaskSet":
+        if suite == "TaskSet" and "random" in stock:
             for trainings in (budget for budget in (10, 20, 50) if budget * PER_TRAINING <= length):
                 value, (low, high) = regret_difference(by_method, DEFAULT, "random", trainings * PER_TRAINING)
                 print(f"{suite}: default less random after {trainings}: {value:.3f} ({low:.3f} to {high:.3f})")
                 yield Figure(f"search_taskset_regret_less_random_{trainings}", value, 0.0, "regret", low <= 0.0)
-        else:
+        elif suite != "TaskSet":
             half = suite.split()[1]
             for kind, names in (("stock", stock), ("stock_pruner", [name for name in stock if " + " in name])):
-                pair = best_stock({name: by_method[name] for name in names if name in by_method}, 20 * PER_TRAINING)
+                if not names:
+                    continue
+                pair = best_stock({name: by_method[name] for name in names}, 20 * PER_TRAINING)
                 value, (low, high) = epochs_ratio(by_method, DEFAULT, pair, 20 * PER_TRAINING)
                 print(f"{suite}: epochs over those of {pair}, the best {kind}: {value:.2f} ({low:.2f} to {high:.2f})")
                 yield Figure(f"search_epochs_over_best_{kind}_{half}", value, 0.7, "ratio", value <= 0.7)

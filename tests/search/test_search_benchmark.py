@@ -57,3 +57,28 @@ def test_intervals_are_wider_where_tasks_differ_than_where_they_agree() -> None:
     alike = table.resampled({"m": {str(task): 0.5 + noise[task] for task in range(8)}})["m"]
     apart = table.resampled({"m": {str(task): task / 8 + noise[task] for task in range(8)}})["m"]
     assert np.std(apart) > 5 * np.std(alike)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ((), []),
+        (("GP",), ["search_epochs_over_best_stock_final"]),
+        (
+            ("random", "TPE + median"),
+            [
+                "search_epochs_over_best_stock_final",
+                "search_epochs_over_best_stock_pruner_final",
+                "search_taskset_regret_less_random_10",
+                "search_taskset_regret_less_random_20",
+            ],
+        ),
+    ],
+)
+def test_figures_are_only_of_searches_that_were_chosen(
+    chosen: tuple[str, ...], names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    search = loaded("search")
+    runs = {name: {"a": np.full((2, 80), 0.5)} for name in (search.DEFAULT, *chosen)}
+    assert [figure.name for figure in search.figures({"LCBench final": runs, "TaskSet": runs})] == names
