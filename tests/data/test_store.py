@@ -170,9 +170,9 @@ def test_a_store_is_opened_in_less_than_50_milliseconds(small, tmp_path):
     prepare(small.root, tmp_path / "store", workers=1)
     times = []
     for _ in range(5):
-        started = time.process_time()  # not the clock's: other tests run beside this one
+        started = time.perf_counter()
         Store.open(tmp_path / "store", SpectrogramSampling())
-        times.append(time.process_time() - started)
+        times.append(time.perf_counter() - started)
     assert min(times) < 0.05
 
 

@@ -52,7 +52,6 @@ def steps_of(folder: Path, name: str) -> int:
     return sum(len(trial.intermediate_values) for trial in trials if CARRIED_KEY not in trial.user_attrs)
 
 
-@pytest.mark.timeout(600)
 def test_a_kill_inside_each_round_changes_nothing_and_a_round_can_be_shown_and_promoted(
     hms_search: CommandLine, recordings: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
