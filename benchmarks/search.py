@@ -212,12 +212,13 @@ def figures(runs: dict[str, Runs]) -> Iterator[Figure]:
         length = min(curves.shape[1] for by_task in by_method.values() for curves in by_task.values())
         if DEFAULT not in by_method or length < 20 * PER_TRAINING:
             continue
-        if suite == "TaskSet" and "random" in stock:
-            for trainings in (budget for budget in (10, 20, 50) if budget * PER_TRAINING <= length):
+        if suite == "TaskSet":
+            budgets = (10, 20, 50) if "random" in stock else ()
+            for trainings in (budget for budget in budgets if budget * PER_TRAINING <= length):
                 value, (low, high) = regret_difference(by_method, DEFAULT, "random", trainings * PER_TRAINING)
                 print(f"{suite}: default less random after {trainings}: {value:.3f} ({low:.3f} to {high:.3f})")
                 yield Figure(f"search_taskset_regret_less_random_{trainings}", value, 0.0, "regret", low <= 0.0)
-        elif suite != "TaskSet":
+        else:
             half = suite.split()[1]
             for kind, names in (("stock", stock), ("stock_pruner", [name for name in stock if " + " in name])):
                 if not names:
