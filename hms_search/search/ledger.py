@@ -5,7 +5,7 @@ ends: complete, pruned, failed. One that was interrupted is failed, and its para
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,6 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.aims import BREAKS_KEY
+from hms_search.search.contract import has_study
 from hms_search.search.dashboard import Shown, attach_trials
 from hms_search.search.evidence import OUTCOME_KEY, carried_from
 from hms_search.search.outcomes import (
@@ -91,22 +92,16 @@ class Ledger:
 
         A study that has no trial left to start asks none: they wait until it has.
         """
-        trials, config = self.study.get_trials(deepcopy=False), self._config
-        own = [trial for trial in trials if config.migrate is None or carried_from(trial) is None]
-        is_new = all(trial.state == TrialState.WAITING for trial in own)
-        origins = {trial.user_attrs[_WARM_KEY] for trial in trials if _WARM_KEY in trial.user_attrs}
-        stored = self.study.user_attrs.get(_SOURCES_KEY)
-        asked = sources_of(origins, config.warm_start) if stored is None and not is_new else list(stored or ())
-        sources = tuple(source for source in config.warm_start if source not in asked)
-        if not is_new and (not sources or sum(map(counts, trials)) >= config.trials):
+        begun = _begun(self._config, self.study)
+        if not begun.is_new and not begun.to_ask:
             return
-        known = known_configurations(sources, config.space, self.study._storage)
-        if is_new and not any(trial.user_attrs.get("baseline") for trial in trials):
-            self.study.enqueue_trial(config.space.baseline(), user_attrs={"baseline": True})
+        known = known_configurations(begun.to_ask, self._config.space, self.study._storage)
+        if begun.is_new and not any(trial.user_attrs.get("baseline") for trial in begun.trials):
+            self.study.enqueue_trial(self._config.space.baseline(), user_attrs={"baseline": True})
         for one in known:
-            if one.origin not in origins:
+            if one.origin not in begun.origins:
                 self.study.enqueue_trial(dict(one.params), user_attrs={_WARM_KEY: one.origin})
-        self.study.set_user_attr(_SOURCES_KEY, [*asked, *sources])
+        self.study.set_user_attr(_SOURCES_KEY, [*begun.asked, *begun.to_ask])
 
     def answer(self, trial: optuna.Trial, twin: FrozenTrial) -> TrialEnded:
         """End a trial as its twin did, without training it again."""
@@ -293,6 +288,41 @@ class Ledger:
     def _attach(self, trials: Sequence[tuple[optuna.Trial, TrialEnded]]) -> None:
         shown = [Shown(trial, _note(ended), ended.curve) for trial, ended in trials]
         attach_trials(self.study, shown, pictures=self._around.pictures)
+
+
+def check_sources(config: StudyConfig, storage: optuna.storages.BaseStorage) -> None:
+    """Raise what is wrong with the sources that a study is about to ask, before anything is written.
+
+    The errors are those of :func:`hms_search.search.warm_start.known_configurations`.
+    """
+    if has_study(storage, config.name):
+        sources = _begun(config, optuna.load_study(study_name=config.name, storage=storage)).to_ask
+    else:
+        sources = config.warm_start
+    known_configurations(sources, config.space, storage)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """How far a study is with its sources: those it ``asked``, those ``to_ask`` now, and what it was given of them."""
+
+    trials: Sequence[FrozenTrial]
+    is_new: bool
+    origins: Collection[str]
+    asked: Sequence[str]
+    to_ask: tuple[str, ...]
+
+
+def _begun(config: StudyConfig, study: optuna.Study) -> _Begun:
+    trials = study.get_trials(deepcopy=False)
+    own = [trial for trial in trials if config.migrate is None or carried_from(trial) is None]
+    is_new = all(trial.state == TrialState.WAITING for trial in own)
+    origins = {trial.user_attrs[_WARM_KEY] for trial in trials if _WARM_KEY in trial.user_attrs}
+    stored = study.user_attrs.get(_SOURCES_KEY)
+    asked = sources_of(origins, config.warm_start) if stored is None and not is_new else list(stored or ())
+    is_full = not is_new and sum(map(counts, trials)) >= config.trials
+    to_ask = () if is_full else tuple(source for source in config.warm_start if source not in asked)
+    return _Begun(trials, is_new, origins, asked, to_ask)
 
 
 def _leg(trial: FrozenTrial) -> int:

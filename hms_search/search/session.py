@@ -15,12 +15,12 @@ from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.document import dump_yaml
 from hms_search.provenance import code_tags
-from hms_search.search.contract import Contract, contract_of, has_study, open_study
+from hms_search.search.contract import Contract, contract_of, open_study
 from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Notice, RoundBegan
 from hms_search.search.executors import LocalExecutor
 from hms_search.search.front_picture import front_picture
-from hms_search.search.ledger import Surroundings
+from hms_search.search.ledger import Surroundings, check_sources
 from hms_search.search.locks import locked, one_after_the_other, only_session, only_session_beside
 from hms_search.search.migration import migrate
 from hms_search.search.patient_storage import patient_storage
@@ -35,7 +35,6 @@ from hms_search.search.slots import working_slots
 from hms_search.search.storage import close_storage, is_server, lock_beside, open_storage
 from hms_search.search.study import SYNTHETIC, StudyConfig
 from hms_search.search.study_data import ReportProgress, study_samples
-from hms_search.search.warm_start import known_configurations
 from hms_search.search.workers import WorkerSettings, warm_up
 from hms_search.tracking import Outcome, Tracker, open_journaled, sync_line
 from hms_search.training.metrics import Stratum, in_stratum
@@ -113,8 +112,7 @@ class _Session:
         journals = places.journals(config.name)
         tracker = open_journaled(places.tracking_uri, places.artifacts, journals, study=config.name)
         tags = study_tags(config, contract) | ({"round": str(current.number)} if config.rounds is not None else {})
-        if not has_study(self.storage, config.name):  # what is wrong with them is said before anything is written
-            known_configurations(config.warm_start, config.space, self.storage)
+        check_sources(config, self.storage)
         with self.peers.exclusively():
             study = open_study(
                 config,

@@ -71,6 +71,9 @@ def test_a_study_runs_to_its_end_and_each_trial_is_an_mlflow_run(hms_search: Com
 def test_the_same_command_resumes_and_goes_on_to_a_larger_total(hms_search: CommandLine) -> None:
     hms_search(*RUN, "--trials", "2")
     first = trials_of(hms_search.folder)
+    missing = hms_search(*RUN, "--trials", "4", "--set", "warm_start=[missing.csv]", code=2)
+    assert "warm_start: no file missing.csv" in missing
+    assert {run.info.status for run in runs_of(hms_search.folder)} == {"FINISHED"}  # the study's is as it was
     output = hms_search(*RUN, "--trials", "4", "--workers", "2")
     trials = trials_of(hms_search.folder)
     assert len(trials) == 4
