@@ -5,7 +5,6 @@ in hand; a killed worker closes its pipe, so the parent notices at once instead 
 """
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -15,15 +14,15 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from hms_search.errors import DataError
+from hms_search.host_processors import usable_processors
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def default_workers(n_tasks: int) -> int:
-    """Return one worker per usable core, but no more than one for four tasks: starting one costs about a second."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has none
-    return max(1, min(cores, n_tasks // 4))
+    """Return one worker per usable processor, at most one for four tasks: starting one costs about a second."""
+    return max(1, min(usable_processors(), n_tasks // 4))
 
 
 class Pool:

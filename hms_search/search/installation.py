@@ -15,13 +15,13 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from hms_search.host_processors import processor_quota, shown_processors
 from hms_search.search.findings import Finding, worst_first
 
 VersionOf = Callable[[str], str | None]
 
 _DISTRIBUTION = "hms-search"
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _GPU_DEVICE = Path("/dev/nvidia0")
 _NEEDED_GB, _COMFORTABLE_GB = 1.0, 10.0
 """A quickstart takes 1 GB under mlruns (README); the baked images of the whole competition take 4.5 GB and its Store
@@ -46,7 +46,7 @@ def machine_findings(root: Path) -> tuple[Finding, ...]:
     return worst_first(
         [
             *disk_space(root, free_gb),
-            *processors(len(os.sched_getaffinity(0)), _quota(), os.environ.get("OMP_NUM_THREADS")),
+            *processors(shown_processors(), processor_quota(), os.environ.get("OMP_NUM_THREADS")),
             *idle_gpu(installed("torch"), has_gpu=_GPU_DEVICE.exists()),
         ]
     )
@@ -176,14 +176,6 @@ def _import_error(module: str) -> str:
     done = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False)
     lines = done.stderr.strip().splitlines()
     return "" if done.returncode == 0 else (lines or [f"exit code {done.returncode}"])[-1]
-
-
-def _quota() -> float | None:
-    """Return how many processors a container may use, None where there is no limit."""
-    if not _CPU_QUOTA.is_file():
-        return None
-    allowed, period = _CPU_QUOTA.read_text().split()
-    return None if allowed == "max" else int(allowed) / int(period)
 
 
 def _existing(path: Path) -> Path:

@@ -4,7 +4,6 @@ Hours come from a few batches that are timed on this machine, of the base and of
 """
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from hms_search.data.baked import baked_part
 from hms_search.data.progress import Progress
 from hms_search.errors import TrainingError
 from hms_search.experiment import ExperimentConfig
+from hms_search.host_processors import threads_of_each, usable_processors
 from hms_search.models.device import device_of
 from hms_search.search.halving import PausingHalving
 from hms_search.search.history import StudyHistory, study_history
@@ -149,7 +149,7 @@ def extremes(space: SearchSpace) -> Iterator[tuple[str, ExperimentConfig]]:
 def _threads_of_a_worker(n_workers: int) -> Iterator[None]:
     """Let PyTorch use as many threads as each of the study's workers will."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // n_workers))
+    torch.set_num_threads(threads_of_each(n_workers))
     try:
         yield
     finally:
@@ -220,7 +220,7 @@ def _trial_seconds(
 def _at_a_time(config: StudyConfig) -> int:
     """Return how many trials run side by side at the pace that was timed, with a worker's share of the threads."""
     on_gpu = device_of(config.device).type == "cuda"
-    return max(1, min(config.workers, torch.cuda.device_count() if on_gpu else os.cpu_count() or 1))
+    return max(1, min(config.workers, torch.cuda.device_count() if on_gpu else usable_processors()))
 
 
 def _bytes(config: StudyConfig, samples: PlannedSamples, trials: int, parameters: int) -> dict[str, int]:

@@ -25,6 +25,7 @@ from hms_search.data.seizure_types import SeizureTypes
 from hms_search.data.store import Store
 from hms_search.errors import HmsSearchError, StudyError, TrackingError
 from hms_search.host_memory import keep_freed_memory, return_freed_memory
+from hms_search.host_processors import threads_of_each
 from hms_search.search.aims import Wanted
 from hms_search.search.trial import EpochEnded, Job, TrialContext, TrialEnded, TrialStarted, Verdict, run_trial
 from hms_search.tracking import open_journaled
@@ -166,7 +167,7 @@ class Worker:
 
 def start_workers(n_workers: int, settings: WorkerSettings) -> list[Worker]:
     """Return ``n_workers`` started workers; the CPU's threads and the GPUs are shared out among them."""
-    threads = max(1, (os.cpu_count() or 1) // n_workers)
+    threads = threads_of_each(n_workers)
     n_gpus = torch.cuda.device_count() if settings.device in {"auto", "cuda"} else 0
     gpus = [slot % n_gpus if n_gpus > 1 else None for slot in range(n_workers)]
     return [Worker(slot, replace(settings, threads=threads, crew=n_workers), gpu=gpu) for slot, gpu in enumerate(gpus)]

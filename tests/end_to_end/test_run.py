@@ -63,6 +63,7 @@ def test_a_study_runs_to_its_end_and_each_trial_is_an_mlflow_run(hms_search: Com
         assert {"kl_all", "kl_interval_low", "kl_interval_high", "accuracy"} <= run.data.metrics.keys()
         assert float(run.data.params["model.dropout"]) == pytest.approx(trial.params["model.dropout"])
         assert {"space_fingerprint", "data_fingerprint", "git_commit", "version_torch", "seed"} <= run.data.tags.keys()
+        assert run.data.tags["threads"] == "1"  # as OMP_NUM_THREADS says
     assert "synthetic" not in output  # the folder was given by its path; only `--data synthetic` knows what it is
     assert "best: trial" in output
     assert "95 % bootstrap over patients" in output

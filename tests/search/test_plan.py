@@ -1,6 +1,5 @@
 """What a study will take, and what it changes of the stored one."""
 
-import os
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from hms_search.data.sampling import EegMiddleSampling, LabelSampling, MaxVoteSa
 from hms_search.data.store import Store
 from hms_search.data.synthetic import write_synthetic
 from hms_search.document import parse_yaml
+from hms_search.host_processors import usable_processors
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.history import StudyHistory
 from hms_search.search.places import Places
@@ -198,7 +198,7 @@ def test_a_plan_of_prepared_recordings_counts_them_and_what_they_take(recordings
     rows = len(store) / 4 * base.batch.training + len(store) / 4 * base.batch.validation  # each row once in two folds
     assert base.trial_s == pytest.approx(2 * rows)
     assert plan.hours[1] <= plan.hours[0] <= plan.hours[2]
-    at_a_time = min(2, os.cpu_count() or 1)
+    at_a_time = min(2, usable_processors())
     assert plan.hours[0] == pytest.approx(6 * base.trial_s / 3600 / at_a_time)
     assert plan.bytes_on_disk["prepared recordings"] > 0
 
@@ -299,5 +299,5 @@ def test_the_epochs_of_seizure_types_are_those_of_the_folds_of_files_and_of_pati
     study = read_study(EPILEPSY, settings)
     plan = plan_study(study, Places(tmp_path / "mlruns"), progress=unseen, budget_s=0)
     assert plan.epochs == 3 * 2 * 2 * 2
-    at_a_time = min(study.workers, os.cpu_count() or 1)
+    at_a_time = min(study.workers, usable_processors())
     assert plan.hours[0] == pytest.approx(3 * plan.timed[0].trial_s / 3600 / at_a_time)

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +25,7 @@ from hms_search.data.synthetic.rows import Ids, test_rows, train_rows
 from hms_search.data.synthetic.spectrogram import column_names
 from hms_search.data.unlabelled import TEST_COLUMNS
 from hms_search.errors import DataError
+from hms_search.host_processors import usable_processors
 
 VERSION = 1
 """Raised when the same seed no longer gives the same data."""
@@ -76,7 +76,7 @@ def write_synthetic(
 ) -> SyntheticReport:
     """Return the report of a synthetic data set under ``root``, writing it unless the very same is there already.
 
-    The content depends on ``n_patients`` and ``seed`` only, never on ``workers`` (processes; all cores when None), and
+    The content depends on ``n_patients`` and ``seed`` only, never on ``workers`` (processes; all usable when None), and
     a larger ``n_patients`` keeps the first patients. ``on_progress(done, total)`` counts patients, those of the test
     recordings (:func:`n_test_patients`) included. A folder that is complete but for its test recordings, as an earlier
     release wrote it, gets these; its other files stay untouched. Raises DataError when ``root`` holds anything but
@@ -121,7 +121,7 @@ class _Job:
 
 
 def _write_patients(jobs: Sequence[_Job], workers: int | None) -> Iterator[list[dict[str, object]]]:
-    n_workers = min(workers or os.cpu_count() or 1, len(jobs))
+    n_workers = min(workers or usable_processors(), len(jobs))
     if n_workers == 1:
         yield from map(write_patient, jobs)
         return
