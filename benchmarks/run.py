@@ -22,6 +22,7 @@ BENCHMARKS = (
     "spectrogram",
     "input_pipeline",
     "models",
+    "waiting",
     "serving",
     "racing",
     "search",

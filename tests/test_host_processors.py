@@ -10,6 +10,9 @@ import pytest
 from hms_search import host_processors
 from hms_search.host_processors import processor_quota, threads_of_each, usable_processors
 
+QUICKSTART = Path(__file__).parents[1] / "studies" / "quickstart.yaml"
+PRELOADED = "import hms_search.search.fork_server"
+
 
 @pytest.mark.parametrize(("text", "quota"), [("max 100000", None), ("150000 100000", 1.5), ("800000 100000", 8.0)])
 def test_a_quota_is_read_as_linux_writes_it(text: str, quota: float | None, tmp_path: Path) -> None:
@@ -54,3 +57,24 @@ def test_a_process_that_is_bound_to_one_processor_uses_one() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "1\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU OpenMP is that of PyTorch for Linux")
+@pytest.mark.parametrize(
+    ("said", "turns"), [({}, "5000"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0"), ({"GOMP_SPINCOUNT": "70"}, "70")]
+)
+@pytest.mark.parametrize("program", [["-m", "hms_search", "validate", str(QUICKSTART)], ["-c", PRELOADED]])
+def test_threads_of_commands_and_workers_wait_briefly_unless_told_otherwise(
+    program: list[str], said: dict[str, str], turns: str
+) -> None:
+    waiting = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in waiting}
+    ran = subprocess.run(
+        [sys.executable, *program],
+        env={**environment, **said, "OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shown = {line.strip() for line in ran.stderr.splitlines() if "GOMP_SPINCOUNT" in line}
+    assert shown == {f"GOMP_SPINCOUNT = '{turns}'"}
