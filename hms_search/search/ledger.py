@@ -295,6 +295,8 @@ def check_sources(config: StudyConfig, storage: optuna.storages.BaseStorage) -> 
 
     The errors are those of :func:`hms_search.search.warm_start.known_configurations`.
     """
+    if not config.warm_start:
+        return
     if has_study(storage, config.name):
         sources = _begun(config, optuna.load_study(study_name=config.name, storage=storage)).to_ask
     else:
