@@ -61,11 +61,10 @@ def environment(way: str) -> dict[str, str]:
     waiting = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
     own = {name: value for name, value in os.environ.items() if name not in waiting}
     if way == "hms-search":
-        os.environ.clear()
-        os.environ.update(own)
-        wait_briefly()
-        return dict(os.environ)
-    return {**own, "OMP_WAIT_POLICY": "PASSIVE"} if way == "asleep at once" else own
+        wait_briefly(own)
+    elif way == "asleep at once":
+        own["OMP_WAIT_POLICY"] = "PASSIVE"
+    return own
 
 
 def seconds_per_step(seconds: float) -> float:

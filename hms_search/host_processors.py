@@ -8,6 +8,7 @@ trainings beside each other on two processors, each was 50 times as slow as alon
 """
 
 import os
+from collections.abc import MutableMapping
 from pathlib import Path
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -44,10 +45,10 @@ def threads_of_each(n_processes: int) -> int:
     return min(share, int(asked)) if asked.isdigit() and int(asked) else share
 
 
-def wait_briefly() -> None:
-    """Let threads that wait for each other soon sleep, in this process and those it starts.
+def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let threads that wait for each other soon sleep, in this process and those it starts with its ``environment``.
 
     It must not have imported PyTorch yet. What the variables ``OMP_WAIT_POLICY`` and ``GOMP_SPINCOUNT`` say is heeded.
     """
-    if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
-        os.environ["GOMP_SPINCOUNT"] = str(_SPINS)
+    if not environment.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
+        environment["GOMP_SPINCOUNT"] = str(_SPINS)
