@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ray.cluster_utils import Cluster
 from small_disk import on_disk_of_its_own
 
@@ -31,6 +32,15 @@ def cluster_of(*cpus: int) -> Iterator[tuple[Cluster, list[Any]]]:
         yield cluster, [cluster.add_node(num_cpus=count, object_store_memory=_MEMORY, wait=False) for count in cpus]
     finally:
         cluster.shutdown()
+
+
+def lose(cluster: Cluster, node: Any) -> None:
+    """Kill all processes of a node at once; where its raylet alone is killed, workers train on for most of a second."""
+    (raylet,) = node.all_processes["raylet"]
+    workers = psutil.Process(raylet.process.pid).children(recursive=True)
+    for process in (raylet.process, *workers):
+        process.kill()
+    cluster.remove_node(node, allow_graceful=False)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import optuna
 import pytest
 import torch
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
-from ray_nodes import cluster_of, node_without
+from ray_nodes import cluster_of, lose, node_without
 
 from hms_search.data.folds import plan_folds
 from hms_search.experiment import run_experiment
@@ -73,7 +73,7 @@ def test_trials_of_a_lost_ray_node_are_run_elsewhere_to_the_same_values(
                 return
             if any(places.trials("small").glob(f"trial{event.ended.number}-*")):
                 lost.append(event.ended.number)
-                cluster.remove_node(seeing, allow_graceful=False)
+                lose(cluster, seeing)
                 stack.enter_context(node_without(workplace, cluster, 1))
 
         ray = (f"executor={{name: ray, address: '{cluster.address}'}}",)
