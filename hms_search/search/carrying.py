@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY
+from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY, RETRY_KEY, origin_of
 from hms_search.search.space import Categorical, Parameter, SearchSpace, placed
 
 CARRIED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -27,7 +27,8 @@ def carried(
 ) -> tuple[FrozenTrial, ...]:
     """Return the trials that fit a space under its distributions, each marked with the study and number it came from.
 
-    Completed and pruned trials; a trial that was itself carried keeps its first origin. A parameter that the space no
+    Completed and pruned trials; a trial that was itself carried keeps its first origin. One that was run again says no
+    longer which one it repeats, whose number is another trial's in the other study. A parameter that the space no
     longer varies is left out: it was frozen because its effect is within the noise. ``moved`` says what a trial's
     parameters are called in the space.
     """
@@ -36,18 +37,19 @@ def carried(
 
 def _carried(trials: Iterable[FrozenTrial], space: SearchSpace, study: str, moved: Moved) -> Iterator[FrozenTrial]:
     distributions = space.distributions
-    for trial in trials:
+    for trial in sorted(trials, key=origin_of):  # what was interrupted in between changes nothing
         params = moved(trial)
         if trial.state not in CARRIED_STATES or not fits(params, space):
             continue
         origin = {CARRIED_KEY: f"{study}#{trial.number}", PARAMS_KEY: dict(trial.params)}
+        known = {name: value for name, value in trial.user_attrs.items() if name != RETRY_KEY}
         made = create_trial(
             state=trial.state,
             values=trial.values,
             params={path: placed(distribution, params[path]) for path, distribution in distributions.items()},
             distributions=distributions,
             intermediate_values=trial.intermediate_values,
-            user_attrs={**origin, **trial.user_attrs},
+            user_attrs={**origin, **known},
         )
         for name, excess in trial.constraints.items():
             made.set_constraint(name, excess)

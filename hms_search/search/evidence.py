@@ -10,7 +10,7 @@ from jaxtyping import Float
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import f as f_distribution
 
-from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY, Direction
+from hms_search.search.outcomes import CARRIED_KEY, SAME_KEY, Direction, origin_of
 from hms_search.search.outcomes import OUTCOME_KEY as OUTCOME_KEY
 from hms_search.search.outcomes import carried_from as carried_from
 from hms_search.search.outcomes import is_evidence as is_evidence
@@ -85,8 +85,9 @@ def evidence_of(trials: Sequence[FrozenTrial], direction: Direction = "minimize"
     What was answered from the record says nothing that its twin does not.
     """
     finished = [trial for trial in trials if is_evidence(trial) and SAME_KEY not in trial.user_attrs]
+    finished.sort(key=origin_of)  # the numbers themselves depend on what was interrupted
     scored = [Scored(_name(trial), trial.params, loss_of(trial, direction)) for trial in finished]
-    ranked = tuple(sorted(scored, key=lambda trial: (trial.loss, trial.name)))
+    ranked = tuple(sorted(scored, key=lambda trial: trial.loss))
     values = fold_values(finished)
     return Evidence(ranked, noise_of(finished, direction), p_equal(values) if _enough(values) else None)
 

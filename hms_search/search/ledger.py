@@ -26,6 +26,7 @@ from hms_search.search.outcomes import (
     PAUSED_AT_KEY,
     PAUSED_KEY,
     PLACE_KEY,
+    RETRY_KEY,
     SAME_KEY,
     origin_of,
 )
@@ -52,7 +53,7 @@ _MOST_SESSIONS = 10
 """That a trial may outlive without getting further; machines are taken away, too, but not always in the same epoch."""
 _OWN_KEYS = {
     "baseline",
-    "retry_of",
+    RETRY_KEY,
     _DEATHS_KEY,
     "seconds",
     SPARED_KEY,
@@ -245,7 +246,7 @@ class Ledger:
             self._remove_checkpoints(trial, experiments_of(self.study)(trial))
         self._keep([(trial, {**kept, _SESSIONS_KEY: (times, reached)})])
         later = self.study.get_trials(deepcopy=False)[trial.number + 1 :]
-        if not is_hopeless and all(other.user_attrs.get("retry_of") != origin_of(trial) for other in later):
+        if not is_hopeless and all(other.user_attrs.get(RETRY_KEY) != origin_of(trial) for other in later):
             self._queue_again(trial, {_SESSIONS_KEY: (times, reached)})
         self.study.tell(trial.number, state=TrialState.FAIL)
         return not is_hopeless
@@ -283,7 +284,7 @@ class Ledger:
             return
         lasting = ("baseline", _DEATHS_KEY, _SESSIONS_KEY)
         kept = {name: trial.user_attrs[name] for name in lasting if name in trial.user_attrs}
-        self.study.enqueue_trial(params, user_attrs={**kept, **deaths, "retry_of": origin_of(trial)})
+        self.study.enqueue_trial(params, user_attrs={**kept, **deaths, RETRY_KEY: origin_of(trial)})
 
     def _attach(self, trials: Sequence[tuple[optuna.Trial, TrialEnded]]) -> None:
         shown = [Shown(trial, _note(ended), ended.curve) for trial, ended in trials]

@@ -13,6 +13,8 @@ CARRIED_KEY = "carried_from"
 """The user attribute that names a carried trial's origin, ``study#number``; it was not run in the study it is in."""
 PARAMS_KEY = "params"
 """The user attribute with all parameters of a carried trial as it ran, those that are frozen now among them."""
+RETRY_KEY = "retry_of"
+"""The user attribute of a trial that is run again: the number of the first one of its study that ran its experiment."""
 SAME_KEY = "same_as"
 """The user attribute of a trial that was answered from the record: the number of the one that was trained."""
 PAUSED_KEY, PAUSED_AT_KEY = "paused_seconds", "paused_at"
@@ -48,7 +50,7 @@ def is_baseline(trial: optuna.Trial | FrozenTrial) -> bool:
 
 def origin_of(trial: optuna.Trial | FrozenTrial) -> int:
     """Return the number of the first trial that ran a trial's experiment: its own but where it is run again."""
-    return int(trial.user_attrs.get("retry_of", trial.number))
+    return int(trial.user_attrs.get(RETRY_KEY, trial.number))
 
 
 def place_of(trial: FrozenTrial) -> int:

@@ -2,18 +2,21 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hms_search.document import parse_yaml
 from hms_search.errors import ConfigError, StudyError
 from hms_search.search.asking import WEIGHTS_KEY
 from hms_search.search.carrying import carried, fits
 from hms_search.search.contract import contract_of, open_study
+from hms_search.search.draws import Places
+from hms_search.search.evidence import evidence_of
 from hms_search.search.narrowing import Narrow, narrow
-from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY
+from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, PARAMS_KEY, RETRY_KEY, place_of
 from hms_search.search.round_studies import RoundStudy, round_study
 from hms_search.search.rounds import PlayedRound, Round, next_round, round_name
 from hms_search.search.space import Categorical, Float, SearchSpace
@@ -239,6 +242,50 @@ def test_a_later_round_starts_with_the_trials_of_the_earlier_ones_alone(tmp_path
     again = round_study(config, [first], storage)
     assert (again.config, again.start is None) == (second.config, False)
     assert StudyConfig.model_validate(stored_config(opened(again.config))) == second.config
+
+
+def interrupted(trials: tuple[FrozenTrial, ...], storage: optuna.storages.BaseStorage) -> tuple[FrozenTrial, ...]:
+    """Return trials as a study has them whose sessions were killed in every third, and whose second ended as third."""
+    study = optuna.create_study(storage=storage)
+    first: dict[int, int] = {}
+
+    def add(number: int, **change: Any) -> None:
+        one = trials[number]
+        attributes = {RETRY_KEY: first[number]} if number in first else {}
+        known = {"state": one.state, "value": one.value, "user_attrs": attributes} | change
+        study.add_trial(create_trial(params=one.params, distributions=one.distributions, **known))
+
+    for number in (0, 1, 2, 1, *range(3, len(trials))):
+        if number not in first and (number == 1 or number % 3 == 0):
+            add(number, state=TrialState.FAIL, value=None, user_attrs={OUTCOME_KEY: "interrupted"})
+            first[number] = len(study.trials) - 1
+            if number == 1:
+                continue
+        add(number)
+    return tuple(study.get_trials())
+
+
+def test_interruptions_change_neither_the_next_space_nor_what_it_starts_with() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    undisturbed = play("small", SPACE, storage)
+    killed = PlayedRound("small", SPACE, interrupted(undisturbed.trials, storage))
+    assert len(killed.trials) == 28
+    expected, found = (next_round([one], Narrow(freeze=0.3)) for one in (undisturbed, killed))
+    assert found.space == expected.space
+    assert [(one.params, one.value) for one in found.carried] == [(one.params, one.value) for one in expected.carried]
+    study = optuna.create_study(storage=storage)
+    study.add_trials(found.carried)
+    begun = study.get_trials()
+    assert [place_of(trial) for trial in begun] == list(range(len(begun)))
+    assert Places().of(len(begun), begun) == len(begun)
+
+
+def test_chance_is_reckoned_alike_whatever_numbers_trials_have() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    trials = play("small", SPACE, storage).trials
+    evidence = [evidence_of(some) for some in (trials, interrupted(trials, storage))]
+    expected, found = ([one.params for one in some.trials] for some in evidence)
+    assert found == expected
 
 
 def test_the_trials_that_a_study_took_over_are_evidence_for_the_rounds_added_to_it() -> None:
