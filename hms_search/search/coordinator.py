@@ -234,8 +234,8 @@ class Coordinator:
             self._notify(Finished(self._ledger.answer(trial, twin)))
             return
         baseline = is_baseline(trial)
-        reached = 0 if job.origin == job.number else self._trials.reached(job.origin)
-        self._policy.begin(trial.number, turn.until, exempt=baseline, place=place, reached=reached)
+        beyond = 0 if job.origin == job.number else self._trials.was_beyond(job.origin)
+        self._policy.begin(trial.number, turn.until, exempt=baseline, place=place, beyond=beyond)
         worker.submit(job)
         self._since[job.number] = now = time.monotonic()
         to_come, seconds_left = self._trials.remaining(self._config.trials), max(0.0, self._deadline - now)

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hms_search.search.draws import Places
-from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, has_paused, origin_of, place_of
+from hms_search.search.outcomes import CARRIED_KEY, OUTCOME_KEY, PAUSED_KEY, has_paused, origin_of, place_of
 from hms_search.search.peers import SESSION_KEY
 from hms_search.search.twins import Twins
 
@@ -78,9 +78,14 @@ class Overview:
         """The first trial in the queue that was interrupted before: some of its epochs are paid for."""
         return next((trial for trial in self._queue if origin_of(trial) != trial.number), None)
 
-    def reached(self, origin: int) -> int:
-        """Return how many steps a trial came to, itself or as one that repeats it."""
-        return max(len(trial.intermediate_values) for trial in self.trials if origin_of(trial) == origin)
+    def was_beyond(self, origin: int) -> int:
+        """Return the step beyond which an interrupted trial was going, itself or as one that repeats it.
+
+        One that had not paused before may have been about to pause at the very step that it had come to.
+        """
+        attempts = [trial for trial in self.trials if origin_of(trial) == origin]
+        reached = max(len(trial.intermediate_values) for trial in attempts)
+        return reached if any(PAUSED_KEY in trial.user_attrs for trial in attempts) else max(0, reached - 1)
 
     @property
     def _queue(self) -> list[FrozenTrial]:

@@ -41,12 +41,12 @@ class Policy(Protocol):
         """
 
     def begin(
-        self, number: int, until: int, *, exempt: bool = False, place: int | None = None, reached: int = 0
+        self, number: int, until: int, *, exempt: bool = False, place: int | None = None, beyond: int = 0
     ) -> None:
         """Take in that a trial now trains until step ``until``; an exempt one, the baseline, is never stopped.
 
         ``place`` is what its lot follows from, if that is not its number (:func:`hms_search.search.outcomes.place_of`);
-        ``reached`` are the steps that those it repeats came to before they were interrupted.
+        those that it repeats were going further than step ``beyond`` when they were interrupted.
         """
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:
@@ -161,7 +161,7 @@ class Pruning:
         *,
         exempt: bool = False,
         place: int | None = None,
-        reached: int = 0,  # noqa: ARG002
+        beyond: int = 0,  # noqa: ARG002
     ) -> None:
         """Keep who is exempt, and whose lot a trial has: all are to reach the end."""
         if exempt:
@@ -253,14 +253,14 @@ class Pausing:
         return self._scheduler.next(running, may_start=may_start, may_promote=may_promote, away=away)
 
     def begin(
-        self, number: int, until: int, *, exempt: bool = False, place: int | None = None, reached: int = 0
+        self, number: int, until: int, *, exempt: bool = False, place: int | None = None, beyond: int = 0
     ) -> None:
         """Keep how far the trial goes this time: at least to where those that it repeats were going."""
         if exempt:
             self._scheduler.exempt(number)
         self._scheduler.place(number, number if place is None else place)
         goes_on = exempt or self._scheduler.is_straight(number)
-        was_going = next((rung for rung in self._scheduler.rungs if rung > reached), self._total)
+        was_going = next((rung for rung in self._scheduler.rungs if rung > beyond), self._total)
         self._until[number] = self._total if goes_on else max(until, was_going)
 
     def epoch_ended(self, number: int, step: int, value: float, losses: Losses | None = None) -> Judgement:  # noqa: ARG002

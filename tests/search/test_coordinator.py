@@ -22,6 +22,7 @@ from hms_search.search.coordinator import Coordinator
 from hms_search.search.events import Event, Finished, Judged, Notice, Submitted
 from hms_search.search.history import StudyHistory
 from hms_search.search.ledger import Ledger, Surroundings
+from hms_search.search.outcomes import place_of
 from hms_search.search.patient_storage import set_system_attrs
 from hms_search.search.peers import HOME_KEY, Alone, Peers
 from hms_search.search.racing import Ground
@@ -319,6 +320,31 @@ def test_a_trial_whose_session_died_after_its_last_epoch_completes(
     again, is_over = session(config, storage, tmp_path, tracker)
     assert is_over
     assert cut[0].number in values_of(again)
+
+
+def test_a_session_that_dies_in_whatever_epoch_leaves_each_trial_to_be_trained_as_far(tmp_path: Path) -> None:
+    config = StudyConfig.model_validate({"name": "died", **PAUSING, "trials": 12})
+
+    def trained(study: optuna.Study) -> dict[int, tuple[dict[str, Any], str, int]]:
+        ended = [trial for trial in study.trials if trial.user_attrs["outcome"] != "interrupted"]
+        return {place_of(one): (one.params, one.state.name, len(one.intermediate_values)) for one in ended}
+
+    whole, _ = session(config, optuna.storages.InMemoryStorage(), tmp_path, MemoryTracker())
+    expected = trained(whole)
+    assert {state for _, state, _ in expected.values()} == {"COMPLETE", "PRUNED"}
+    n_epochs = sum(reached for _, _, reached in expected.values())
+    for at in range(EPOCHS + 1, n_epochs + 1):  # the baseline has ended
+        heard = count(1)
+
+        def die(event: Event | None, judged: Iterator[int] = heard, at: int = at) -> None:
+            if isinstance(event, Judged) and next(judged) == at:
+                raise DeadError
+
+        storage, tracker = optuna.storages.InMemoryStorage(), MemoryTracker()
+        session(config, storage, tmp_path, tracker, notify=die)
+        again, is_over = session(config, storage, tmp_path, tracker)
+        assert is_over
+        assert trained(again) == expected, f"died in epoch {at}"
 
 
 def test_a_trial_that_was_stopped_is_run_again_though_the_budget_is_spent(

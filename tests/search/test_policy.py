@@ -311,16 +311,16 @@ def test_trials_that_paused_under_other_rules_before_the_first_rung_go_on_to_it(
 def test_a_trial_that_repeats_an_interrupted_one_goes_at_least_to_where_that_was_going() -> None:
     judge = policy(PausingHalving(min_epochs=2, reduction_factor=2, straight=0.25, floor=0.0))
     (straight,) = [number for number in range(12) if until(judge, number) == TOTAL]
-    for reached, going in ((0, 2), (1, 2), (2, 4), (5, TOTAL)):
-        assert until(judge, 20, place=1, reached=reached) == going
+    for beyond, going in ((0, 2), (1, 2), (2, 4), (5, TOTAL)):
+        assert until(judge, 20, place=1, beyond=beyond) == going
     assert until(judge, straight + 12) == TOTAL, "it is itself straight"
     assert until(judge, straight + 12, place=1) == 2
-    assert until(judge, 20, place=straight, reached=1) == TOTAL
+    assert until(judge, 20, place=straight, beyond=1) == TOTAL
 
 
-def until(judge: Policy, number: int, *, place: int | None = None, reached: int = 0) -> int:
+def until(judge: Policy, number: int, *, place: int | None = None, beyond: int = 0) -> int:
     """Return after how many steps a trial pauses, or ends."""
-    judge.begin(number, 2, place=place, reached=reached)
+    judge.begin(number, 2, place=place, beyond=beyond)
     words = (judge.epoch_ended(number, step, 1.0) for step in range(TOTAL))
     found = next((step + 1 for step, word in enumerate(words) if word == "pause"), TOTAL)
     judge.trial_ended(number, "interrupted")
