@@ -322,8 +322,12 @@ def test_a_trial_whose_session_died_after_its_last_epoch_completes(
     assert cut[0].number in values_of(again)
 
 
-def test_a_session_that_dies_in_whatever_epoch_leaves_each_trial_to_be_trained_as_far(tmp_path: Path) -> None:
-    config = StudyConfig.model_validate({"name": "died", **PAUSING, "trials": 12})
+@pytest.mark.parametrize(("trials", "pruner"), [(12, "pausing_halving"), (6, "hyperband")])
+def test_a_session_that_dies_in_whatever_epoch_leaves_each_trial_to_be_trained_as_far(
+    trials: int, pruner: str, tmp_path: Path
+) -> None:
+    settings = {"name": "died", **PAUSING, "trials": trials, "pruner": {"name": pruner}}
+    config = StudyConfig.model_validate(settings)
 
     def trained(study: optuna.Study) -> dict[int, tuple[dict[str, Any], str, int]]:
         ended = [trial for trial in study.trials if trial.user_attrs["outcome"] != "interrupted"]
