@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from killing import kill, kill_family
 from stored_trials import stored_trials
 
 
@@ -42,14 +43,12 @@ class Sessions:
         if not workers:
             return
         if sum(self.killed.values()) % 5 == 2:
-            family = psutil.Process(process.pid).children(recursive=True)
-            for one in (psutil.Process(process.pid), *family):
-                _kill(one)
+            kill_family(process.pid)
             process.wait()
             self.killed["session"] += 1
             self.processes[number] = self._started(number, ("worker", self.study, *self.arguments))
         else:
-            _kill(rng.choice(workers))
+            kill(rng.choice(workers))
             self.killed["worker"] += 1
 
     def wait(self, timeout_s: float) -> None:
@@ -88,10 +87,3 @@ def _workers(pid: int) -> list[psutil.Process]:
         return [worker for child in psutil.Process(pid).children() for worker in child.children()]
     except psutil.NoSuchProcess:
         return []
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return

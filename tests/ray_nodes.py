@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+from killing import kill_family
 from ray.cluster_utils import Cluster
 from small_disk import on_disk_of_its_own
 
@@ -37,9 +37,7 @@ def cluster_of(*cpus: int) -> Iterator[tuple[Cluster, list[Any]]]:
 def lose(cluster: Cluster, node: Any) -> None:
     """Kill all processes of a node at once; where its raylet alone is killed, workers train on for most of a second."""
     (raylet,) = node.all_processes["raylet"]
-    workers = psutil.Process(raylet.process.pid).children(recursive=True)
-    for process in (raylet.process, *workers):
-        process.kill()
+    kill_family(raylet.process.pid)
     cluster.remove_node(node, allow_graceful=False)
 
 
