@@ -129,7 +129,7 @@ class Scheduler:
 
     def is_straight(self, number: int) -> bool:
         """Say whether a trial is one that does not pause."""
-        share, place = self._config.straight, self._places.get(number, number)
+        share, place = self._config.straight, self._place_of(number)
         return place >= _FIRST_STRAIGHT and int((place + 1) * share) > int(place * share)
 
     def place(self, number: int, place: int) -> None:
@@ -199,7 +199,10 @@ class Scheduler:
 
     def _ranked(self, rung: int) -> list[int]:
         losses = self._losses[rung]
-        return sorted(losses, key=lambda number: (losses[number], number))
+        return sorted(losses, key=lambda number: (losses[number], self._place_of(number)))
+
+    def _place_of(self, number: int) -> int:
+        return self._places.get(number, number)
 
     def _n_kept(self, rung: int) -> int:
         return len(self._losses[rung]) // self._config.reduction_factor

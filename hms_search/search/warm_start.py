@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hms_search.errors import ConfigError, DataError, StudyError
 from hms_search.search.carrying import fits, has
 from hms_search.search.evidence import loss_of
-from hms_search.search.outcomes import PARAMS_KEY, Direction, carried_from
+from hms_search.search.outcomes import PARAMS_KEY, Direction, carried_from, origin_of
 from hms_search.search.space import Categorical, Int, Parameter, Scalar, SearchSpace, on_grid, placed, value_at
 from hms_search.search.spelling import Spelling, spelling_of
 from hms_search.search.study_attributes import study_names
@@ -70,7 +70,7 @@ def _of_study(name: str, space: SearchSpace, storage: optuna.storages.BaseStorag
     direction: Direction = "minimize" if study.directions[0] == optuna.study.StudyDirection.MINIMIZE else "maximize"
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     translation, taken = _Translation(study, space), list[Mapping[str, Scalar]]()
-    for trial in sorted(done, key=lambda trial: (loss_of(trial, direction), trial.number)):
+    for trial in sorted(done, key=lambda trial: (loss_of(trial, direction), origin_of(trial))):
         params = translation.params_of(trial)
         if params is not None and params not in taken:
             taken.append(params)

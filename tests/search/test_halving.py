@@ -150,6 +150,17 @@ def test_of_equal_trials_the_earlier_goes_on() -> None:
     assert scheduler.next({0, 1}) == Start(2)
 
 
+def test_of_equal_trials_the_one_whose_first_attempt_was_earlier_goes_on() -> None:
+    scheduler = scheduler_of()
+    for number in range(6):
+        scheduler.reached(number, 2, 0.5)
+    scheduler.forget(0)
+    scheduler.place(6, 0)
+    scheduler.reached(6, 2, 0.5)
+    assert scheduler.next(()) == Resume(6, 6)
+    assert scheduler.next({6}) == Resume(1, 6)
+
+
 def test_a_diverged_trial_counts_as_the_worst_and_does_not_go_on() -> None:
     scheduler = scheduler_of(PausingHalving(reduction_factor=3, floor=0.0, straight=0.0))
     scheduler.reached(0, 2, float("nan"))

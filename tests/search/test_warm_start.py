@@ -11,7 +11,7 @@ from hms_search.errors import ConfigError, DataError, StudyError
 from hms_search.search.carrying import carried
 from hms_search.search.contract import contract_of, open_study
 from hms_search.search.ledger import Ledger, Surroundings
-from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY, SAME_KEY
+from hms_search.search.outcomes import CARRIED_KEY, PARAMS_KEY, RETRY_KEY, SAME_KEY
 from hms_search.search.overview import Overview
 from hms_search.search.racing import Ground
 from hms_search.search.space import SearchSpace
@@ -395,6 +395,18 @@ def test_a_trial_that_exceeds_a_constraint_comes_last(file: Path, storage: optun
     study.tell(trial, 0.01)
     known = known_configurations(("old",), source.space, storage)
     assert [one.origin for one in known] == ["old#1", "old#0", "old#2"]
+
+
+def test_of_equally_good_trials_the_one_whose_first_attempt_was_earlier_comes_first(
+    space: SearchSpace, storage: optuna.storages.InMemoryStorage
+) -> None:
+    study = optuna.create_study(study_name="earlier", storage=storage)
+    for dropout, value, attributes in ((0.1, None, {}), (0.2, 0.5, {}), (0.1, 0.5, {RETRY_KEY: 0})):
+        study.enqueue_trial({**space.baseline(), "model.dropout": dropout}, user_attrs=attributes)
+        trial = study.ask(space.distributions)
+        study.tell(trial, value, optuna.trial.TrialState.FAIL if value is None else None)
+    known = known_configurations(("earlier",), space, storage)
+    assert [one.origin for one in known] == ["earlier#2", "earlier#1"]
 
 
 def test_blanks_beside_the_commas_of_a_file_are_passed_over(
